@@ -12,12 +12,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import NamedTuple
 
-from pymongo import ReplaceOne, ReturnDocument, UpdateOne
+from pymongo import ReplaceOne, UpdateOne
 
 from core.batching import RequestBatcher
 from core.errors import TryAgain
 from storage.database import Collection, Database, Document
-from storage.documents import known_fields
+from storage.documents import change_one, known_fields
 from storage.jobs.due import claim_unchanged
 
 GROUP_PREFIX = "qlive_"
@@ -184,12 +184,8 @@ class RoomGroupStore:
         is_early = {"$gt": ["$next_group.at", {"$subtract": ["$$NOW", REPLACE_MS]}]}
         new_plan = {"replaces": "$group_id", "group_id": new_group_id(), "at": "$$NOW"}
         plan = {"$cond": [{"$or": [is_planned, is_early]}, "$next_group", new_plan]}
-        room = await self._rooms.find_one_and_update(
-            {"_id": live_id, "group_id": dissolved},
-            [{"$set": {"next_group": plan}}],
-            projection={"next_group": 1},
-            return_document=ReturnDocument.AFTER,
-        )
+        where, change = {"_id": live_id, "group_id": dissolved}, [{"$set": {"next_group": plan}}]
+        room = await change_one(self._rooms, where, change, fields={"next_group": 1})
         if room and room["next_group"]["replaces"] != dissolved:
             raise TryAgain
         return str(room["next_group"]["group_id"]) if room else None

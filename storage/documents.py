@@ -1,10 +1,12 @@
-"""Reads documents in batches, streams and pages."""
+"""What the stores share: reads in batches, streams, sums and pages, changes, and indexes."""
 
 import hashlib
 import secrets
 from collections.abc import AsyncGenerator, Callable, Hashable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
+
+from pymongo import ReturnDocument
 
 from core.batching import BatchLoader
 from storage.database import Collection, Document, Session
@@ -28,7 +30,7 @@ def token_id(token: str) -> str:
 
 
 def dated_id(letter: str) -> str:
-    """Return 29 of [0-9A-Za-z], as WeChat Pay takes them; not guessable (56 random bits)."""
+    """Return 29 of [0-9A-Za-z], as WeChat Pay and xpay take them; not guessable (56 bits)."""
     return f"{letter}{datetime.now(UTC):%Y%m%d%H%M%S}{secrets.token_hex(7)}"
 
 
@@ -74,6 +76,32 @@ def known_fields(kind: type[Any], document: Document) -> Document:
     return {name: document[name] for name in kind.__slots__ if name in document}
 
 
+async def change_one(
+    rows: Collection,
+    where: Document,
+    change: Document | Sequence[Document],
+    session: Session | None = None,
+    *,
+    upsert: bool = False,
+    fields: Document | None = None,
+    order: str = "",
+) -> Document | None:
+    """Change a document, and return it as it is afterwards; None if there is none.
+
+    Of several, the first in the order of a field. `fields`: a projection of the returned document.
+    """
+    row: Document | None = await rows.find_one_and_update(
+        where,
+        change,
+        projection=fields,
+        sort=[(order, 1)] if order else None,
+        upsert=upsert,
+        return_document=ReturnDocument.AFTER,
+        session=session,
+    )
+    return row
+
+
 async def stream(
     rows: Collection, steps: Sequence[Document], session: Session | None = None
 ) -> AsyncGenerator[Document]:
@@ -82,6 +110,37 @@ async def stream(
     async with found:
         async for row in found:
             yield row
+
+
+async def sums_of(
+    rows: Collection, where: Document, sums: Mapping[str, Any], session: Session | None = None
+) -> dict[str, int]:
+    """Return the sums of these expressions over all documents that match; 0 without one."""
+    group = {"_id": None, **{name: {"$sum": amount} for name, amount in sums.items()}}
+    found = [row async for row in stream(rows, [{"$match": where}, {"$group": group}], session)]
+    return {name: int(found[0][name]) if found else 0 for name in sums}
+
+
+async def make_partial_index(rows: Collection, field: str, above: Any) -> None:
+    """Index a field in the documents that have one above this value, which queries have to name."""
+    await rows.create_index(field, partialFilterExpression={field: {"$gt": above}})
+
+
+async def make_page_indexes(rows: Collection, by: str, *filters: str) -> None:
+    """Make the index of `page` by a time, and one for each field by which it is filtered."""
+    newest = [(by, -1), ("_id", -1)]
+    await rows.create_index(newest)
+    for field in filters:
+        await rows.create_index([(field, 1), *newest])
+
+
+def given(**filters: Any) -> Document:
+    """Return a filter by these fields, a list for several values, without the empty ones."""
+    return {
+        name: {"$in": value} if isinstance(value, list) else value
+        for name, value in filters.items()
+        if value
+    }
 
 
 class InvalidCursor(ValueError):
@@ -99,8 +158,8 @@ async def page(
 ) -> tuple[list[Document], str | None]:
     """Return a page of rows by the time in `by`, and the next cursor, None on the last page.
 
-    `after` is a cursor, "" for the first page. An index that ends in `by` and `_id`, both
-    descending, avoids a sort in memory. `fields`: a projection. Raises InvalidCursor.
+    `after` is a cursor, "" for the first page. `make_page_indexes` avoids a sort in memory.
+    `fields`: a projection. Raises InvalidCursor.
     """
     query: Document = {"$and": [where]}
     if after:

@@ -3,11 +3,8 @@
 from pymongo.errors import (
     ConfigurationError,
     ConnectionFailure,
-    ExecutionTimeout,
     InvalidOperation,
-    NetworkTimeout,
     PyMongoError,
-    WTimeoutError,
 )
 
 from core.errors import NotFound, QLiveError, StateConflict, Unavailable
@@ -77,7 +74,7 @@ class StorageUnavailable(Unavailable):
 
 def storage_error(error: BaseException) -> QLiveError | None:
     """Return the client-facing error for a PyMongo failure; None for a bug."""
-    if isinstance(error, ConnectionFailure | NetworkTimeout | ExecutionTimeout | WTimeoutError):
+    if isinstance(error, ConnectionFailure):
         return StorageUnavailable()
     if isinstance(error, ConfigurationError) and "Sessions" in str(error):
         return StorageUnavailable()  # a mongod that is still starting does not support them yet

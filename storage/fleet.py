@@ -11,8 +11,8 @@ from bson import ObjectId
 from core.clock import day_interval
 from ledger.gifts import day_scope
 from storage.accounts.users import IS_DEBTOR
-from storage.database import Collection, Database, Document
-from storage.documents import known_fields
+from storage.database import Database, Document
+from storage.documents import known_fields, sums_of
 from storage.jobs.outbox import NORMAL, URGENT, OutboxStore
 
 MAX_COUNT = 10_000
@@ -109,26 +109,17 @@ class FleetStore:
     """Stores the reports of this process; each figure is a query that an index answers."""
 
     def __init__(self, database: Database, outbox: OutboxStore) -> None:
-        self._processes: Collection = database.collection("processes")
-        self._reports: Collection = database.collection("process_reports")
-        self._messages: Collection = database.collection("outbox")
-        self._relays: Collection = database.collection("relay_cursors")
-        self._orders: Collection = database.collection("orders")
-        self._rankings: Collection = database.collection("rankings")
-        self._inbox: Collection = database.collection("inbox")
-        self._members: Collection = database.collection("members")
-        self._rooms: Collection = database.collection("rooms")
-        self._users: Collection = database.collection("users")
+        self._in = database.collection
         self._outbox = outbox
 
     async def make_indexes(self) -> None:
-        await self._reports.create_index("at", expireAfterSeconds=REPORT_TTL_SECONDS)
-        await self._reports.create_index([("process", 1), ("at", -1)])
+        await self._in("process_reports").create_index("at", expireAfterSeconds=REPORT_TTL_SECONDS)
+        await self._in("process_reports").create_index([("process", 1), ("at", -1)])
 
     async def add_report(self, process: str, report: ProcessReport) -> None:
         """Store a report with the time of the database's clock."""
         fields = {"process": process, **asdict(report)}
-        await self._reports.update_one(
+        await self._in("process_reports").update_one(
             {"_id": ObjectId()}, {"$set": fields, "$currentDate": {"at": True}}, upsert=True
         )
 
@@ -138,9 +129,12 @@ class FleetStore:
         A missing process is left out once another one serves at its address. `now` is by the
         database's clock.
         """
-        leases = await self._processes.find({}, {"expires_at": 1, "renewed_at": 1}).to_list()
+        leases = await self._in("processes").find({}, {"expires_at": 1, "renewed_at": 1}).to_list()
         reports = await asyncio.gather(
-            *(self._reports.find_one({"process": row["_id"]}, sort=[("at", -1)]) for row in leases)
+            *(
+                self._in("process_reports").find_one({"process": row["_id"]}, sort=[("at", -1)])
+                for row in leases
+            )
         )
         found = [
             _process_from(lease, report, now)
@@ -164,7 +158,7 @@ class FleetStore:
         of_process |= {name: {"$max": f"$readings.{name}"} for name in MAXIMA}
         of_all: Document = {name: {"$sum": f"${name}"} for name in SUMMED}
         of_all |= {name: {"$max": f"${name}"} for name in MAXIMA}
-        found = await self._reports.aggregate(
+        found = await self._in("process_reports").aggregate(
             [
                 {"$match": {"at": {"$gte": end - timedelta(seconds=CHART_SECONDS), "$lt": end}}},
                 {"$group": {"_id": {"at": point, "process": "$process"}, **of_process}},
@@ -178,11 +172,11 @@ class FleetStore:
         """Return the lengths of the queues at `now`, by the database's clock."""
         due = {"due_at": {"$lte": now}}
         urgent, normal, oldest_at, rooms, first = await asyncio.gather(
-            self._messages.count_documents({"state": URGENT}, limit=MAX_COUNT),
-            self._messages.count_documents({"state": NORMAL}, limit=MAX_COUNT),
+            self._in("outbox").count_documents({"state": URGENT}, limit=MAX_COUNT),
+            self._in("outbox").count_documents({"state": NORMAL}, limit=MAX_COUNT),
             self._outbox.oldest(),
-            self._relays.count_documents(due, limit=MAX_COUNT),
-            self._relays.find_one(due, {"due_at": 1}, sort=[("due_at", 1)]),
+            self._in("relay_cursors").count_documents(due, limit=MAX_COUNT),
+            self._in("relay_cursors").find_one(due, {"due_at": 1}, sort=[("due_at", 1)]),
         )
         behind = _age(first["due_at"], now) if first else 0.0
         return Queues(urgent, normal, _age(oldest_at, now), rooms, behind)
@@ -197,53 +191,36 @@ class FleetStore:
         names = ("rooms", "people", "orders_paid", "given", "refused", "debtors", "attention")
         start, end = day_interval(day)
         paid = {"paid_at": {"$gte": start, "$lt": end}, "sandbox": {"$ne": True}}
+        given = {"gold": "$gold", "income": "$income"}
         found = await asyncio.gather(
-            self._rooms.count_documents({"status": {"$in": ["live", "paused"]}}),
-            self._members.estimated_document_count(),
-            self._sums(self._orders, paid, fen="$fen", gold="$gold", orders=1),
-            self._sums(self._rankings, {"scope": day_scope(day)}, gold="$gold", income="$income"),
+            self._in("rooms").count_documents({"status": {"$in": ["live", "paused"]}}),
+            self._in("members").estimated_document_count(),
+            sums_of(self._in("orders"), paid, {"fen": "$fen", "gold": "$gold", "orders": 1}),
+            sums_of(self._in("rankings"), {"scope": day_scope(day)}, given),
             self._refused_webhooks(),
-            self._users.count_documents(IS_DEBTOR),
+            self._in("users").count_documents(IS_DEBTOR),
             self._events(attention),
         )
         return dict(zip(names, found, strict=True))
 
-    async def _sums(self, rows: Collection, where: Document, **sums: str | int) -> Document:
-        group = {"_id": None, **{name: {"$sum": value} for name, value in sums.items()}}
-        async for row in await rows.aggregate([{"$match": where}, {"$group": group}]):
-            return {name: int(row[name]) for name in sums}
-        return dict.fromkeys(sums, 0)
-
     async def _events(self, names: Container[str]) -> list[Document]:
         """Return these events of the last week, counted by name, the latest first."""
         recent = {"event": {"$gt": ""}, "received_at": {"$gte": datetime.now(UTC) - WEEK}}
-        steps: list[Document] = [
-            {"$match": recent},
-            {
-                "$group": {
-                    "_id": "$event",
-                    "times": {"$sum": 1},
-                    "latest_at": {"$max": "$received_at"},
-                }
-            },
-            {"$sort": {"latest_at": -1, "_id": 1}},
-        ]
-        rows = await (await self._inbox.aggregate(steps)).to_list()
+        rows = await self._counted(recent, "$event", "latest_at")
         return [{"event": row.pop("_id"), **row} for row in rows if row["_id"] in names]
 
     async def _refused_webhooks(self) -> list[Document]:
         """Return the refused webhooks of the last day by source and reason, most frequent first."""
         recent = {"outcome": "refused", "received_at": {"$gte": datetime.now(UTC) - RECENT}}
-        key = {"source": "$source", "reason": "$reason"}
-        steps: list[Document] = [
-            {"$match": recent},
-            {"$group": {"_id": key, "times": {"$sum": 1}}},
-            {"$sort": {"times": -1, "_id": 1}},
-        ]
-        return [
-            {**row["_id"], "times": row["times"]}
-            async for row in await self._inbox.aggregate(steps)
-        ]
+        rows = await self._counted(recent, {"source": "$source", "reason": "$reason"}, "times")
+        return [{**row["_id"], "times": row["times"]} for row in rows]
+
+    async def _counted(self, where: Document, key: Any, order: str) -> list[Document]:
+        """Return the number and the latest time of webhooks of each key, in descending order."""
+        counts = {"_id": key, "times": {"$sum": 1}, "latest_at": {"$max": "$received_at"}}
+        sort = {"$sort": {order: -1, "_id": 1}}
+        steps: list[Document] = [{"$match": where}, {"$group": counts}, sort]
+        return await (await self._in("inbox").aggregate(steps)).to_list()
 
 
 def _place(process: FleetProcess) -> tuple[str, str]:
@@ -264,5 +241,4 @@ def _process_from(lease: Document, report: Document, now: datetime) -> FleetProc
 
 
 def _age(at: datetime | None, now: datetime) -> float:
-    """Return the seconds since `at`; 0 without one."""
     return max(0.0, (now - at).total_seconds()) if at else 0.0

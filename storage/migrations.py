@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
-from pymongo import ReturnDocument
 
 from core.errors import StartupError
 from storage.database import Collection, Database
+from storage.documents import change_one
 
 log = structlog.get_logger("qlive.storage")
 
@@ -62,12 +62,8 @@ class Migrator:
         """
         own = 1 + len(self._migrations)
         newest = {"version": own, "oldest": self._migrations[-1].oldest if self._migrations else 1}
-        stored = await self._schema.find_one_and_update(
-            {"_id": "schema"},
-            {"$setOnInsert": {**newest, "changed_at": datetime.now(UTC)}},
-            upsert=True,
-            return_document=ReturnDocument.AFTER,
-        )
+        new = {"$setOnInsert": {**newest, "changed_at": datetime.now(UTC)}}
+        stored = await change_one(self._schema, {"_id": "schema"}, new, upsert=True)
         assert stored is not None
         if own < stored["oldest"]:
             raise StartupError(

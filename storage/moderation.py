@@ -16,7 +16,7 @@ from core.cache import Cache
 from core.errors import TryAgain, WriteConflict
 from rooms.moderation import FIELDS, OPEN_STATES, Item
 from storage.database import Collection, Database, Document, Session
-from storage.documents import documents_by_id
+from storage.documents import documents_by_id, make_partial_index
 from storage.errors import AlreadyDecided, TooManyBlocks
 from storage.jobs.outbox import DELETE_OBJECT, OutboxStore
 from storage.versioned import VersionedStore
@@ -97,12 +97,8 @@ class ModerationStore(VersionedStore[Item]):
     async def make_indexes(self) -> None:
         await super().make_indexes()
         await self._documents.create_index("open_key", unique=True, sparse=True)
-        await self._documents.create_index(
-            "trace_id", partialFilterExpression={"trace_id": {"$gt": ""}}
-        )
-        await self._documents.create_index(
-            "evidence.reporter", partialFilterExpression={"evidence.reporter": {"$gt": ""}}
-        )
+        await make_partial_index(self._documents, "trace_id", "")
+        await make_partial_index(self._documents, "evidence.reporter", "")
         await self._documents.create_index("expires_at", expireAfterSeconds=0)
 
     async def add(self, value: Item, session: Session | None = None) -> None:

@@ -7,8 +7,15 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from core.errors import NotFound, WriteConflict
 from storage.database import Collection, Database, Document, Session
-from storage.documents import document_of, known_fields, page
-from storage.jobs.due import claim_due, make_due_index
+from storage.documents import (
+    document_of,
+    given,
+    known_fields,
+    make_page_indexes,
+    make_partial_index,
+    page,
+)
+from storage.jobs.due import BEFORE_ANY, claim_due
 
 T = TypeVar("T")
 
@@ -49,10 +56,7 @@ class DocumentStore(Generic[T]):
         self._documents: Collection = database.collection(self.name)
 
     async def make_indexes(self) -> None:
-        newest = [(self.newest_by, -1), ("_id", -1)]
-        await self._documents.create_index(newest)
-        for field in self.list_filters:
-            await self._documents.create_index([(field, 1), *newest])
+        await make_page_indexes(self._documents, self.newest_by, *self.list_filters)
 
     async def find(self, id_: str, session: Session | None = None) -> T | None:
         return await self._find_one({"_id": id_}, session)
@@ -73,12 +77,10 @@ class DocumentStore(Generic[T]):
 
         `filters`: values of fields, a list for several; an empty one does not limit the list.
         """
-        given = {name: value for name, value in filters.items() if value}
-        where = {
-            n: {"$in": value} if isinstance(value, list) else value for n, value in given.items()
-        }
-        shown, by = dict.fromkeys(self.unlisted, 0) or None, self.newest_by
-        rows, cursor = await page(self._documents, where, by, after, limit, fields=shown)
+        where, shown = given(**filters), dict.fromkeys(self.unlisted, 0) or None
+        rows, cursor = await page(
+            self._documents, where, self.newest_by, after, limit, fields=shown
+        )
         return [self.parse(row) for row in rows], cursor
 
     async def _find_one(
@@ -101,7 +103,7 @@ class VersionedStore(DocumentStore[V]):
 
     async def make_indexes(self) -> None:
         await super().make_indexes()
-        await make_due_index(self._documents)
+        await make_partial_index(self._documents, "due_at", BEFORE_ANY)
 
     async def save(self, before: V, after: V, session: Session | None = None) -> V:
         """Write what differs, and return the saved value; it becomes due at its `_due_at`.

@@ -5,7 +5,7 @@ Batches that become ready while another commit is in flight share a transaction.
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Self
 
@@ -19,8 +19,6 @@ from storage.errors import StorageUnavailable
 
 Operation = InsertOne[Document] | ReplaceOne[Document] | UpdateOne | DeleteOne
 Kind = Literal["insert", "update", "delete"]
-Target = tuple[str, Kind]
-"""Collection, and kind of the writes to it."""
 PARTS: dict[Kind, str] = {"insert": "documents", "update": "updates", "delete": "deletes"}
 """Field of the command of each kind."""
 DUPLICATE_KEY = 11000
@@ -45,6 +43,14 @@ STALLED_SECONDS = 0.1
 waits for a document that a transaction has locked; the other rooms must not."""
 
 
+class WriteTarget(NamedTuple):
+    """Collection, kind of the writes to it, and whether each must write a document."""
+
+    collection: str
+    kind: Kind
+    is_guarded: bool = True
+
+
 @dataclass(slots=True)
 class WriteBatch:
     """Inserts, guarded writes and free updates, by collection.
@@ -53,62 +59,70 @@ class WriteBatch:
     raises WriteConflict. The order of writes to different documents is not kept.
     """
 
-    guarded: dict[Target, list[Document]] = field(default_factory=dict)
-    free: dict[Target, list[Document]] = field(default_factory=dict)
+    writes: dict[WriteTarget, list[Document]] = field(default_factory=dict)
     fields: int = 0
     """Fields that the guarded updates change."""
 
     def __len__(self) -> int:
-        return sum(map(len, self.guarded.values())) + sum(map(len, self.free.values()))
+        return sum(map(len, self.writes.values()))
 
     def insert(self, collection: str, *documents: Document) -> None:
-        self.guarded.setdefault((collection, "insert"), []).extend(documents)
+        self._add(WriteTarget(collection, "insert"), *documents)
 
     def replace(self, collection: str, where: Document, document: Document) -> None:
-        self.guarded.setdefault((collection, "update"), []).append({"q": where, "u": document})
+        self._add(WriteTarget(collection, "update"), {"q": where, "u": document})
 
     def update(self, collection: str, where: Document, change: Document) -> None:
-        self.guarded.setdefault((collection, "update"), []).append({"q": where, "u": change})
+        self._add(WriteTarget(collection, "update"), {"q": where, "u": change})
         self.fields += sum(map(len, change.values()))
 
     def delete(self, collection: str, where: Document) -> None:
-        self.guarded.setdefault((collection, "delete"), []).append({"q": where, "limit": 1})
+        self._add(WriteTarget(collection, "delete"), {"q": where, "limit": 1})
 
     def update_if_present(self, collection: str, where: Document, change: Document) -> None:
-        self.free.setdefault((collection, "update"), []).append({"q": where, "u": change})
+        self._add(WriteTarget(collection, "update", is_guarded=False), {"q": where, "u": change})
 
     def upsert(self, collection: str, where: Document, change: Document) -> None:
         write = {"q": where, "u": change, "upsert": True}
-        self.free.setdefault((collection, "update"), []).append(write)
+        self._add(WriteTarget(collection, "update", is_guarded=False), write)
+
+    def _add(self, target: WriteTarget, *writes: Document) -> None:
+        self.writes.setdefault(target, []).extend(writes)
 
     @classmethod
     def joined(cls, batches: Iterable[Self]) -> Self:
         whole = cls()
         for batch in batches:
-            for target, writes in batch.guarded.items():
-                whole.guarded.setdefault(target, []).extend(writes)
-            for target, writes in batch.free.items():
-                whole.free.setdefault(target, []).extend(writes)
+            for target, writes in batch.writes.items():
+                whole._add(target, *writes)
             whole.fields += batch.fields
         return whole
 
     async def execute(self, database: Database, session: Session) -> None:
-        for target, writes in self.guarded.items():
-            if await _write(database, target, writes, session) != len(writes):
+        """Write by one command for each target, the guarded ones first.
+
+        A command takes PyMongo 15 % less time than `bulk_write` with the same writes. It is not
+        split at 48 MB, nor retried: a transaction has few writes, and is repeated as a whole.
+        """
+        for target in sorted(self.writes, key=lambda target: not target.is_guarded):
+            collection, kind, is_guarded = target
+            writes = self.writes[target]
+            command = {kind: collection, "ordered": False, PARTS[kind]: writes}
+            reply = await database.command(command, session)
+            if errors := reply.get("writeErrors"):
+                raise _error_of(reply) or BulkWriteError({"writeErrors": errors})
+            if is_guarded and reply["n"] != len(writes):
                 raise WriteConflict
-        for target, writes in self.free.items():
-            await _write(database, target, writes, session)
 
     async def execute_alone(self, database: Database) -> None:
         """Send the only write, which is atomic without a transaction."""
-        [(target, [write])] = [*self.guarded.items(), *self.free.items()]
-        collection = database.collection(target[0])
+        [((collection, kind, is_guarded), [write])] = self.writes.items()
         try:
-            result = await collection.bulk_write([_operation(target[1], write)])
+            result = await database.collection(collection).bulk_write([_operation(kind, write)])
         except BulkWriteError as error:
             raise _error_of(error.details) or error from None
         written = result.inserted_count + result.matched_count + result.deleted_count
-        if self.guarded and written != 1:
+        if is_guarded and written != 1:
             raise WriteConflict
 
 
@@ -205,23 +219,6 @@ class GroupCommit:
                 self._start_next(asyncio.current_task())
 
         await self._database.transaction(write)
-
-
-async def _write(
-    database: Database, target: Target, writes: Sequence[Document], session: Session
-) -> int:
-    """Write, and return the number of written documents.
-
-    A command takes PyMongo 15 % less time than `bulk_write` with the same writes. It is not split
-    at 48 MB, nor retried: a transaction has few writes, and is repeated as a whole.
-    """
-    collection, kind = target
-    command = {kind: collection, "ordered": False, PARTS[kind]: writes}
-    reply = await database.command(command, session)
-    if errors := reply.get("writeErrors"):
-        raise _error_of(reply) or BulkWriteError({"writeErrors": errors})
-    written: int = reply["n"]
-    return written
 
 
 def _operation(kind: Kind, write: Document) -> Operation:

@@ -9,7 +9,8 @@ from chaos.crash.paths import PreparedTargets
 from devtools.simulator.notifications import SimulatedNotification
 from ledger.journal import user_account
 from ledger.recharge import Order
-from storage.payments.orders import OrderStore, new_number
+from storage.documents import dated_id
+from storage.payments.orders import OrderStore
 from tests.support.client import BASE, UserClient
 
 GOLD, FEN, PRODUCT = 60, 600, "gold_60"
@@ -85,7 +86,7 @@ async def pay_jsapi_order(env: CrashEnvironment, buyer: UserClient, report: str 
 async def pay_xpay_order(env: CrashEnvironment, buyer: UserClient) -> str:
     """Pay an order of virtual payment, which a push credits."""
     [row] = await env.rows("users", {"_id": buyer.id})
-    number, openid = new_number(), row["openid"]
+    number, openid = dated_id("Q"), row["openid"]
     order = Order(number, buyer.id, "xpay", row["app_id"], openid, PRODUCT, FEN, GOLD)
     await OrderStore(env.database).open(order, XPAY_BLOCK_ID, SLOT)
     purchase = {"outTradeNo": number, "productId": PRODUCT, "buyQuantity": 1, "goodsPrice": FEN}

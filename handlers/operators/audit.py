@@ -62,14 +62,10 @@ class AuditSearchHandler(OperatorHandler):
         self, params: AuditSearchRequest, after: str, limit: int
     ) -> tuple[list[Document], str | None]:
         """Entries after the cursor, and the next cursor; None at the end."""
-        rows = await self.context.stores.audit.page(
-            after or None,
-            limit,
-            search=params.q,
-            what=params.what,
-            money_out=self.operator.may("finance"),
+        has_money_out = self.operator.may("finance")
+        return await self.context.stores.audit.page(
+            after, limit, search=params.q, what=params.what, money_out=has_money_out
         )
-        return rows, rows[-1]["id"] if len(rows) == limit else None
 
 
 class OpsAuditHandler(AuditSearchHandler):

@@ -6,13 +6,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from ledger.errors import EntryExists, EntryNotFound, NotReversible
+from ledger.errors import EntryNotFound, NotReversible
 from ledger.journal import (
     HOUSE,
     JournalEntry,
     JsonObject,
     Kind,
     Posting,
+    StoredEntry,
     Unit,
     affected_users,
     debt_account,
@@ -150,16 +151,10 @@ class LedgerService:
         """Return the answer of `write`, which writes the entry, or the stored one."""
 
         async def work(tx: Any) -> JsonObject:
-            # First, since a repetition could be refused for what the entry itself has changed.
-            if await self._ledger.find(entry.key, tx):
-                raise EntryExists(entry.key)
             if in_transaction:
                 await in_transaction(tx)
             return await write(tx)
 
-        try:
-            async with self._lock(*users):
-                return await self._ledger.run_transaction(work)
-        except EntryExists as existing:
-            stored = await self._ledger.find_committed(existing.key)
-            return stored.answer_to(entry.content)
+        async with self._lock(*users):
+            done = await self._ledger.run_once(entry.key, work)
+        return done.answer_to(entry.content) if isinstance(done, StoredEntry) else done

@@ -29,7 +29,8 @@ from services.gold.ledger import LockUsers
 from services.jobs.claimed_jobs import ClaimedJob, one_by_one
 from services.payments.payments import PaymentService
 from storage.accounts.users import User
-from storage.payments.orders import OrderStore, new_number
+from storage.documents import dated_id
+from storage.payments.orders import OrderStore
 from storage.stores import Stores
 from tencent.clients import PaymentClient
 from tencent.errors import ServiceUnavailable
@@ -91,7 +92,7 @@ class RechargeService:
             raise SessionKeyMissing
         async with self._lock(f"order:{user.user_id}"):  # else each would call the provider
             order = Order(
-                number=new_number(),
+                number=dated_id("Q"),
                 user_id=user.user_id,
                 provider=settings.provider,
                 app_id=user.app_id,

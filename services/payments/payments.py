@@ -4,8 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-from ledger.errors import EntryExists
-from ledger.journal import JsonObject
+from ledger.journal import JournalEntry, StoredEntry
 from ledger.recharge import (
     Order,
     Payment,
@@ -40,7 +39,10 @@ class PaymentService:
         """
         order = await self._order(payment.order)
         check_payment(order, payment)
-        return await self._run_once(order, lambda tx: self._credit(tx, order, payment))
+        entry = recharge_entry(order, payment)
+        return await self._run_once(
+            order, entry.key, lambda tx: self._credit(tx, order, payment, entry)
+        )
 
     async def refund(self, refund: Refund) -> bool:
         """Reverse a refunded payment; return False if that was done before. Idempotent.
@@ -48,7 +50,8 @@ class PaymentService:
         Raises PaymentRefused, with NOT_PAID as long as no payment was credited.
         """
         order = await self._order(refund.order)
-        return await self._run_once(order, lambda tx: self._reverse(tx, order, refund))
+        key = reversal_entry(order, refund, 0, 0).key
+        return await self._run_once(order, key, lambda tx: self._reverse(tx, order, refund))
 
     async def _order(self, number: str) -> Order:
         order = await self._orders.find(number)
@@ -56,21 +59,17 @@ class PaymentService:
             raise PaymentRefused(RefusalReason.ORDER)
         return order
 
-    async def _run_once(self, order: Order, work: Callable[[Any], Awaitable[JsonObject]]) -> bool:
-        """Run `work`, and return False if an earlier transaction has done it."""
-        try:
-            async with self._lock(order.user_id):
-                await self._ledger.run_transaction(work)
-        except EntryExists as existing:
-            # Once acknowledged, the provider stops retrying: the entry must be durable.
-            await self._ledger.find_committed(existing.key)
-            return False
-        return True
+    async def _run_once(
+        self, order: Order, key: str, work: Callable[[Any], Awaitable[None]]
+    ) -> bool:
+        """Run `work`, and return False if an earlier transaction has done it.
 
-    async def _reverse(self, tx: Any, order: Order, refund: Refund) -> JsonObject:
-        key = reversal_entry(order, refund, 0, 0).key
-        if await self._ledger.find(key, tx):
-            raise EntryExists(key)
+        Once acknowledged, the provider stops retrying: the entry is durable by then.
+        """
+        async with self._lock(order.user_id):
+            return not isinstance(await self._ledger.run_once(key, work), StoredEntry)
+
+    async def _reverse(self, tx: Any, order: Order, refund: Refund) -> None:
         if await self._ledger.find(recharge_key(order.number), tx) is None:
             raise PaymentRefused(RefusalReason.NOT_PAID)
         before = await self._orders.refund(tx, order.number, refund)
@@ -81,15 +80,10 @@ class PaymentService:
         await self._ledger.move(tx, entry.lines)
         answer = (await self._ledger.balance(tx, order.user_id))._asdict()
         await self._ledger.write(tx, replace(entry, answer=answer))
-        return answer
 
-    async def _credit(self, tx: Any, order: Order, payment: Payment) -> JsonObject:
-        entry = recharge_entry(order, payment)
-        if await self._ledger.find(entry.key, tx):
-            raise EntryExists(entry.key)
+    async def _credit(self, tx: Any, order: Order, payment: Payment, entry: JournalEntry) -> None:
         answer = (await self._ledger.move(tx, entry.lines))[order.user_id]._asdict()
         await self._ledger.write(tx, replace(entry, answer=answer))
         await self._orders.pay(tx, order.number, payment)
         if counts_as_ios(order, payment):
             await self._ledger.note_ios_payment(order.user_id, tx)
-        return answer

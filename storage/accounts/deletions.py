@@ -14,8 +14,8 @@ from ledger.refund_cases import OPEN_STATES as OPEN_CASES
 from ledger.withdrawals import OPEN_STATES as OPEN_WITHDRAWALS
 from storage.accounts.users import IS_DEBTOR, User, user_from
 from storage.database import Database, Document, Session
-from storage.documents import document_of
-from storage.jobs.due import BEFORE_ANY, claim_due, make_due_index
+from storage.documents import document_of, make_partial_index
+from storage.jobs.due import BEFORE_ANY, claim_due
 from storage.jobs.outbox import LATER, OutboxStore
 
 PROFILE: Document = {"nickname": "", "face_url": "", "gender": 0, "area": "", "age": 0}
@@ -34,7 +34,7 @@ class DeletionStore:
         self._outbox = outbox
 
     async def make_indexes(self) -> None:
-        await make_due_index(self._in("users"), "delete_at")
+        await make_partial_index(self._in("users"), "delete_at", BEFORE_ANY)
 
     async def claim(self, lease: timedelta) -> User | None:
         """Return a user whose deletion is due, or was interrupted."""
@@ -86,7 +86,6 @@ class DeletionStore:
         ]
 
     async def _handle(self, name: str, where: Document, update: Any = None) -> None:
-        """Update documents, or delete them."""
         with self._database.slow_operation_timeout():
             if update:
                 await self._in(name).update_many(where, update)

@@ -15,9 +15,9 @@ from pymongo.errors import DuplicateKeyError
 
 from ledger.journal import debt_account, user_account
 from storage.database import Collection, Database, Document
-from storage.documents import stream
+from storage.documents import make_partial_index, stream
 from storage.field_cipher import FieldCipher
-from storage.jobs.due import claim_due, make_due_index
+from storage.jobs.due import BEFORE_ANY, claim_due
 
 EVERY = timedelta(days=1)
 """Minimum time between two copies."""
@@ -46,7 +46,7 @@ class ExportStore:
     async def make_indexes(self) -> None:
         await self._exports.create_index("user_id")
         await self._exports.create_index("expires_at", expireAfterSeconds=0)
-        await make_due_index(self._exports)
+        await make_partial_index(self._exports, "due_at", BEFORE_ANY)
 
     async def ask(self, user_id: str) -> Export:
         """Return the copy of the last day, or a new one that is due to be made."""

@@ -141,7 +141,6 @@ class TokenStore:
         await self._set(token, revoked=True, expires_at=expires_at)
 
     async def mark_logout_complete(self, token: str) -> None:
-        """Record that the logout of a revoked token is complete."""
         await self._set(token, settled=True)
 
     async def revoked_owner(self, token: str) -> tuple[str, bool] | None:
@@ -227,7 +226,6 @@ class EvictionStore:
 
 
 def _use_at(now: datetime, *, made_at: datetime) -> Document:
-    """Return the fields to set at a use of a token."""
     return {"used_at": now, "expires_at": min(now + UNUSED_LIFETIME, made_at + LIFETIME)}
 
 

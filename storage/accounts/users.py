@@ -6,13 +6,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from ledger.journal import DEBTS
 from rooms.members import Person
 from storage.database import Collection, Database, Document, Session
-from storage.documents import document_of, documents_by_id, known_fields, starts_with
+from storage.documents import (
+    change_one,
+    document_of,
+    documents_by_id,
+    known_fields,
+    make_partial_index,
+    starts_with,
+)
 from storage.errors import UserNotFound
 from storage.field_cipher import FieldCipher
 from storage.rooms.members import MemberStore
@@ -83,7 +89,6 @@ class UserStore:
     """Users by user_id, and by app and openid; concurrent reads share one query."""
 
     def __init__(self, database: Database, members: MemberStore, cipher: FieldCipher) -> None:
-        """Create the store; `cipher` encrypts WeChat's session keys."""
         self._database = database
         self._members = members
         self._cipher = cipher
@@ -94,7 +99,7 @@ class UserStore:
         await self._users.create_index([("app_id", 1), ("openid", 1)], unique=True)
         await self._users.create_index("nickname")
         for debt in DEBTS.values():
-            await self._users.create_index(debt, partialFilterExpression={debt: {"$gt": 0}})
+            await make_partial_index(self._users, debt, 0)
 
     async def create(self, app_id: str, openid: str, **fields: Any) -> tuple[User, bool]:
         """Insert the user of (app_id, openid), or return the existing one; True if inserted."""
@@ -148,11 +153,8 @@ class UserStore:
         Returns the planned time. Raises UserNotFound, also for a deleted user.
         """
         planned = {"$ifNull": ["$delete_at", at]} if at else None
-        row = await self._users.find_one_and_update(
-            {"_id": user_id, "deleted_at": None},
-            [{"$set": {"delete_at": planned}}],
-            return_document=ReturnDocument.AFTER,
-        )
+        where = {"_id": user_id, "deleted_at": None}
+        row = await change_one(self._users, where, [{"$set": {"delete_at": planned}}])
         if row is None:
             raise UserNotFound
         return user_from(row).delete_at
@@ -193,12 +195,7 @@ class UserStore:
 
     async def update(self, user_id: str, session: Session | None = None, **fields: Any) -> User:
         """Set fields (never gold or income) and return the updated user. Raises UserNotFound."""
-        row = await self._users.find_one_and_update(
-            {"_id": user_id},
-            {"$set": fields},
-            return_document=ReturnDocument.AFTER,
-            session=session,
-        )
+        row = await change_one(self._users, {"_id": user_id}, {"$set": fields}, session)
         if row is None:
             raise UserNotFound
         return user_from(row)

@@ -15,12 +15,12 @@ from decimal import Decimal
 from operator import itemgetter
 from typing import Any
 
-from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from core.errors import NotFound, StartupError
 from ledger.gifts import RATE_KEYS, rate_from, row_at
 from storage.database import Collection, Database, Document, Session
+from storage.documents import change_one
 from storage.errors import BlockNotFound, GiftNotFound, NothingWaits, RateRequired
 
 LIST_KEYS = ("PROGRAM_SHARE", "LIVEROOM_SHARE")
@@ -47,7 +47,6 @@ class CatalogueStore:
         self._rows: Collection = database.collection(self.name)
 
     def to_row(self, fields: Document) -> Document:
-        """Return the fields as stored."""
         return fields
 
     async def find(self, number: int) -> Document | None:
@@ -83,25 +82,14 @@ class CatalogueStore:
         counted = {"$setOnInsert": {"n": number}}
         await counters.update_one({"_id": self.name}, counted, upsert=True)
 
-    async def edit(
-        self,
-        number: int,
-        *,
-        session: Session | None = None,
-        **fields: Any,
-    ) -> Document:
+    async def edit(self, number: int, *, session: Session | None = None, **fields: Any) -> Document:
         """Set fields of a row, after the fields of a `next` that has come."""
         if not fields:
             return await self.get(number)
         has_come = {"$lte": ["$next.at", datetime.now(UTC)]}  # also without a `next`
         own = {"$cond": [has_come, "$next.fields", {}]}
         changed = {"$mergeObjects": ["$$ROOT", own, {"$literal": self.to_row(fields)}]}
-        row = await self._rows.find_one_and_update(
-            {"_id": number},
-            [{"$replaceWith": changed}],
-            return_document=ReturnDocument.AFTER,
-            session=session,
-        )
+        row = await change_one(self._rows, {"_id": number}, [{"$replaceWith": changed}], session)
         if row is None:
             raise self.not_found_error
         return self._item(row)
@@ -109,9 +97,7 @@ class CatalogueStore:
     async def withdraw_next(self, number: int) -> Document:
         """Drop the `next` of a row. Raises NothingWaits if it has none, or it has come."""
         waits = {"_id": number, "next.at": {"$gt": datetime.now(UTC)}}
-        row = await self._rows.find_one_and_update(
-            waits, {"$unset": {"next": ""}}, return_document=ReturnDocument.AFTER
-        )
+        row = await change_one(self._rows, waits, {"$unset": {"next": ""}})
         if row is None:
             await self.get(number)
             raise NothingWaits

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, TypeVar
 
-from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
@@ -13,25 +12,14 @@ from core.batching import SingleFlight
 from core.errors import WriteConflict
 from core.retry import retry_on_conflict
 from ledger.errors import DebtExceeded, EntryExists, InsufficientGold
-from ledger.gifts import (
-    GiftBatch,
-    GiftTransfer,
-    RankingChange,
-    ranking_changes,
-)
+from ledger.gifts import GiftBatch, GiftTransfer, RankingChange, ranking_changes
 from ledger.giving import OWN_CAPS, Giver, OwnCap
-from ledger.journal import (
-    DEBTS,
-    Balance,
-    EventReference,
-    JournalEntry,
-    Posting,
-    StoredEntry,
-)
+from ledger.journal import DEBTS, Balance, EventReference, JournalEntry, Posting, StoredEntry
 from ledger.recharge import recharge_key
 from ledger.refund_advice import Credit
 from rooms.members import Person, PublicProfile
 from storage.database import Collection, Database, Document, Session
+from storage.documents import change_one, sums_of
 from storage.errors import UserNotFound
 from storage.gold.rankings import RankingStore
 from storage.write_batch import WriteBatch
@@ -69,12 +57,12 @@ class LedgerStore:
 
     async def make_indexes(self) -> None:
         newest = [("at", -1), ("_id", -1)]
+        await self._ledger.create_index(newest)
         await self._ledger.create_index([("lines.account", 1), ("lines.unit", 1), *newest])
         await self._ledger.create_index(
             [("lines.account", 1), ("at", -1)], partialFilterExpression={"ios": True}
         )
         await self._ledger.create_index([("by", 1), ("kind", 1), ("at", -1)])
-        await self._ledger.create_index(newest)
         await self._ledger.create_index(
             [("live_id", 1), ("epoch", 1), ("seq", 1)],
             unique=True,
@@ -89,18 +77,27 @@ class LedgerStore:
         row = await self._ledger.find_one({"_id": key}, ANSWER, session=session)
         return StoredEntry(row["content"], row["answer"]) if row else None
 
-    async def find_committed(self, key: str) -> StoredEntry:
-        """Return an entry that raised EntryExists, after waiting for its commit.
+    async def run_once(self, key: str, work: Callable[[Session], Awaitable[T]]) -> T | StoredEntry:
+        """Run `work`, which writes the entry `key`, in a transaction, or return the stored entry.
 
-        Raises TryAgain if it is not committed in time.
+        That is returned once it is committed. Raises TryAgain if it is not committed in time.
         """
 
-        async def find() -> StoredEntry:
+        async def write(session: Session) -> T:
+            # First, since a repetition could be refused for what the entry itself has changed.
+            if await self.find(key, session):
+                raise EntryExists(key)
+            return await work(session)
+
+        async def committed() -> StoredEntry:
             if found := await self.find(key):
                 return found
             raise WriteConflict
 
-        return await retry_on_conflict(find)
+        try:
+            return await self.run_transaction(write)
+        except EntryExists:
+            return await retry_on_conflict(committed)
 
     async def entry(self, key: str) -> JournalEntry | None:
         row = await self._ledger.find_one({"_id": key})
@@ -118,10 +115,7 @@ class LedgerStore:
         """Return the sum of the largest amounts of the grants and reversals by an operator."""
         where = {"by": by, "kind": {"$in": ["grant", "reversal"]}, "at": {"$gte": since}}
         amounts = {"$map": {"input": "$lines.amount", "in": {"$abs": "$$this"}}}
-        total = {"_id": None, "total": {"$sum": {"$max": amounts}}}
-        steps: list[Document] = [{"$match": where}, {"$group": total}]
-        cursor = await self._ledger.aggregate(steps, session=session)
-        return sum([row["total"] async for row in cursor])
+        return (await sums_of(self._ledger, where, {"moved": {"$max": amounts}}, session))["moved"]
 
     async def balance(self, session: Session, user_id: str) -> Balance:
         row = await self._users.find_one({"_id": user_id}, BALANCE, session=session)
@@ -152,13 +146,8 @@ class LedgerStore:
 
     async def _add(self, session: Session, user_id: str, amounts: Mapping[str, int]) -> Balance:
         guard = {name: {"$gte": -amount} for name, amount in amounts.items() if amount < 0}
-        row = await self._users.find_one_and_update(
-            {"_id": user_id, **guard},
-            {"$inc": dict(amounts)},
-            projection=BALANCE,
-            return_document=ReturnDocument.AFTER,
-            session=session,
-        )
+        where, change = {"_id": user_id, **guard}, {"$inc": dict(amounts)}
+        row = await change_one(self._users, where, change, session, fields=BALANCE)
         if row:
             return Balance(row["gold"], row["income"])
         if not guard:
@@ -318,7 +307,6 @@ def _unchanged(giver: Giver) -> Document:
 
 
 def _giver_document(giver: Giver) -> Document:
-    """Return the document of the next version."""
     own = {name: getattr(giver, name)._asdict() for name in OWN_CAPS}
     return giver._asdict() | own | {"version": giver.version + 1}
 

@@ -11,7 +11,7 @@ from ledger.recharge import recharge_key
 from ledger.withdrawals import OPEN_STATES, WECHAT, WithdrawalState
 from rooms.events import LOG_SIZE
 from storage.database import Collection, Database, Document, Session
-from storage.documents import stream
+from storage.documents import stream, sums_of
 from storage.gold.rankings import OWNER_OF_LINE, RankingStore
 
 MAX_PROBLEMS = 100
@@ -108,20 +108,14 @@ class LedgerReconciler:
         net = {"$subtract": [charged, {"$ifNull": ["$refunded", 0]}]}
         sold = {"state": "paid", "sandbox": {"$ne": True}}
         withdrawn = {"state": WithdrawalState.PAID.value}
-        return {
-            **await self._sums("users", {}, {name: f"${name}" for name in USER_SUMS}),
-            **await self._sums("orders", sold, {"fen": net}),
-            **await self._sums("withdrawals", OPEN_WITHDRAWALS, {"held": "$income"}),
-            **await self._sums("withdrawals", withdrawn, {"withdrawn_fen": "$fen"}),
-        }
-
-    async def _sums(self, collection: str, where: Document, fields: Document) -> dict[str, int]:
-        sums = {name: {"$sum": amount} for name, amount in fields.items()}
-        steps: list[Document] = [{"$match": where}, {"$group": {"_id": None, **sums}}]
+        rows = self._database.collection
         with self._database.slow_operation_timeout():
-            async for row in stream(self._database.collection(collection), steps):
-                return {name: int(row[name]) for name in fields}
-        return dict.fromkeys(fields, 0)
+            return {
+                **await sums_of(rows("users"), {}, {name: f"${name}" for name in USER_SUMS}),
+                **await sums_of(rows("orders"), sold, {"fen": net}),
+                **await sums_of(rows("withdrawals"), OPEN_WITHDRAWALS, {"held": "$income"}),
+                **await sums_of(rows("withdrawals"), withdrawn, {"withdrawn_fen": "$fen"}),
+            }
 
     @asynccontextmanager
     async def _snapshot(self) -> AsyncGenerator[Session]:
@@ -223,27 +217,23 @@ class LedgerReconciler:
         problems: list[LedgerProblem] = []
         while len(problems) < MAX_PROBLEMS:
             async with self._snapshot() as session:
-                found = collection.find(where, GIFTS_OF_ROOM, session=session)
-                rooms = await found.sort("_id", 1).limit(ROOMS_PER_QUERY).to_list()
+                some = collection.find(where, GIFTS_OF_ROOM, session=session)
+                rooms = await some.sort("_id", 1).limit(ROOMS_PER_QUERY).to_list()
                 for room in rooms:
-                    problems += await self._event_problems(room, session)
+                    after = room["version"] - min(room["version"], LOG_SIZE)
+                    live = {"live_id": room["_id"], "epoch": room["epoch"], "seq": {"$gt": after}}
+                    found = self._ledger.find(live, {"seq": 1}, session=session)
+                    entries = {row["seq"]: row["_id"] async for row in found}
+                    missing = sorted(entries[seq] for seq in entries.keys() - {*room["gifts"]})
+                    problems += [LedgerProblem("missing_event", entry) for entry in missing]
+                    problems += [
+                        LedgerProblem("unbooked_event", f"{room['_id']}/{seq}")
+                        for seq in sorted({*room["gifts"]} - entries.keys())
+                    ]
             if len(rooms) < ROOMS_PER_QUERY:
                 break
             where["_id"]["$gt"] = rooms[-1]["_id"]
         return problems[:MAX_PROBLEMS]
-
-    async def _event_problems(self, room: Document, session: Session) -> list[LedgerProblem]:
-        logged = {*room["gifts"]}
-        after = room["version"] - min(room["version"], LOG_SIZE)
-        where = {"live_id": room["_id"], "epoch": room["epoch"], "seq": {"$gt": after}}
-        rows = self._ledger.find(where, {"seq": 1}, session=session)
-        entries = {row["seq"]: row["_id"] async for row in rows}
-        missing = sorted(entries[seq] for seq in entries.keys() - logged)
-        unbooked = sorted(logged - entries.keys())
-        return [
-            *(LedgerProblem("missing_event", entry) for entry in missing),
-            *(LedgerProblem("unbooked_event", f"{room['_id']}/{seq}") for seq in unbooked),
-        ]
 
     # ---- rankings
 

@@ -11,7 +11,7 @@ from ledger.refund_advice import GoldGift
 from ledger.refund_plan import GiftStep, HostIncome
 from ledger.withdrawals import OPEN_STATES
 from storage.database import Collection, Database, Document, Session
-from storage.documents import page, starts_with
+from storage.documents import given, page, starts_with
 from storage.gold.ledger import USER_FIELDS, face_of
 
 G = TypeVar("G")
@@ -99,14 +99,12 @@ class StatementStore:
         Without `money_out`, the entries of withdrawals and refunds are left out. Raises
         InvalidCursor.
         """
-        where: Document = {}
+        where = given(kind=kind)
         if user_id:  # the index has the entries of each unit in order
             own = {"account": user_account(user_id), "unit": {"$in": [*DEBTS]}}
             where["lines"] = {"$elemMatch": own}
         if not money_out:
             where["$nor"] = MONEY_OUT
-        if kind:
-            where["kind"] = kind
         if search:
             keys = (search, recharge_key(search))
             where["$or"] = [
@@ -146,13 +144,15 @@ class SpentGoldStore:
         parse: Callable[[Document], G],
         session: Session | None = None,
     ) -> AsyncGenerator[G]:
-        given = {"by": user_id, "kind": "gift", "at": {"$gte": since}}
-        rows = self._ledger.find(given, session=session, batch_size=GIFTS_PER_QUERY)
+        where = {"by": user_id, "kind": "gift", "at": {"$gte": since}}
+        rows = self._ledger.find(where, session=session, batch_size=GIFTS_PER_QUERY)
         async with rows.sort(order).limit(limit) as found:
             while some := await found.to_list(GIFTS_PER_QUERY):
-                undone = await self._reversed([row["_id"] for row in some], session)
+                keys = {"_id": {"$in": [reversal_key(row["_id"]) for row in some]}}
+                reversals = self._ledger.find(keys, {"_id": 1}, session=session)
+                undone = {row["_id"] async for row in reversals}
                 for row in some:
-                    if row["_id"] not in undone:
+                    if reversal_key(row["_id"]) not in undone:
                         yield parse(row)
 
     async def incomes(self, session: Session, hosts: Sequence[str]) -> dict[str, HostIncome]:
@@ -177,12 +177,6 @@ class SpentGoldStore:
             held = sum(incomes.get(state, 0) for state in OPEN_STATES)
             found[row["_id"]] = HostIncome(row["income"], held, incomes.get("paid", 0))
         return found
-
-    async def _reversed(self, keys: Sequence[str], session: Session | None) -> set[str]:
-        reversals = {reversal_key(key): key for key in keys}
-        where = {"_id": {"$in": [*reversals]}}
-        rows = await self._ledger.find(where, {"_id": 1}, session=session).to_list()
-        return {reversals[row["_id"]] for row in rows}
 
 
 def _other_user(account: str, row: Document) -> str:

@@ -11,19 +11,16 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from pymongo import ReturnDocument, UpdateOne
+from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from storage.database import Collection, Database, Document
+from storage.documents import change_one
 
 BEFORE_ANY = datetime(2000, 1, 1, tzinfo=UTC)
 """Earlier than any document: lower bound in the partial index, which leaves out unset times."""
 CLOCKS_DIFFER = timedelta(minutes=1)
 """Largest expected difference between the clocks of a process and of the database."""
-
-
-async def make_due_index(collection: Collection, field: str = "due_at") -> None:
-    await collection.create_index(field, partialFilterExpression={field: {"$gt": BEFORE_ANY}})
 
 
 async def claim_due(
@@ -41,13 +38,8 @@ async def claim_due(
     set; `field` says when it is due, and is the order, too, unless another is given.
     """
     until = {"$add": ["$$NOW", int(lease.total_seconds() * 1000)]}
-    row: Document | None = await collection.find_one_and_update(
-        {**(where or {}), **due_now(field)},
-        [{"$set": {**(changes or {}), field: until}}],
-        sort=[(order or field, 1)],
-        return_document=ReturnDocument.AFTER,
-    )
-    return row
+    is_due, claimed = {**(where or {}), **due_now(field)}, {**(changes or {}), field: until}
+    return await change_one(collection, is_due, [{"$set": claimed}], order=order or field)
 
 
 async def claim_unchanged(
@@ -126,9 +118,7 @@ class JobLeaseStore:
             {"$set": {"due_at": {"$cond": ["$ours", later, "$due_at"]}}},
         ]
         try:
-            lease = await self._leases.find_one_and_update(
-                {"_id": name}, steps, upsert=True, return_document=ReturnDocument.AFTER
-            )
+            lease = await change_one(self._leases, {"_id": name}, steps, upsert=True)
         except DuplicateKeyError:  # first lease of this name, taken concurrently by another process
             return False
         return bool(lease and lease["ours"])
@@ -142,7 +132,6 @@ class JobLeaseStore:
             )
 
     async def release(self, name: str, seconds: float) -> None:
-        """Make the job due again in `seconds`."""
         later = {"$add": ["$$NOW", int(seconds * 1000)]}
         await self._leases.update_one({"_id": name}, [{"$set": {"due_at": later}}])
 

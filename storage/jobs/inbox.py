@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
-from pymongo import ReturnDocument
-
 from storage.database import Collection, Database, Document
-from storage.documents import page, starts_with
+from storage.documents import change_one, given, make_page_indexes, page, starts_with
 
 Outcome = Literal["done", "ignored", "refused"]
 RETENTION = timedelta(days=30)
@@ -41,6 +39,10 @@ class InboxMessage:
     id: str
     query: str
     raw: str
+
+    @property
+    def row_id(self) -> str:
+        return f"{self.source}:{self.id}"
 
 
 class CallbackOutcome(NamedTuple):
@@ -83,11 +85,10 @@ class InboxStore:
         await self._inbox.create_index("expires_at", expireAfterSeconds=0)
         pushes = {"source": "xpay"}  # in which a deletion looks for an openid
         await self._inbox.create_index("source", partialFilterExpression=pushes)
-        newest = [("received_at", -1), ("_id", -1)]
-        await self._inbox.create_index(newest)
-        await self._inbox.create_index([("outcome", 1), *newest])
+        await make_page_indexes(self._inbox, "received_at", "outcome")
         await self._inbox.create_index(
-            [("event", 1), *newest], partialFilterExpression={"event": {"$gt": ""}}
+            [("event", 1), ("received_at", -1), ("_id", -1)],
+            partialFilterExpression={"event": {"$gt": ""}},
         )
 
     async def process(
@@ -122,19 +123,16 @@ class InboxStore:
             "reason": "",
             "expires_at": now + (IM_RETENTION if message.source == IM else RETENTION),
         }
-        row = await self._inbox.find_one_and_update(
-            {"_id": _row_id(message)},
-            {"$setOnInsert": new, "$inc": {"times": 1}},
-            {"outcome": 1},
-            upsert=True,
-            return_document=ReturnDocument.AFTER,
+        change = {"$setOnInsert": new, "$inc": {"times": 1}}
+        row = await change_one(
+            self._inbox, {"_id": message.row_id}, change, upsert=True, fields={"outcome": 1}
         )
         return str(row["outcome"]) if row else "received"
 
     async def stored(self, message: InboxMessage) -> Document:
         """Return the outcome of a received message, its reason, and the answer if there is one."""
         fields = {"outcome": 1, "reason": 1, "answer": 1}
-        return await self._inbox.find_one({"_id": _row_id(message)}, fields) or {}
+        return await self._inbox.find_one({"_id": message.row_id}, fields) or {}
 
     async def close(self, message: InboxMessage, outcome: CallbackOutcome) -> bool:
         """Store the outcome; the first of concurrent calls wins, and returns True."""
@@ -148,7 +146,7 @@ class InboxStore:
         if message.source == IM and outcome.outcome == "ignored":
             closed["expires_at"] = datetime.now(UTC) + IM_IGNORED_RETENTION
         result = await self._inbox.update_one(
-            {"_id": _row_id(message), "outcome": "received"}, {"$set": closed}
+            {"_id": message.row_id, "outcome": "received"}, {"$set": closed}
         )
         return bool(result.modified_count)
 
@@ -179,11 +177,7 @@ class InboxStore:
 
         `search` matches the start of `_id`, or of its part after one of ID_PREFIXES.
         """
-        where: Document = {"source": source} if source else {}
-        if outcome:
-            where["outcome"] = outcome
-        if event:
-            where["event"] = event
+        where = given(source=source, outcome=outcome, event=event)
         if search:
             where["$or"] = [{"_id": starts_with(prefix + search)} for prefix in ID_PREFIXES]
         return await page(self._inbox, where, "received_at", after, limit)
@@ -193,6 +187,10 @@ class InboxStore:
 
         `times` of all rows of a reason is the number of messages refused for it.
         """
+        # A slot by hash of the id: redeliveries have the same, and collisions overwrite. Each
+        # reason has its own slots, so that a message is counted for the reason of its refusal.
+        digest = hashlib.sha256(message.id.encode()).digest()
+        number = int.from_bytes(digest[:4]) % REFUSED_SLOTS
         now = datetime.now(UTC)
         latest = _content(message, REFUSED_BYTES) | {
             "received_at": now,
@@ -202,7 +200,7 @@ class InboxStore:
             "expires_at": now + REFUSED_RETENTION,
         }
         await self._inbox.update_one(
-            {"_id": _refused_slot(message, reason)},
+            {"_id": f"refused:{message.source}:{reason}:{number}"},
             {"$set": latest, "$inc": {"times": 1}},
             upsert=True,
         )
@@ -214,19 +212,6 @@ def _content(message: InboxMessage, limit: int) -> Document:
         "query": _truncate(message.query, QUERY_BYTES),
         "raw": _truncate(message.raw, limit),
     }
-
-
-def _row_id(message: InboxMessage) -> str:
-    return f"{message.source}:{message.id}"
-
-
-def _refused_slot(message: InboxMessage, reason: str) -> str:
-    """Return the slot by hash of the id: redeliveries have the same, and collisions overwrite.
-
-    Each reason has slots of its own, so that a message is counted for the reason of its refusal.
-    """
-    digest = hashlib.sha256(message.id.encode()).digest()
-    return f"refused:{message.source}:{reason}:{int.from_bytes(digest[:4]) % REFUSED_SLOTS}"
 
 
 def _truncate(text: str, limit: int) -> str:

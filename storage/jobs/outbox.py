@@ -10,6 +10,7 @@ from bson import ObjectId
 
 from core.batching import RequestBatcher
 from storage.database import Collection, Database, Document, Session
+from storage.documents import make_partial_index
 from storage.jobs.due import claim_unchanged
 from storage.write_batch import WriteBatch
 
@@ -64,7 +65,7 @@ class OutboxStore:
     async def make_indexes(self) -> None:
         await self._messages.create_index([("state", 1), ("due_at", 1)])
         await self._messages.create_index("expires_at", expireAfterSeconds=0)
-        await self._messages.create_index("key", partialFilterExpression={"key": {"$gt": ""}})
+        await make_partial_index(self._messages, "key", "")
 
     async def add(
         self,
@@ -127,13 +128,22 @@ class OutboxStore:
         joined = _joined(sorted(rows, key=itemgetter("due_at", "_id")))[:limit]
         if not joined:
             return []
-        updates = [_claim_update(rows, until) for rows in joined]
+        updates: list[tuple[Document, Document]] = []
+        for first, *others in joined:
+            as_read = {name: first[name] for name in ("_id", "state", "due_at", "tries")}
+            fields: Document = {"due_at": until}
+            if others:
+                fields["payload"] = first["payload"] = _joined_payload([first, *others])
+            updates.append((as_read, {"$set": fields, "$inc": {"tries": 1}}))
         claimed = await claim_unchanged(self._messages, updates)
         joined = [rows for rows in joined if rows[0]["_id"] in claimed]
-        if others := [row["_id"] for rows in joined for row in rows[1:]]:
+        if merged := [row["_id"] for rows in joined for row in rows[1:]]:
             # Unless another process has claimed it after it was read.
-            await self._messages.delete_many({"_id": {"$in": others}, "tries": 0})
-        return [_message_from(rows) for rows in joined]
+            await self._messages.delete_many({"_id": {"$in": merged}, "tries": 0})
+        return [
+            OutboxMessage(str(row["_id"]), row["kind"], row["payload"], row["tries"] + 1)
+            for row, *_ in joined
+        ]
 
     async def mark_done(self, message_id: str) -> None:
         await self._done.submit(0, message_id)
@@ -178,17 +188,7 @@ def _joined(rows: Iterable[Document]) -> list[list[Document]]:
     return [*joined.values()]
 
 
-def _claim_update(rows: Sequence[Document], until: datetime) -> tuple[Document, Document]:
-    """Return filter and update that claim the first message, as it was read, with all payloads."""
-    first = rows[0]
-    where = {name: first[name] for name in ("_id", "state", "due_at", "tries")}
-    fields: Document = {"due_at": until}
-    if len(rows) > 1:
-        fields["payload"] = _payload(rows)
-    return where, {"$set": fields, "$inc": {"tries": 1}}
-
-
-def _payload(rows: Iterable[Document]) -> Document:
+def _joined_payload(rows: Iterable[Document]) -> Document:
     """Return the payload of the last message, with the lists of all."""
     payload: Document = {}
     for row in rows:
@@ -196,9 +196,3 @@ def _payload(rows: Iterable[Document]) -> Document:
             values = [*payload.get(name, ()), *value] if isinstance(value, list) else ()
             payload[name] = [*dict.fromkeys(values)][-NEWEST:] if values else value
     return payload
-
-
-def _message_from(rows: Sequence[Document]) -> OutboxMessage:
-    first = rows[0]
-    payload = _payload(rows) if len(rows) > 1 else first["payload"]
-    return OutboxMessage(str(first["_id"]), first["kind"], payload, first["tries"] + 1)

@@ -91,36 +91,36 @@ class AuditStore:
 
     async def page(
         self,
-        before: str | None,
+        after: str,
         limit: int,
         *,
         search: str = "",
         what: str = "",
         money_out: bool = True,
-    ) -> list[Document]:
-        """Return entries older than the entry `before`, newest first.
+    ) -> tuple[list[Document], str | None]:
+        """Return entries, newest first, and the next cursor, None at the end.
 
         `search` finds entries with all its words, each the start of one of the entry's terms;
         `what` those of one action; without `money_out`, those of MONEY_OUT are left out.
         """
         where: list[Document] = [{"what": what}] if what else []
-        if before and ObjectId.is_valid(before):
-            where.append({"_id": {"$lt": ObjectId(before)}})
+        if ObjectId.is_valid(after):
+            where.append({"_id": {"$lt": ObjectId(after)}})
         if not money_out:
             where.append({"what": {"$not": {"$regex": MONEY_OUT}}})
         # The action's words narrow the index scan.
         words = WORD.findall(f"{search} {what}".casefold())[:MAX_QUERY_WORDS]
         if search and not words:
-            return []
+            return [], None
         # By $elemMatch one term satisfies both ends of the range, which bounds the scan.
         starts = (starts_with(word[:TERM_LENGTH]) for word in words)
         where += [{"terms": {"$elemMatch": start}} for start in starts]
         found = self._audit.find({"$and": where} if where else {}, {"terms": 0})
-        return [_entry(row) for row in await found.sort("_id", -1).limit(limit).to_list()]
+        rows = [_entry(row) for row in await found.sort("_id", -1).limit(limit).to_list()]
+        return rows, rows[-1]["id"] if len(rows) == limit else None
 
 
 def _entry(row: Document) -> Document:
-    """Return an entry for operators."""
     names = ("at", "who", "role", "address", "what", "on", "reason", "done")
     states = {name: json.loads(row.get(name, "{}")) for name in ("parameters", "before", "after")}
     return {"id": str(row["_id"]), **{name: row.get(name, "") for name in names}, **states}

@@ -59,7 +59,6 @@ class OperatorAccount:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the first login is to come."""
         return self.one_time_until is not None
 
     @property
@@ -91,7 +90,6 @@ class OperatorStore:
     def __init__(
         self, database: Database, cipher: FieldCipher, *, admits_demo: bool = False
     ) -> None:
-        """Create the store; `cipher` encrypts the secrets of authenticator apps."""
         self._database = database
         self._operators: Collection = database.collection("operators")
         self._cipher = cipher
@@ -111,7 +109,6 @@ class OperatorStore:
         return self._account_from(row) if row else None
 
     async def get(self, name: str) -> OperatorAccount:
-        """Return the operator. Raises OperatorNotFound."""
         if account := await self.find(name):
             return account
         raise OperatorNotFound

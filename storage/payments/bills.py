@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from pymongo import ReturnDocument, UpdateOne
+from pymongo import UpdateOne
 
 from core.errors import NotFound
 from ledger.bills import BillType, Category, Difference, Movement
 from ledger.recharge import IOS
 from storage.database import Collection, Database, Document
-from storage.documents import page
+from storage.documents import change_one, given, make_page_indexes, page
 from storage.errors import AlreadyDecided
 from storage.field_cipher import FieldCipher
 
@@ -40,10 +40,8 @@ class BillStore:
         self._database = database
 
     async def make_indexes(self) -> None:
-        newest = [("found_at", -1), ("_id", -1)]
-        await self._bills.create_index([("began_at", -1), ("_id", -1)])
-        await self._differences.create_index(newest)
-        await self._differences.create_index([("state", 1), *newest])
+        await make_page_indexes(self._bills, "began_at")
+        await make_page_indexes(self._differences, "found_at", "state")
         await self._differences.create_index([("bill", 1), ("state", 1)])
 
     # ---- bills
@@ -187,14 +185,12 @@ class BillStore:
         self, state: str, after: str, limit: int
     ) -> tuple[list[Document], str | None]:
         """Return differences, newest first, and the next cursor. Raises InvalidCursor."""
-        where = {"state": state} if state else {}
-        return await page(self._differences, where, "found_at", after, limit)
+        return await page(self._differences, given(state=state), "found_at", after, limit)
 
     async def difference(self, id_: str) -> Document | None:
         return await self._differences.find_one({"_id": id_})
 
     async def open_of(self, bill: str) -> list[Document]:
-        """Return the open differences of this bill."""
         where = {"bill": bill, "state": "open"}
         return await self._differences.find(where).sort("_id", 1).to_list()
 
@@ -204,9 +200,8 @@ class BillStore:
     async def settle(self, id_: str, by: str, note: str) -> Document:
         """Close an open difference. Raises NotFound, or AlreadyDecided if it is closed."""
         change = {"state": "settled", "by": by, "note": note, "closed_at": datetime.now(UTC)}
-        row: Document | None = await self._differences.find_one_and_update(
-            {"_id": id_, "state": "open"}, {"$set": change}, return_document=ReturnDocument.AFTER
-        )
+        is_open = {"_id": id_, "state": "open"}
+        row = await change_one(self._differences, is_open, {"$set": change})
         if row is None:
             raise AlreadyDecided if await self.difference(id_) else NotFound
         return row

@@ -1,6 +1,5 @@
 """orders: recharge orders; `_id` is the order number as sent to WeChat."""
 
-import secrets
 from datetime import UTC, datetime, timedelta
 
 from pymongo.errors import DuplicateKeyError
@@ -18,7 +17,7 @@ from ledger.recharge import (
     offer_key,
 )
 from storage.database import Database, Document, Session
-from storage.documents import page, starts_with
+from storage.documents import given, make_partial_index, page, starts_with
 from storage.jobs.due import BEFORE_ANY, claim_due
 from storage.versioned import DocumentStore
 
@@ -43,9 +42,8 @@ class OrderStore(DocumentStore[Order]):
 
     async def make_indexes(self) -> None:
         await super().make_indexes()
-        await self._documents.create_index(
-            "transaction", partialFilterExpression={"transaction": {"$gt": ""}}
-        )
+        await make_partial_index(self._documents, "transaction", "")
+        await make_partial_index(self._documents, "paid_at", BEFORE_ANY)
         await self._documents.create_index(
             [("provider", 1), ("created_at", 1), ("due_at", 1)],
             partialFilterExpression={"due_at": {"$gt": BEFORE_ANY}},
@@ -54,9 +52,6 @@ class OrderStore(DocumentStore[Order]):
             "open_keys", unique=True, partialFilterExpression={"open_keys": {"$exists": True}}
         )
         await self._documents.create_index("expires_at", expireAfterSeconds=0)
-        await self._documents.create_index(
-            "paid_at", partialFilterExpression={"paid_at": {"$gt": BEFORE_ANY}}
-        )
 
     # ---- open orders of a user
 
@@ -175,9 +170,7 @@ class OrderStore(DocumentStore[Order]):
 
         `search` matches a whole user_id, or the start of an order or transaction number.
         """
-        where: Document = {"user_id": user_id} if user_id else {}
-        if state:
-            where["state"] = state
+        where = given(user_id=user_id, state=state)
         if search:
             where["$or"] = [{"user_id": search}, {"_id": starts_with(search)}]
         if len(search) > USER_ID_DIGITS:
@@ -187,8 +180,3 @@ class OrderStore(DocumentStore[Order]):
     def _open_order(self, row: Document) -> OpenOrder:
         order, prepay_id = self.parse(row), row.get("prepay_id", "")
         return OpenOrder(order, row["block_id"], row["slot"], row["created_at"], prepay_id)
-
-
-def new_number() -> str:
-    """Return 31 of [0-9A-Za-z], which WeChat Pay and xpay both allow, with 64 random bits."""
-    return f"Q{datetime.now(UTC):%Y%m%d%H%M%S}{secrets.token_hex(8)}"

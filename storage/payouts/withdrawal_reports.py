@@ -7,11 +7,9 @@ from typing import NamedTuple
 
 from core.clock import day_interval
 from storage.database import Collection, Database, Document
-from storage.documents import day_in_china, stream
+from storage.documents import day_in_china, starts_with, stream
 from storage.field_cipher import FieldCipher
 from storage.gold.rankings import OWNER_OF_LINE
-
-REVERSED_GIFT = r"^gift:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,7 @@ class WithdrawalReportStore:
         with self._database.slow_operation_timeout():
             within = {"at": {"$gte": start, "$lt": end}}
             gross = await self._income({"kind": "gift", **within}, 1)
-            reversals = {"kind": "reversal", "content.reverses": {"$regex": REVERSED_GIFT}}
+            reversals = {"kind": "reversal", "content.reverses": starts_with("gift:")}
             back = await self._income({**reversals, **within}, -1)
             of_users = {"_id": "$user_id", "income": {"$sum": "$income"}, "fen": {"$sum": "$fen"}}
             finished = {"state": "paid", "finished_at": {"$gte": start, "$lt": end}}

@@ -8,8 +8,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from pymongo import ReturnDocument
-
 from core.clock import day_of
 from ledger.errors import WithdrawalNotFound, WithdrawalsStopped
 from ledger.journal import debt_account, user_account
@@ -17,6 +15,7 @@ from ledger.open_transfers import next_check_at
 from ledger.withdrawal_requests import Maturity, UserDay
 from ledger.withdrawals import OPEN_STATES, Withdrawal, WithdrawalState
 from storage.database import Collection, Database, Document, Session
+from storage.documents import change_one, make_partial_index, sums_of
 from storage.errors import UserNotFound
 from storage.field_cipher import FieldCipher
 from storage.jobs.due import BEFORE_ANY, OpenCounts, open_counts
@@ -39,13 +38,9 @@ class WithdrawalStore(VersionedStore[Withdrawal]):
     async def make_indexes(self) -> None:
         await super().make_indexes()
         await self._documents.create_index([("user_id", 1), ("request_id", 1)], unique=True)
-        await self._documents.create_index(
-            "wechat_number", partialFilterExpression={"wechat_number": {"$gt": ""}}
-        )
+        await make_partial_index(self._documents, "wechat_number", "")
+        await make_partial_index(self._documents, "finished_at", BEFORE_ANY)
         await self._days.create_index("_id")  # creates the collection: no transaction has to
-        await self._documents.create_index(
-            "finished_at", partialFilterExpression={"finished_at": {"$gt": BEFORE_ANY}}
-        )
 
     # ---- limits of a day, in China
 
@@ -57,13 +52,8 @@ class WithdrawalStore(VersionedStore[Withdrawal]):
 
     async def add_to_day(self, session: Session, at: datetime, fen: int) -> int:
         """Add to the sum of the whole house in the day of `at`, and return the sum."""
-        row = await self._days.find_one_and_update(
-            {"_id": day_of(at).isoformat()},
-            {"$inc": {"fen": fen}},
-            upsert=True,
-            return_document=ReturnDocument.AFTER,
-            session=session,
-        )
+        day, change = {"_id": day_of(at).isoformat()}, {"$inc": {"fen": fen}}
+        row = await change_one(self._days, day, change, session, upsert=True)
         return int(row["fen"]) if row else 0
 
     # ---- lists
@@ -179,10 +169,8 @@ class PayeeStore:
         if not keys:
             return 0
         where = {"_id": {"$in": keys}, "kind": "gift", "$or": _recent(maturity, {})}
-        total = {"_id": None, "total": {"$sum": _credit_of(account)}}
-        steps: list[Document] = [{"$match": where}, {"$group": total}]
-        cursor = await self._ledger.aggregate(steps, session=session)
-        return sum([int(row["total"]) async for row in cursor])
+        credits_ = {"income": _credit_of(account)}
+        return (await sums_of(self._ledger, where, credits_, session))["income"]
 
     # ---- stopped by refund cases
 
@@ -199,7 +187,6 @@ class PayeeStore:
     # ---- real name
 
     async def store_real_name(self, user_id: str, name: str, session: Session) -> None:
-        """Store the user's real name, encrypted."""
         change = {"$set": {"real_name": self._cipher.encrypt(name, user_id)}}
         await self._users.update_one({"_id": user_id}, change, session=session)
 

@@ -16,6 +16,7 @@ from storage.write_batch import WriteBatch
 
 PAGES_PER_QUERY = 100
 """Pages of viewers in one query; MongoDB allows 1,000 stages."""
+_COLUMNS = {1: ("men", "men_applying"), 2: ("women", "women_applying")}
 
 
 class MemberStore:
@@ -117,8 +118,13 @@ class MemberStore:
         async for row in rows:
             group = row["_id"]
             # With several sessions, pairs that were not asked for may match, too.
-            if (session := (group["live_id"], group["epoch"])) in tally:
-                _add_count(tally[session], group, row["n"])
+            numbers = tally.get((group["live_id"], group["epoch"]))
+            if numbers is None or group["role"] == "host":
+                continue
+            total, applying = _COLUMNS.get(group["gender"], ("others", ""))
+            numbers[total] = numbers.get(total, 0) + row["n"]
+            if group["role"] == "applied":
+                numbers[applying] = numbers.get(applying, 0) + row["n"]
         return {session: MemberCounts(**numbers) for session, numbers in tally.items()}
 
 
@@ -129,26 +135,22 @@ def add_membership_writes(room: Room, batch: WriteBatch) -> None:
     for user_id, member in members.items():
         old = loaded.get(user_id)
         if old is None or replace(old, role=member.role) != member:
-            _add_joined(room, member, batch)
             written.add(user_id)
+            document = {**document_of(member, "user_id"), "seen_at": member.entered_at}
+            if old and old.live_id == room.live_id:  # from an earlier live session
+                batch.replace("members", _as_loaded(old), document)
+            else:
+                batch.insert("members", document)
     for user_id, old in loaded.items():
         if user_id not in members and old.live_id == room.live_id:
-            where = {"_id": user_id, "epoch": old.epoch, "version": old.version}
-            batch.delete("members", where)
             written.add(user_id)
+            batch.delete("members", _as_loaded(old))
     for user_id in _moved(room) - written:
         _move(room, user_id, batch)
 
 
-def _add_joined(room: Room, member: Member, batch: WriteBatch) -> None:
-    """Insert a membership, or replace one from an earlier live session of the same room."""
-    document = {**document_of(member, "user_id"), "seen_at": member.entered_at}
-    old = room.loaded.members.get(member.user_id)
-    if old and old.live_id == room.live_id:
-        where = {"_id": member.user_id, "epoch": old.epoch, "version": old.version}
-        batch.replace("members", where, document)
-    else:
-        batch.insert("members", document)
+def _as_loaded(member: Member) -> Document:
+    return {"_id": member.user_id, "epoch": member.epoch, "version": member.version}
 
 
 def _move(room: Room, user_id: str, batch: WriteBatch) -> None:
@@ -222,15 +224,3 @@ def member_from(document: Document) -> Member:
     if fields.get("stream"):
         fields["stream"] = {**fields["stream"]}  # rooms of one query share the document
     return Member(**{**fields, "user_id": document["_id"]})
-
-
-_COLUMNS = {1: ("men", "men_applying"), 2: ("women", "women_applying")}
-
-
-def _add_count(numbers: dict[str, int], key: Document, n: int) -> None:
-    if key["role"] == "host":
-        return
-    total, applying = _COLUMNS.get(key["gender"], ("others", ""))
-    numbers[total] = numbers.get(total, 0) + n
-    if key["role"] == "applied":
-        numbers[applying] = numbers.get(applying, 0) + n

@@ -6,10 +6,10 @@ the database's clock, which all processes share.
 """
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 
-from pymongo import ReturnDocument, UpdateOne
+from pymongo import UpdateOne
 
 from core.batching import BatchLoader, RequestBatcher
 from core.errors import TryAgain
@@ -22,7 +22,7 @@ from rooms.members import (
     StreamState,
 )
 from storage.database import Collection, Database, Document
-from storage.documents import parsed
+from storage.documents import change_one, make_partial_index, parsed
 from storage.migrations import SCHEMA
 from storage.rooms.members import member_from
 
@@ -49,7 +49,7 @@ class PresenceStore:
         self._socket_ages = BatchLoader(self._load_socket_ages)
 
     async def make_indexes(self) -> None:
-        await self._members.create_index("due_at", partialFilterExpression={"due_at": {"$gt": 0}})
+        await make_partial_index(self._members, "due_at", 0)
         await self._members.create_index([("process", 1), ("seen_at", 1)])
         await self._processes.create_index("expires_at", expireAfterSeconds=LEASE_TTL_SECONDS)
 
@@ -108,22 +108,22 @@ class PresenceStore:
 
     async def mark_disconnected(self, sockets: Sequence[MemberSocket]) -> None:
         """Mark members whose newest socket has closed as away; older sockets are ignored."""
-        if sockets:
-            updates = [
-                UpdateOne(_socket_filter(socket), self._disconnected(socket.at))
-                for socket in sockets
-            ]
-            await self._members.bulk_write(updates, ordered=False)
+        await self._change({socket: self._disconnected(socket.at) for socket in sockets})
 
     async def claim_members(self, sockets: Sequence[MemberSocket], process: str, now: int) -> None:
         """Store these sockets as connected, e.g. after this process was presumed dead."""
-        if sockets:
-            change = [{"$set": self._connected(process, now)}]
-            updates = [UpdateOne(_socket_filter(socket), change) for socket in sockets]
+        change = [{"$set": self._connected(process, now)}]
+        await self._change(dict.fromkeys(sockets, change))
+
+    async def _change(self, changes: Mapping[MemberSocket, list[Document]]) -> None:
+        updates = [
+            UpdateOne({**_session(socket), "socket": socket.number}, change)
+            for socket, change in changes.items()
+        ]
+        if updates:
             await self._members.bulk_write(updates, ordered=False)
 
     async def served(self, process: str) -> list[MemberSocket]:
-        """Return the sockets stored as served by this process."""
         found = self._members.find({"process": process}, {"live_id": 1, "epoch": 1, "socket": 1})
         return [
             MemberSocket(row["_id"], row["live_id"], row["epoch"], int(row["socket"]))
@@ -165,7 +165,6 @@ class PresenceStore:
         return {row["_id"]: row["age"] for row in rows}
 
     async def on_mic(self, process: str) -> list[str]:
-        """Return the user_ids on mic that are served by this process."""
         found = self._members.find({"process": process, "role": {"$in": list(ON_MIC)}}, {"_id": 1})
         return [row["_id"] async for row in found]
 
@@ -173,12 +172,8 @@ class PresenceStore:
 
     async def claim(self, now: int) -> Member | None:
         """Claim the member that has been due the longest, for CLAIM_MS; None if none is due."""
-        row = await self._members.find_one_and_update(
-            {"due_at": {"$gt": 0, "$lte": now}},
-            {"$set": {"due_at": now + CLAIM_MS}},
-            sort=[("due_at", 1)],
-            return_document=ReturnDocument.AFTER,
-        )
+        is_due, claimed = {"due_at": {"$gt": 0, "$lte": now}}, {"due_at": now + CLAIM_MS}
+        row = await change_one(self._members, is_due, {"$set": claimed}, order="due_at")
         return member_from(row) if row else None
 
     async def reschedule(self, member: Member, at: int | None) -> None:
@@ -190,7 +185,6 @@ class PresenceStore:
         await self._members.update_one(where, {"$set": {"due_at": at}})
 
     async def delete_membership(self, member: Member) -> None:
-        """Delete a membership in an ended live session."""
         await self._members.delete_one(_session(member))
 
     async def mark_silent_away(self, before: int, now: int) -> None:
@@ -247,11 +241,8 @@ class PresenceStore:
             "renewed_at": "$$NOW",
             "schema": SCHEMA,
         }
-        lease = await self._processes.find_one_and_update(
-            {"_id": process},
-            [{"$set": renewed}],
-            upsert=True,
-            return_document=ReturnDocument.AFTER,
+        lease = await change_one(
+            self._processes, {"_id": process}, [{"$set": renewed}], upsert=True
         )
         return bool(lease and lease["held"])
 
@@ -274,7 +265,6 @@ class PresenceStore:
         return result.modified_count
 
     async def forget(self, process: str) -> None:
-        """Delete the lease of a process."""
         await self._processes.delete_one({"_id": process})
 
     def _connected(self, process: str, now: int) -> Document:
@@ -294,10 +284,6 @@ class PresenceStore:
 def _session(member: Member | MemberSocket) -> Document:
     """Return a filter for the membership, if the user is still in the same live session."""
     return {"_id": member.user_id, "live_id": member.live_id, "epoch": member.epoch}
-
-
-def _socket_filter(socket: MemberSocket) -> Document:
-    return {**_session(socket), "socket": socket.number}
 
 
 def _due_on_mic(now: int) -> Document:

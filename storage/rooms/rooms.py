@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import structlog
-from pymongo import ReturnDocument
 from pymongo.errors import PyMongoError
 
 from core.batching import BatchLoader, SingleFlight
@@ -17,7 +16,7 @@ from rooms.room import Room
 from rooms.state import Application, RoomState, Seat
 from storage.chat import new_group_id
 from storage.database import Collection, Database, Document
-from storage.documents import documents_by_id, fields_of, known_fields, parsed
+from storage.documents import change_one, documents_by_id, fields_of, known_fields, parsed
 from storage.errors import StorageUnavailable
 from storage.jobs.outbox import OutboxStore
 from storage.rooms.members import MemberStore, add_membership_writes, member_from
@@ -40,12 +39,7 @@ TAIL_EVENTS = 16
 class RoomStore:
     """Rooms, and the memberships that a change concerns, under an optimistic lock."""
 
-    def __init__(
-        self,
-        database: Database,
-        members: MemberStore,
-        outbox: OutboxStore,
-    ) -> None:
+    def __init__(self, database: Database, members: MemberStore, outbox: OutboxStore) -> None:
         self._database = database
         self._rooms: Collection = database.collection("rooms")
         self._members = members
@@ -73,12 +67,7 @@ class RoomStore:
             created = {name: _stored(getattr(room, name)) for name in (*_VALUES, *_MAPS)}
             created |= {"_id": live_id, "version": 0, "group_ready": False, "log": {}}
             # Requests that create it at the same time get the same one: the index is unique.
-            document = await self._rooms.find_one_and_update(
-                where,
-                {"$setOnInsert": created},
-                upsert=True,
-                return_document=ReturnDocument.AFTER,
-            )
+            document = await change_one(self._rooms, where, {"$setOnInsert": created}, upsert=True)
             assert document is not None
         return document["_id"], document["group_id"], document["group_ready"]
 
@@ -173,19 +162,14 @@ class RoomStore:
     async def _read_events_since(
         self, live_id: int, epoch: str, seq: int
     ) -> Sequence[NumberedEvent] | None:
+        slots = [f"log.{n % LOG_SIZE}" for n in range(seq + 1, seq + 1 + TAIL_EVENTS)]
         try:
             async with self._log_readers.slot():
-                return await self._find_events_since(live_id, epoch, seq)
+                room = await self._read_log(live_id, *slots)  # usually, one or two are missing
+                if room and room["epoch"] == epoch and seq + TAIL_EVENTS < room["version"]:
+                    room = await self._read_log(live_id, "log")
         except TryAgain:
             raise StorageUnavailable from None  # MongoDB does not answer those before this read
-
-    async def _find_events_since(
-        self, live_id: int, epoch: str, seq: int
-    ) -> Sequence[NumberedEvent] | None:
-        slots = [f"log.{n % LOG_SIZE}" for n in range(seq + 1, seq + 1 + TAIL_EVENTS)]
-        room = await self._read_log(live_id, *slots)  # usually only one or two events are missing
-        if room and room["epoch"] == epoch and seq + TAIL_EVENTS < room["version"]:
-            room = await self._read_log(live_id, "log")
         if room is None or room["epoch"] != epoch:
             return None
         oldest = room["version"] - min(room["version"], LOG_SIZE)
@@ -299,7 +283,6 @@ def _differing(old: Mapping[str, T], new: Mapping[str, T]) -> list[str]:
 
 
 def _stored(value: Any) -> Any:
-    """Return a field of a room as stored."""
     if isinstance(value, Seat | Application):
         return {**fields_of(value), "person": fields_of(value.person)}
     return value

@@ -86,16 +86,6 @@ async def test_room_that_waits_longest_is_claimed_first(cursors: RelayCursorStor
     assert (again.live_id, again.claims) == (2, 2)
 
 
-async def test_concurrent_claims_get_different_rooms(cursors: RelayCursorStore) -> None:
-    for live_id in range(10):
-        await cursors.mark_due({live_id: False}, NOW)
-    claims = await asyncio.gather(*(cursors.claim(NOW, NOW + LEASE, 4) for _ in range(8)))
-    while more := await cursors.claim(NOW, NOW + LEASE, 4):
-        claims.append(more)
-    assert all(len(some) <= 4 for some in claims)
-    assert sorted(claimed.live_id for some in claims for claimed in some) == list(range(10))
-
-
 # ---- progress
 
 
@@ -219,7 +209,7 @@ async def test_a_host_who_dissolves_the_group_in_a_loop_gets_one_in_five_minutes
 
     async def set_plan_back(milliseconds: int) -> None:
         earlier = {"$subtract": ["$next_group.at", milliseconds]}
-        rooms = stores.database.collection("rooms")
+        rooms = stores.rows("rooms")
         await rooms.update_one({}, [{"$set": {"next_group.at": earlier}}])
 
     for _ in range(2):
@@ -282,11 +272,8 @@ async def test_a_room_keeps_its_last_lines_of_all_processes(
 async def test_lines_expire_after_their_days(database: Database, days: int) -> None:
     await add(ChatLineStore(database, days), {1: written("a")})
     (row,) = await database.collection("chat_lines").find().to_list()
-    if days:
-        expected = datetime.now(UTC) + timedelta(days=days)
-        assert abs(row["expires_at"] - expected) < timedelta(minutes=5)
-    else:
-        assert "expires_at" not in row
+    kept = row["expires_at"] - datetime.now(UTC) if "expires_at" in row else timedelta(0)
+    assert round(kept / timedelta(days=1)) == days
 
 
 async def test_lines_wait_in_bounded_memory_until_they_are_stored(
@@ -305,13 +292,3 @@ async def test_lines_wait_in_bounded_memory_until_they_are_stored(
     await store.flush()
     await store.flush()
     assert [await texts_of(store, live_id) for live_id in (1, 2)] == [["aa", "c"], ["b"]]
-
-
-async def test_a_room_is_found_by_its_chat_group(stores: StoresFixture) -> None:
-    live_id = await open_room(stores)
-    room = await load_room(stores, live_id)
-    await change_room(stores, live_id, lambda room: room.mute(room.host_id, "anna", 2**41))
-    found = await stores.rooms.of_group(room.group_id)
-    assert found
-    assert (found.live_id, found.host_id, found.muted) == (live_id, room.host_id, {"anna": 2**41})
-    assert await stores.rooms.of_group("another") is None

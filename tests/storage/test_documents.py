@@ -1,12 +1,13 @@
 """Documents read by key and in pages, on a real MongoDB."""
 
 import asyncio
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from storage.database import Collection, Database, Document
-from storage.documents import InvalidCursor, documents_by_id, page, starts_with
+from storage.documents import InvalidCursor, dated_id, documents_by_id, page, starts_with
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -14,6 +15,12 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 @pytest.fixture
 def rows(database: Database) -> Collection:
     return database.collection("things")
+
+
+def test_numbers_are_unique_and_fit_wechat_pay_also_with_the_two_digits_of_a_refund() -> None:
+    numbers = {dated_id("Q") for _ in range(1000)}
+    assert len(numbers) == 1000
+    assert all(re.fullmatch("[0-9A-Za-z]{8,30}", number) for number in numbers)
 
 
 # ---- by key

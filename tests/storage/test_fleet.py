@@ -39,7 +39,7 @@ async def test_a_process_has_its_lease_and_its_last_report_until_the_lease_is_re
     before = await stores.database.now()
     await fleet.add_report("one", replace(REPORT, draining=True, version="0"))
     await stores.presence.renew("one", 60)
-    await stores.database.collection("process_reports").update_one(
+    await stores.rows("process_reports").update_one(
         {"process": "one"}, {"$set": {"at": before - timedelta(seconds=5)}}
     )
     await fleet.add_report("one", REPORT)
@@ -83,7 +83,7 @@ async def test_a_point_of_a_chart_has_the_sum_of_all_processes_and_the_longest_t
     async def report(process: str, at: datetime, **readings: Any) -> None:
         changed = replace(REPORT, readings=replace(REPORT.readings, **readings))
         row = {"process": process, **asdict(changed), "at": at}
-        await stores.database.collection("process_reports").insert_one(row)
+        await stores.rows("process_reports").insert_one(row)
 
     first, second = (NOW - timedelta(seconds=POINT_SECONDS * n) for n in (2, 1))
     for seconds, requests in ((0, 10), (5, 20), (10, 30)):
@@ -107,8 +107,8 @@ async def test_queues_are_counted_by_lane_up_to_a_limit_with_the_age_of_their_ol
     for _ in range(3):
         await stores.outbox.add("portrait_set", {})
     failed = {"kind": "im_kick", "state": "failed", "tries": 20, "payload": {}, "due_at": now}
-    await stores.database.collection("outbox").insert_one(failed)
-    relays = stores.database.collection("relay_cursors")
+    await stores.rows("outbox").insert_one(failed)
+    relays = stores.rows("relay_cursors")
     for live_id, seconds in {1: 60, 2: 5, 3: -60}.items():
         await relays.insert_one({"_id": live_id, "due_at": now - timedelta(seconds=seconds)})
     await relays.insert_one({"_id": 4})  # has nothing to relay

@@ -58,7 +58,7 @@ class CommitFixture:
     def __init__(self, stores: StoresFixture) -> None:
         self.stores = stores
         self.commits = GroupCommit(stores.database)
-        self.rows = stores.database.collection(NAME)
+        self.rows = stores.rows(NAME)
 
     def commit(self, *numbers: int, guard: int | None = None) -> "asyncio.Task[None]":
         """Insert two rows for each number; `guard` is a row that must exist."""
@@ -231,7 +231,7 @@ def test_a_transaction_with_the_largest_updates_stays_below_48_mb() -> None:
         room.add_gift({**faces, "gift": gift, "num": 1, "gold": 10, "request_id": long[:64]})
     batch = WriteBatch()
     add_room_writes(room, room.numbered(0), batch)
-    [[update]] = batch.guarded.values()
+    [[update]] = batch.writes.values()
     size = len(bson.encode(update))
     assert size / batch.fields < 10_000
     assert MAX_FIELDS * 10_000 + size < 48_000_000

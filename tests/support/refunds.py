@@ -18,10 +18,10 @@ from services.operators.approvals import ApprovalService
 from services.payments.payment_notifications import Followers, PaymentNotificationService
 from services.payments.payments import PaymentService
 from services.refunds.refund_cases import RefundCaseService
+from storage.documents import dated_id
 from storage.gold.ledger_reconciler import LedgerReconciler
 from storage.jobs.inbox import CallbackOutcome
 from storage.operators.operators import OperatorAccount
-from storage.payments.orders import new_number
 from tencent.errors import MerchantRefused, ServiceUnavailable
 from tests.support.storage import GiftProcess, StoresFixture, rose
 from tests.support.withdrawal_fixture import WithdrawalProcess
@@ -121,7 +121,7 @@ class RefundFixture:
     async def order(self, gold: int = 60, platform: str = "", provider: str = "xpay") -> Order:
         """An unpaid order of ten fen for each gold."""
         order = Order(
-            *(new_number(), self.giver, provider, "wx1", "o1", "gold"),
+            *(dated_id("Q"), self.giver, provider, "wx1", "o1", "gold"),
             *(gold * 10, gold),
             platform=platform,
         )

@@ -63,13 +63,11 @@ class MemoryRoomStore:
             "rooms": {id_: bson.decode(bson.encode(row)) for id_, row in self.documents.items()},
             "members": {id_: document_of(row, "user_id") for id_, row in self.members.items()},
         }
-        for (collection, kind), writes in batch.guarded.items():
+        for (collection, kind, is_guarded), writes in batch.writes.items():
             for write in writes:
-                if not execute(rows[collection], kind, bson.decode(bson.encode(write))):
+                written = execute(rows[collection], kind, bson.decode(bson.encode(write)))
+                if is_guarded and not written:
                     raise WriteConflict
-        for (collection, kind), writes in batch.free.items():
-            for write in writes:
-                execute(rows[collection], kind, write)
         self.documents = rows["rooms"]
         self.members = {id_: member_from(row) for id_, row in rows["members"].items()}
 

@@ -43,6 +43,7 @@ class StoresFixture(Stores):
     def __init__(self, database: Database) -> None:
         super().__init__(database, SETTINGS, GRACE)
         self.database = database
+        self.rows = database.collection
 
     # ---- users and balances
 
@@ -56,7 +57,7 @@ class StoresFixture(Stores):
 
     async def entries(self, **where: Any) -> list[Document]:
         """Journal entries of the test in order of insertion, without those of `create_users`."""
-        rows = self.database.collection("ledger").find({"by": {"$ne": START}, **where})
+        rows = self.rows("ledger").find({"by": {"$ne": START}, **where})
         return await rows.sort("$natural", 1).to_list()
 
     async def _create_user(self, gold: int, income: int) -> str:

@@ -15,7 +15,8 @@ async def erase(stores: StoresFixture, user: User) -> None:
 
 
 async def found(audit: AuditStore, text: str) -> list[tuple[str, str]]:
-    return [(row["on"], row["reason"]) for row in await audit.page(None, 9, search=text)]
+    rows, _ = await audit.page("", 9, search=text)
+    return [(row["on"], row["reason"]) for row in rows]
 
 
 async def test_entries_of_operators_about_the_user_lose_what_they_say_and_are_found(
@@ -37,7 +38,7 @@ async def test_entries_of_operators_about_the_user_lose_what_they_say_and_are_fo
     assert await found(audit, "finn grant") == [(user_id, "")]
     assert await found(audit, "finn putout") == [("7", "")]
     assert await found(audit, f"{other} insulted") == [about_other]
-    rows = await stores.database.collection("audit").find().to_list()
+    rows = await stores.rows("audit").find().to_list()
     assert not [row for row in rows if "anana" in str(row)]
 
 
@@ -50,7 +51,7 @@ async def test_the_log_of_another_room_loses_the_user_and_keeps_the_events_of_ot
     log = {
         str(n): {"seq": n, "ts": 5, "type": "t", "data": data} for n, data in enumerate(events, 1)
     }
-    rooms = stores.database.collection("rooms")
+    rooms = stores.rows("rooms")
     row = {"host_id": "1", "epoch": "e1", "version": 3, "log": log}
     await rooms.insert_many([{**row, "_id": 1}, {**row, "_id": 2, "host_id": user.user_id}])
 
@@ -68,7 +69,7 @@ async def test_a_copy_that_is_made_during_the_deletion_is_not_kept(stores: Store
     await stores.exports.ask(user.user_id)
     await erase(stores, user)
     await stores.exports.make(user.user_id)
-    assert await stores.database.collection("exports").count_documents({}) == 0
+    assert await stores.rows("exports").count_documents({}) == 0
 
 
 async def test_of_received_callbacks_only_pushes_of_wechat_are_searched_for_the_openid(
@@ -78,7 +79,7 @@ async def test_of_received_callbacks_only_pushes_of_wechat_are_searched_for_the_
     push = InboxMessage("xpay", "0", "", '{"OpenId": "o1"}')
     for message in (push, *(replace(push, source="im", id=str(n)) for n in range(30))):
         await stores.inbox.receive(message)
-    await stores.database.collection("users").update_one({}, {"$set": {"former": "o1"}})
+    await stores.rows("users").update_one({}, {"$set": {"former": "o1"}})
     async with profile_queries(stores.database, "inbox", "update") as examined:
         await erase(stores, user)
     assert examined == [1]

@@ -10,7 +10,6 @@ from rooms.errors import GenderInUse
 from storage.accounts import users as module
 from storage.accounts.users import User
 from storage.database import Session
-from storage.errors import UserNotFound
 from tests.support.room_builders import NOW
 from tests.support.storage import StoresFixture
 from tests.support.stored_rooms import change_room, open_room
@@ -55,14 +54,6 @@ async def test_taken_user_id_is_not_assigned_again(
     assert (await create(stores, "two")).user_id == "10000008"
 
 
-async def test_users_are_found_in_the_order_of_their_ids(stores: StoresFixture) -> None:
-    ids = [(await create(stores, f"o{n}")).user_id for n in range(3)]
-    found = await stores.users.find_many([ids[2], "unknown", ids[0], ids[1]])
-    assert [user.user_id for user in found] == [ids[2], ids[0], ids[1]]
-    with pytest.raises(UserNotFound):
-        await stores.users.get("unknown")
-
-
 async def test_search_matches_the_prefix_of_id_or_nickname(stores: StoresFixture) -> None:
     anna = await create(stores, "1", nickname="anna")
     annika = await create(stores, "2", nickname="annika")
@@ -103,7 +94,7 @@ async def test_new_gender_changes_profile_and_membership_or_neither(stores: Stor
 async def test_like_is_one_way_stored_once_and_lasts_until_removed(stores: StoresFixture) -> None:
     assert not await stores.likes.has("anna", "bert")
     await asyncio.gather(*(stores.likes.put("anna", "bert") for _ in range(10)))
-    assert await stores.database.collection("likes").count_documents({}) == 1
+    assert await stores.rows("likes").count_documents({}) == 1
     assert await stores.likes.has("anna", "bert")
     assert not await stores.likes.has("bert", "anna")
     for _ in range(2):

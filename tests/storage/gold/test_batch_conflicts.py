@@ -80,7 +80,7 @@ def failing_database(io_loop: IOLoop, mongo_uri: str) -> Iterator[FailingDatabas
 async def users_in_rooms(stores: StoresFixture) -> list[str]:
     """Users with gold, two in each room, in a database without anything of the example before."""
     for name in ("users", "ledger", "rankings", "rooms", "members"):
-        await stores.database.collection(name).delete_many({})
+        await stores.rows(name).delete_many({})
     users = await stores.create_users(*[(GOLD, 0)] * (2 * ROOMS))
     for n in range(ROOMS):
         viewers = map(Person, users[2 * n : 2 * n + 2])

@@ -51,7 +51,7 @@ class RankingFixture(GiftFixture):
     """
 
     async def populate(self) -> None:
-        self.rows = self.stores.database.collection("rankings")
+        self.rows = self.stores.rows("rankings")
         self.live = live_scope(self.live_id, "e1")
         self.user_ids += await self.stores.create_users((1_000, 0))
         anna, bert, carl, dora = self.user_ids
@@ -129,7 +129,7 @@ async def test_rankings_of_lives_and_days_match_the_ledger(rankings: RankingFixt
 
 async def test_day_ranking_follows_china_time(rankings: RankingFixture) -> None:
     anna, bert, _, _ = rankings.user_ids
-    journal = rankings.stores.database.collection("ledger")
+    journal = rankings.stores.rows("ledger")
     midnight = datetime(2026, 1, 1, 16, tzinfo=UTC)
     for giver, at in ((anna, midnight - timedelta(milliseconds=1)), (bert, midnight)):
         gifts = {"kind": "gift", "by": giver}

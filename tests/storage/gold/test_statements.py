@@ -44,7 +44,7 @@ async def check(stores: StoresFixture, user_id: str, unit: Unit, size: int = 3) 
         balance -= row["amount"]
     assert balance == 0
     journal = {"lines": {"$elemMatch": {"account": user_account(user_id), "unit": unit}}}
-    entries = await stores.database.collection("ledger").find(journal).to_list()
+    entries = await stores.rows("ledger").find(journal).to_list()
     assert sorted(row["time"] for row in rows) == sorted(entry["at"] for entry in entries)
     assert [row["time"] for row in rows] == sorted((row["time"] for row in rows), reverse=True)
 
@@ -86,7 +86,7 @@ async def test_every_kind_names_the_other_user_of_a_gift_and_no_entry_of_others(
     held = await withdrawals.request(Payee(host, "wx1", "o1"), 5, "w2")
     await withdrawals.decline(held.id, "olga", "late")
     owing = {"$set": {"owed": 3}}
-    await stores.database.collection("users").update_one({"_id": giver}, owing)
+    await stores.rows("users").update_one({"_id": giver}, owing)
     await ledger.settle_debt(giver, 3, "refund", "one", "olga", by_house=False)
     await ledger.settle_debt(giver, 0, "refund", "two", "olga", by_house=True)
 

@@ -1,13 +1,14 @@
 """Claims of what is due, and leases of jobs, on a real MongoDB."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import pytest
 from tornado.ioloop import IOLoop
 
 from storage.database import Database
-from storage.jobs.due import JobLeaseStore, claim_due, due_now, make_due_index
+from storage.documents import make_partial_index
+from storage.jobs.due import BEFORE_ANY, JobLeaseStore, claim_due, claim_unchanged, due_now
 from tests.storage.test_indexes import plan_stages
 from tests.support.storage import NAME
 
@@ -15,9 +16,19 @@ HOUR = timedelta(hours=1)
 OPEN = 200
 
 
-async def test_what_is_due_is_found_among_many_that_are_not_by_one_key(database: Database) -> None:
+class FastClock(datetime):
+    """The clock of a process that is a day ahead."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        return datetime.now(tz) + 24 * HOUR
+
+
+async def test_what_is_due_is_found_among_many_that_are_not_by_one_key(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = database.collection("due_things")
-    await make_due_index(rows)
+    await make_partial_index(rows, "due_at", BEFORE_ANY)
     now = datetime.now(UTC)
     open_ = [{"_id": f"{n}", "due_at": now + HOUR} for n in range(OPEN)]
     closed = [{"_id": f"-{n}", "due_at": None} for n in range(OPEN)]
@@ -37,6 +48,18 @@ async def test_what_is_due_is_found_among_many_that_are_not_by_one_key(database:
     assert await examined() == [1, 1, 1]
     claimed = await asyncio.gather(*(claim_due(rows, HOUR) for _ in range(4)))
     assert [row["_id"] for row in claimed if row] == ["7"]
+    monkeypatch.setattr("storage.jobs.due.datetime", FastClock)
+    assert await claim_due(rows, HOUR) is None, "by the clock of the database"
+
+
+async def test_of_processes_that_have_read_the_same_rows_one_claims_each(
+    database: Database,
+) -> None:
+    rows, read = database.collection("things"), [{"_id": n, "claims": 0} for n in range(10)]
+    await rows.insert_many(read)
+    updates = [(row, {"$set": {"claims": 1}}) for row in read]
+    claims = await asyncio.gather(*(claim_unchanged(rows, updates[n:]) for n in range(8)))
+    assert sorted(id_ for claimed in claims for id_ in claimed) == [*range(10)]
 
 
 # ---- jobs

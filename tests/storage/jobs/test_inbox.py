@@ -25,7 +25,7 @@ from storage.jobs.inbox import (
     ignored,
     refused,
 )
-from tests.support.storage import StoresFixture, profile_queries
+from tests.support.storage import StoresFixture
 
 MESSAGE = InboxMessage(
     "im", "1", "CallbackCommand=State.StateChange", '{"EventTime": 5, "名": "\x00"}'
@@ -196,7 +196,7 @@ async def test_long_message_is_truncated(inbox: InboxStore, database: Database) 
     }
 
 
-# ---- search
+# ---- lists
 
 
 async def test_page_is_filtered_by_source_outcome_and_event(inbox: InboxStore) -> None:
@@ -210,37 +210,3 @@ async def test_page_is_filtered_by_source_outcome_and_event(inbox: InboxStore) -
         found, _ = await inbox.page(source, outcome, "", 10, event=event)
         assert [row["_id"] for row in found] == ["im:1"]
     assert await inbox.page("", "", "", 10, event="other") == ([], None)
-
-
-async def test_search_finds_a_message_by_id_prefix_source_or_order_and_reads_few(
-    inbox: InboxStore, database: Database
-) -> None:
-    start = datetime(2026, 1, 1, tzinfo=UTC)
-    rows = [
-        {"_id": f"jsapi:EW-{n:04}", "outcome": "done", "received_at": start + timedelta(seconds=n)}
-        for n in range(1000)
-    ]
-    await database.collection("inbox").insert_many(rows)
-    order = "Q20260101000000aaaa"
-    ids = ("xpay:xpay_goods_deliver_notify:" + order + ":0a0b", "jsapi:EV-1", "im:0a0b0c")
-    for message_id in ids:
-        source, _, source_id = message_id.partition(":")
-        await inbox.receive(replace(MESSAGE, source=source, id=source_id))
-    async with profile_queries(database, "inbox") as examined:
-        for search, wanted in (
-            (order, ids[0]),
-            (order[:6], ids[0]),
-            (ids[0], ids[0]),
-            ("EV-", ids[1]),
-            ("EW-0500", rows[500]["_id"]),
-            ("0a0b", ids[2]),
-            ("im:", ids[2]),
-        ):
-            found, _ = await inbox.page("", "", "", 10, search=search)
-            assert [row["_id"] for row in found] == [wanted], search
-        for search in ("EV.", "V-1", ".*"):
-            assert await inbox.page("", "", "", 10, search=search) == ([], None), search
-        await inbox.page("", "done", "", 10)
-    assert all(count <= 30 for count in examined), examined
-    assert len(examined) == 11
-    assert await inbox.page("im", "", "", 10, search=order) == ([], None)

@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 
 from ledger.transfers import TransferState
-from storage.database import Session
-from storage.documents import dated_id
 from storage.gold.ledger_reconciler import LedgerReconciler
 from tests.support.storage import StoresFixture
 from tests.support.withdrawal_fixture import WithdrawalFixture
@@ -18,27 +16,20 @@ from tests.support.withdrawals import ID, NOW, submitted
 LEASE = timedelta(minutes=1)
 
 
-async def add(stores: StoresFixture, *withdrawals: object) -> None:
-    async def work(tx: Session) -> None:
-        for withdrawal in withdrawals:
-            await stores.withdrawals.add(withdrawal, tx)  # type: ignore[arg-type]
-
-    await stores.ledger.run_transaction(work)
-
-
 async def test_a_withdrawal_is_stored_as_it_is(stores: StoresFixture) -> None:
     withdrawal = replace(submitted(), rate=Decimal("0.123"), decided_by="user", decided_at=NOW)
-    await add(stores, withdrawal)
+    await stores.withdrawals.add(withdrawal)
     assert await stores.withdrawals.find(ID) == withdrawal
-    await stores.database.collection("withdrawals").update_one({}, {"$set": {"later": 1}})
+    await stores.rows("withdrawals").update_one({}, {"$set": {"later": 1}})
     assert await stores.withdrawals.find(ID) == withdrawal
     assert await stores.withdrawals.find("W1") is None
 
 
 async def test_due_withdrawal_that_waits_longest_is_leased_first(stores: StoresFixture) -> None:
     ids = [f"W{n}" for n in range(3)]
-    await add(stores, *(replace(submitted(), id=id_, request_id=id_) for id_ in ids))
-    rows = stores.database.collection("withdrawals")
+    for id_ in ids:
+        await stores.withdrawals.add(replace(submitted(), id=id_, request_id=id_))
+    rows = stores.rows("withdrawals")
     for id_, minutes in zip(ids, (-5, -4, 60), strict=True):
         at = datetime.now(UTC) + timedelta(minutes=minutes)
         await rows.update_one({"_id": id_}, {"$set": {"due_at": at}})
@@ -51,13 +42,6 @@ async def test_due_withdrawal_that_waits_longest_is_leased_first(stores: StoresF
     assert row["due_at"] - datetime.now(UTC) > 59 * LEASE
     await stores.withdrawals.postpone(replace(claimed[0], version=7))
     assert await rows.find_one({"_id": ids[0]}) == row, "it was saved meanwhile"
-
-
-def test_numbers_fit_wechat_pay() -> None:
-    """Letters and digits, 8 to 32, also with the two digits of a case's refund."""
-    number = dated_id("W")
-    assert len(number) == len(ID) <= 30
-    assert number.isalnum()
 
 
 # ---- changes by hand

@@ -113,30 +113,39 @@ async def test_newer_report_marks_a_user_without_socket_away_or_back(stores: Sto
     assert await member_fields(stores, BERT, *names) == (None, None, LATER + 9, 501, 3)
 
 
-async def test_report_on_another_live_or_connected_user_is_ignored(stores: StoresFixture) -> None:
+async def test_report_on_a_connected_user_is_ignored(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT)
     present = await find_membership(stores, BERT)
-    others = (
-        replace(present, live_id=live_id + 1),
-        replace(present, epoch="e0"),
-        replace(present, user_id=CARL.user_id),
-    )
-    for other in others:
-        assert not await stores.presence.record_report(other, present=False, now=LATER)
     await register_socket(stores, BERT, live_id)
     assert not await stores.presence.record_report(present, present=False, now=LATER)
     assert await member_fields(stores, BERT, "away_at") == (None,)
 
 
+async def test_what_concerns_another_live_session_changes_nothing(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT)
+    member = await find_membership(stores, BERT)
+    others = (
+        replace(member, live_id=live_id + 1),
+        replace(member, epoch="e0"),
+        replace(member, user_id=CARL.user_id),
+    )
+    for other in others:
+        assert not await stores.presence.record_report(other, present=False, now=LATER)
+        assert not await stores.presence.record_stream(other, stream_state(on=True), NOW)
+        await stores.presence.reschedule(other, NOW)
+        await stores.presence.delete_membership(other)
+    assert await find_membership(stores, BERT) == member
+    await stores.presence.delete_membership(member)
+    assert await stores.members.get(BERT.user_id) is None
+
+
 # ---- reports on streams
 
 
-async def test_stream_is_recorded_by_compare_and_swap_in_its_live(stores: StoresFixture) -> None:
+async def test_stream_is_recorded_by_compare_and_swap(stores: StoresFixture) -> None:
     await open_room(stores, BERT)
     membership = await find_membership(stores, BERT)
     on, off = stream_state(on=True), stream_state(on=False)
-    other = replace(membership, epoch="e0")
-    assert not await stores.presence.record_stream(other, on, NOW)
     assert await stores.presence.record_stream(membership, on, NOW)
     assert not await stores.presence.record_stream(membership, stream_state("x", on=True), NOW)
     membership = await find_membership(stores, BERT)
@@ -195,18 +204,6 @@ async def test_claim_is_rescheduled_unless_the_member_has_returned(stores: Store
     for at in (None, now + 10**9):
         await stores.presence.reschedule(later, at)
         assert await member_fields(stores, BERT, "due_at") == (now + GRACE.viewer,)
-
-
-async def test_an_absence_is_of_its_live_session(stores: StoresFixture) -> None:
-    live_id = await open_room(stores, BERT)
-    await disconnect(stores, BERT, live_id)
-    member = await find_membership(stores, BERT)
-    for other in (replace(member, epoch="e0"), replace(member, live_id=live_id + 1)):
-        await stores.presence.reschedule(other, NOW)
-        await stores.presence.delete_membership(other)
-    assert await find_membership(stores, BERT) == member
-    await stores.presence.delete_membership(member)
-    assert await stores.members.get(BERT.user_id) is None
 
 
 # ---- room changes while away

@@ -29,13 +29,13 @@ BERT_ID = BERT.user_id
 
 async def documents(stores: StoresFixture) -> list[Any]:
     names = ("rooms", "members", "outbox", "users")
-    rows = [stores.database.collection(name).find().sort("_id", 1) for name in names]
+    rows = [stores.rows(name).find().sort("_id", 1) for name in names]
     return [await found.to_list() for found in rows]
 
 
 async def messages(stores: StoresFixture, kind: str) -> list[dict[str, Any]]:
     """Lane, key and payload of each message of this kind, the oldest first."""
-    rows = await stores.database.collection("outbox").find({"kind": kind}).sort("_id", 1).to_list()
+    rows = await stores.rows("outbox").find({"kind": kind}).sort("_id", 1).to_list()
     return [{"lane": row["state"], "key": row.get("key"), **row["payload"]} for row in rows]
 
 
