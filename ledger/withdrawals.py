@@ -166,10 +166,6 @@ class Withdrawal:
         """Body that a repetition sends."""
         return TransferBody(self.body, self.serial)
 
-    def note_state_change(self, before: "Withdrawal", now: datetime) -> "Withdrawal":
-        """Keep the time of its change from `before`, if that had another state."""
-        return self if self.state == before.state else replace(self, state_since=now)
-
     # ---- decisions
 
     def approve(self, by: str) -> "Withdrawal":

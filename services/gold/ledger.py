@@ -2,8 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from ledger.errors import EntryExists, EntryNotFound, NotReversible
@@ -101,8 +99,7 @@ class LedgerService:
         )
 
         async def write(tx: Any) -> JsonObject:
-            await self._ledger.move(tx, reversal.lines)
-            await self._ledger.write(tx, reversal)
+            await self._ledger.post(tx, reversal)
             await self._ledger.subtract_from_rankings(tx, key)
             return content
 
@@ -112,13 +109,6 @@ class LedgerService:
     async def reversible_amount(self, key: str) -> int:
         """Return the most gold or income that a reversal moves. Raises as `reverse`."""
         return max(abs(line.amount) for line in (await self._reversible(key)).lines)
-
-    async def moved_by(self, name: str, since: datetime, tx: Any) -> int:
-        """Return the gold and income, in both directions, that an operator has moved alone."""
-        return await self._ledger.moved_by(name, since, tx)
-
-    async def has(self, key: str) -> bool:
-        return await self._ledger.find(key) is not None
 
     async def _reversible(self, key: str) -> JournalEntry:
         entry = await self._ledger.entry(key)
@@ -132,13 +122,9 @@ class LedgerService:
         self, entry: JournalEntry, user_id: str, in_transaction: InTransaction | None
     ) -> JsonObject:
         """Write an entry of one user, and return their balance, which is its answer."""
-
-        async def write(tx: Any) -> JsonObject:
-            answer = (await self._ledger.move(tx, entry.lines))[user_id]._asdict()
-            await self._ledger.write(tx, replace(entry, answer=answer))
-            return answer
-
-        return await self._run_once(entry, (user_id,), write, in_transaction)
+        return await self._run_once(
+            entry, (user_id,), lambda tx: self._ledger.post(tx, entry, user_id), in_transaction
+        )
 
     async def _run_once(
         self,

@@ -1,7 +1,6 @@
 """The only path that credits a payment or reverses a refund."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any
 
 from ledger.errors import EntryExists
@@ -33,22 +32,19 @@ class PaymentService:
         self._orders = orders
         self._lock = lock
 
-    async def credit(self, payment: Payment) -> bool:
-        """Credit the order; return False if that was done before. Idempotent.
-
-        Raises PaymentRefused if the payment does not match its order.
-        """
+    async def credit(self, payment: Payment) -> None:
+        """Credit the order. Idempotent. Raises PaymentRefused if the payment does not match it."""
         order = await self._order(payment.order)
         check_payment(order, payment)
-        return await self._run_once(order, lambda tx: self._credit(tx, order, payment))
+        await self._run_once(order, lambda tx: self._credit(tx, order, payment))
 
-    async def refund(self, refund: Refund) -> bool:
-        """Reverse a refunded payment; return False if that was done before. Idempotent.
+    async def refund(self, refund: Refund) -> None:
+        """Reverse a refunded payment. Idempotent.
 
         Raises PaymentRefused, with NOT_PAID as long as no payment was credited.
         """
         order = await self._order(refund.order)
-        return await self._run_once(order, lambda tx: self._reverse(tx, order, refund))
+        await self._run_once(order, lambda tx: self._reverse(tx, order, refund))
 
     async def _order(self, number: str) -> Order:
         order = await self._orders.find(number)
@@ -56,16 +52,14 @@ class PaymentService:
             raise PaymentRefused(RefusalReason.ORDER)
         return order
 
-    async def _run_once(self, order: Order, work: Callable[[Any], Awaitable[JsonObject]]) -> bool:
-        """Run `work`, and return False if an earlier transaction has done it."""
+    async def _run_once(self, order: Order, work: Callable[[Any], Awaitable[JsonObject]]) -> None:
+        """Run `work`, unless an earlier transaction has done it."""
         try:
             async with self._lock(order.user_id):
                 await self._ledger.run_transaction(work)
         except EntryExists as existing:
             # Once acknowledged, the provider stops retrying: the entry must be durable.
             await self._ledger.find_committed(existing.key)
-            return False
-        return True
 
     async def _reverse(self, tx: Any, order: Order, refund: Refund) -> JsonObject:
         key = reversal_entry(order, refund, 0, 0).key
@@ -78,17 +72,13 @@ class PaymentService:
         gold = gold_to_reverse(order, refund, before)
         funds = await self._ledger.balance(tx, order.user_id)
         entry = reversal_entry(order, refund, gold, funds.gold)
-        await self._ledger.move(tx, entry.lines)
-        answer = (await self._ledger.balance(tx, order.user_id))._asdict()
-        await self._ledger.write(tx, replace(entry, answer=answer))
-        return answer
+        return await self._ledger.post(tx, entry, order.user_id)
 
     async def _credit(self, tx: Any, order: Order, payment: Payment) -> JsonObject:
         entry = recharge_entry(order, payment)
         if await self._ledger.find(entry.key, tx):
             raise EntryExists(entry.key)
-        answer = (await self._ledger.move(tx, entry.lines))[order.user_id]._asdict()
-        await self._ledger.write(tx, replace(entry, answer=answer))
+        answer = await self._ledger.post(tx, entry, order.user_id)
         await self._orders.pay(tx, order.number, payment)
         if counts_as_ios(order, payment):
             await self._ledger.note_ios_payment(order.user_id, tx)

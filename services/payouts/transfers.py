@@ -81,13 +81,12 @@ class TransferService:
             if after == before:
                 return before
             if entry:
-                balances = await self._ledger.move(tx, entry.lines)
-                answer = balances[user_id]._asdict() if user_id in balances else {}
-                await self._ledger.write(tx, replace(entry, answer=answer))
+                await self._ledger.post(tx, entry, user_id)
             returned = before.counted_fen - after.counted_fen
             if returned:
                 await self._withdrawals.add_to_day(tx, before.requested_at, -returned)
-            after = after.note_state_change(before, datetime.now(UTC))
+            if after.state != before.state:
+                after = replace(after, state_since=datetime.now(UTC))
             return await self._withdrawals.save(before, after, tx)
 
         async with self._lock(user_id):

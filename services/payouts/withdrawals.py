@@ -237,8 +237,7 @@ class WithdrawalService:
             )
             if real_name:
                 await stores.payees.store_real_name(user_id, real_name, tx)
-            await stores.ledger.move(tx, entry.lines)
-            await stores.ledger.write(tx, entry)
+            await stores.ledger.post(tx, entry)
             await self._withdrawals.add(withdrawal, tx)
             of_day = await self._withdrawals.add_to_day(tx, now, withdrawal.fen)
             if of_day > self._limits.day_fen:  # the transaction is aborted

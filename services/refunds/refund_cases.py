@@ -226,13 +226,9 @@ class RefundCaseService:
         await self._orders.refund(tx, step.number, refund)
         available = (await self._ledger.balance(tx, case.user_id)).gold
         entry = reversal_entry(order, refund, step.gold, available)
-        await self._ledger.move(tx, entry.lines)
-        answer = (await self._ledger.balance(tx, case.user_id))._asdict()
         content = {**entry.content, "case": case.id}
-        written = replace(
-            entry, by=case.operators, content=content, answer=answer, note=case.reason
-        )
-        await self._ledger.write(tx, written)
+        entry = replace(entry, by=case.operators, content=content, note=case.reason)
+        await self._ledger.post(tx, entry, case.user_id)
 
     # ---- confirmed cases
 
@@ -297,8 +293,7 @@ class RefundCaseService:
             reversal = gift_reversal(
                 entry, gift.host, by=case.id, reason=case.reason, debt=debt, free=free
             )
-            await self._ledger.move(tx, reversal.lines)
-            await self._ledger.write(tx, reversal)
+            await self._ledger.post(tx, reversal)
             await self._ledger.subtract_from_rankings(tx, gift.key)
             done = case.reverse_gift(position, min(free, gift.income), _now())
             return await self._save(tx, case, done)

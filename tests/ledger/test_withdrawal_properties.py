@@ -305,8 +305,7 @@ class WithdrawalMachine(RuleBasedStateMachine):
             self.record(change.entry)
 
     def record(self, entry: JournalEntry) -> None:
-        run(self.ledger.move("tx", entry.lines))
-        run(self.ledger.write("tx", entry))
+        run(self.ledger.post("tx", entry))
 
     # ---- invariants
 
