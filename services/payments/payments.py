@@ -3,14 +3,12 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ledger.errors import EntryExists
+from ledger.errors import EntryExists, RefusalReason, ReportRefused
 from ledger.journal import JsonObject
 from ledger.recharge import (
     Order,
     Payment,
-    PaymentRefused,
     Refund,
-    RefusalReason,
     check_payment,
     check_refund,
     counts_as_ios,
@@ -33,7 +31,7 @@ class PaymentService:
         self._lock = lock
 
     async def credit(self, payment: Payment) -> None:
-        """Credit the order. Idempotent. Raises PaymentRefused if the payment does not match it."""
+        """Credit the order. Idempotent. Raises ReportRefused if the payment does not match it."""
         order = await self._order(payment.order)
         check_payment(order, payment)
         await self._run_once(order, lambda tx: self._credit(tx, order, payment))
@@ -41,7 +39,7 @@ class PaymentService:
     async def refund(self, refund: Refund) -> None:
         """Reverse a refunded payment. Idempotent.
 
-        Raises PaymentRefused, with NOT_PAID as long as no payment was credited.
+        Raises ReportRefused, with NOT_PAID as long as no payment was credited.
         """
         order = await self._order(refund.order)
         await self._run_once(order, lambda tx: self._reverse(tx, order, refund))
@@ -49,7 +47,7 @@ class PaymentService:
     async def _order(self, number: str) -> Order:
         order = await self._orders.find(number)
         if order is None:
-            raise PaymentRefused(RefusalReason.ORDER)
+            raise ReportRefused(RefusalReason.ORDER)
         return order
 
     async def _run_once(self, order: Order, work: Callable[[Any], Awaitable[JsonObject]]) -> None:
@@ -66,7 +64,7 @@ class PaymentService:
         if await self._ledger.find(key, tx):
             raise EntryExists(key)
         if await self._ledger.find(recharge_key(order.number), tx) is None:
-            raise PaymentRefused(RefusalReason.NOT_PAID)
+            raise ReportRefused(RefusalReason.NOT_PAID)
         before = await self._orders.refund(tx, order.number, refund)
         check_refund(order, refund, before)
         gold = gold_to_reverse(order, refund, before)

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from core.errors import RateLimited
-from ledger.errors import WithdrawalNotFound
+from ledger.errors import RefusalReason, ReportRefused, WithdrawalNotFound
 from ledger.open_transfers import (
     CLEAR_REFUSALS,
     FREQUENCY_LIMITED,
@@ -20,10 +20,8 @@ from ledger.open_transfers import (
     must_return,
 )
 from ledger.transfers import (
-    MismatchReason,
     Transfer,
     TransferBody,
-    TransferMismatch,
     TransferRequest,
 )
 from ledger.withdrawals import Withdrawal, WithdrawalChange, WithdrawalState
@@ -105,7 +103,7 @@ class TransferService:
     async def apply(self, transfer: Transfer) -> Withdrawal:
         """Apply a verified statement of WeChat Pay.
 
-        Raises TransferMismatch or WithdrawalNotFound.
+        Raises ReportRefused or WithdrawalNotFound.
         """
         now = datetime.now(UTC)
         return await self.change(transfer.number, lambda saved: saved.apply(transfer, now))
@@ -117,8 +115,8 @@ class TransferService:
         try:
             await self.apply(transfer)
         except WithdrawalNotFound:
-            return refused(MismatchReason.BILL.value)
-        except TransferMismatch as mismatch:
+            return refused(RefusalReason.BILL.value)
+        except ReportRefused as mismatch:
             return CallbackOutcome("refused", mismatch.reason.value, lasting=True)
         return DONE._replace(lasting=True)
 
@@ -208,7 +206,7 @@ class TransferService:
         """Apply the answer to a call; one that does not match is a problem of the withdrawal."""
         try:
             return await self.apply(stated)
-        except TransferMismatch as mismatch:
+        except ReportRefused as mismatch:
             return await self._note_problem(withdrawal, f"MISMATCH_{mismatch.reason.name}")
 
     async def _note_problem(

@@ -25,11 +25,12 @@ from ledger.errors import (
     EntryNotFound,
     InsufficientGold,
     NotReversible,
+    ReportRefused,
     RequestIdReused,
 )
 from ledger.gifts import BalanceChange, GiftTransfer
 from ledger.journal import EventReference
-from ledger.recharge import Order, Payment, PaymentRefused, Refund
+from ledger.recharge import Order, Payment, Refund
 from services.gold.ledger import LedgerService
 from services.payments.payments import PaymentService
 from tests.support.hypothesis_profiles import FEW_EXAMPLES, example_settings
@@ -368,7 +369,7 @@ def outcome_of(call: PendingCall) -> Outcome:
         return run(call)
     except QLiveError as refusal:
         return type(refusal)
-    except PaymentRefused as refused:
+    except ReportRefused as refused:
         return refused.reason.value
 
 

@@ -30,13 +30,14 @@ from ledger.errors import (
     InsufficientGold,
     NotCancellable,
     OverLimit,
+    ReportRefused,
     TooLittle,
 )
 from ledger.gifts import GiftBatch, GiftTransfer
 from ledger.journal import JournalEntry
 from ledger.open_transfers import must_resend, must_return
 from ledger.recharge import Order, Payment, Refund, recharge_entry, reversal_entry
-from ledger.transfers import Transfer, TransferBody, TransferMismatch, TransferState
+from ledger.transfers import Transfer, TransferBody, TransferState
 from ledger.withdrawal_requests import (
     UserDay,
     accept_request,
@@ -237,7 +238,7 @@ class WithdrawalMachine(RuleBasedStateMachine):
     def refusals(self) -> Iterator[None]:
         try:
             yield
-        except (QLiveError, TransferMismatch) as refusal:
+        except (QLiveError, ReportRefused) as refusal:
             self.reached.add(type(refusal))
 
     def bring_first_to(self, fate: str) -> None:
@@ -365,5 +366,5 @@ def test_income_is_free_held_paid_or_spent_after_random_operations() -> None:
     if not FEW_EXAMPLES:
         assert reached >= {
             *WithdrawalState,
-            *(TooLittle, OverLimit, IncomeNotMatured, NotCancellable, TransferMismatch),
+            *(TooLittle, OverLimit, IncomeNotMatured, NotCancellable, ReportRefused),
         }

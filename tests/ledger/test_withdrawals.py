@@ -14,10 +14,11 @@ from ledger.errors import (
     NotCancellable,
     OverLimit,
     RealNameNeeded,
+    ReportRefused,
     TooLittle,
 )
 from ledger.journal import Posting
-from ledger.transfers import TransferBody, TransferMismatch, TransferState
+from ledger.transfers import TransferBody, TransferState
 from ledger.withdrawal_requests import (
     REQUESTS_PER_DAY,
     UserDay,
@@ -229,7 +230,7 @@ def test_a_final_state_without_its_amount_changes_nothing() -> None:
 def test_a_statement_that_does_not_match_is_refused(
     withdrawal: Withdrawal, fields: dict[str, object], reason: str
 ) -> None:
-    with pytest.raises(TransferMismatch, match=reason):
+    with pytest.raises(ReportRefused, match=reason):
         withdrawal.apply(stated(**{"state": State.SUCCESS, **fields}), NOW)
 
 
