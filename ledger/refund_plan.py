@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ledger.journal import (
     JournalEntry,
@@ -114,8 +114,7 @@ class HostStep:
     """Whether this case stops the host's withdrawals."""
 
 
-@dataclass(frozen=True, slots=True)
-class RefundPlan:
+class RefundPlan(NamedTuple):
     """The steps of a case; `unspent` gold of the user covers a part of the orders."""
 
     orders: tuple[OrderStep, ...]

@@ -8,7 +8,7 @@ nothing.
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -19,6 +19,9 @@ from ledger.transfers import FINAL_STATES, Transfer, TransferBody, TransferState
 
 WECHAT = "wechat"
 """`by` of the entries that a statement of WeChat Pay causes."""
+MISS_INTERVAL = timedelta(seconds=45)
+"""Queries within this period count as one that did not find the transfer. It is shorter than the
+shortest interval between checks."""
 
 
 class WithdrawalState(StrEnum):
@@ -216,7 +219,9 @@ class Withdrawal:
         return self._note(problem=code, refusal=code)
 
     def note_missing(self, now: datetime) -> "Withdrawal":
-        """Count a query that did not find the transfer."""
+        """Count a query that did not find the transfer, once in MISS_INTERVAL."""
+        if self.missed_at and now - self.missed_at < MISS_INTERVAL:
+            return self
         return self._note(missing=self.missing + 1, missed_at=now)
 
     def return_missing(self, now: datetime) -> WithdrawalChange:

@@ -14,7 +14,6 @@ from ledger.open_transfers import (
     CLEAR_REFUSALS,
     FREQUENCY_LIMITED,
     UNCLEAR,
-    counts_as_missing,
     must_rebuild,
     must_resend,
     must_return,
@@ -172,8 +171,7 @@ class TransferService:
         now = datetime.now(UTC)
 
         def miss(saved: Withdrawal) -> WithdrawalChange:
-            if counts_as_missing(saved, now):
-                saved = saved.note_missing(now)
+            saved = saved.note_missing(now)
             return saved.return_missing(now) if must_return(saved, now) else WithdrawalChange(saved)
 
         if stated:

@@ -95,10 +95,7 @@ class RefundCaseService:
             plan = await self._ledger.run_transaction(
                 lambda tx: self._plan(tx, id_, user_id, numbers)
             )
-            new = RefundCase(
-                *(id_, request_id, user_id, reason, by, _now()),
-                *(plan.orders, plan.gifts, plan.hosts, plan.unspent),
-            )
+            new = RefundCase(id_, request_id, user_id, reason, by, _now(), *plan)
             case = await self._cases.open(new)
         if not case.asks_for(user_id, numbers):
             raise RequestIdReused
@@ -240,7 +237,7 @@ class RefundCaseService:
             if hosts := case.hosts_to_resume:
                 for host in hosts:
                     await self._payees.resume(host, case.id)
-                case = await self._save(None, case, case.resume_hosts(hosts, _now()))
+                case = await self._save(None, case, case.mark_hosts(hosts, _now(), stopped=False))
             for order in case.orders_to_refund:
                 case = await self._refund(case, order)
             case = await self._save(None, case, case.wait(_now()))
@@ -310,7 +307,7 @@ class RefundCaseService:
 
         async def work(tx: Any) -> RefundCase:
             await self._payees.stop(tx, host, case.id)
-            return await self._save(tx, case, case.stop_host(host, _now()))
+            return await self._save(tx, case, case.mark_hosts([host], _now(), stopped=True))
 
         return await self._ledger.run_transaction(work)
 

@@ -281,10 +281,11 @@ def test_a_submitted_withdrawal_waits_for_its_cancellation_at_wechat_pay() -> No
 
 
 def test_problems_and_missing_transfers_are_kept_until_wechat_pay_answers() -> None:
-    withdrawal = submitted().note_refusal("NOT_ENOUGH").note_missing(NOW).note_missing(NOW)
+    later = NOW + timedelta(minutes=5)
+    withdrawal = submitted().note_refusal("NOT_ENOUGH").note_missing(NOW).note_missing(later)
     assert (withdrawal.problem, withdrawal.refusal) == ("NOT_ENOUGH", "NOT_ENOUGH")
     assert withdrawal.missing == 2
-    other, later = TransferBody("another body", "PUB_KEY_ID_2"), NOW + timedelta(minutes=5)
+    other = TransferBody("another body", "PUB_KEY_ID_2")
     again = withdrawal.resend(other, later)
     assert (again.missing, again.refusal, again.sent_body) == (0, "", other)
     assert (again.sent_at, again.last_sent_at) == (NOW, later)
