@@ -44,7 +44,6 @@ FOR_HOSTS = "refund_case"
 """The reason of a withdrawal that is returned: a code, for hosts in their language."""
 FOR_USERS = "退款"
 """Shown by WeChat to the user whose order is refunded."""
-NO_PROVIDER = "no_provider"
 
 
 class RefundCaseService:
@@ -320,7 +319,7 @@ class RefundCaseService:
         if order.is_refunded_by_apple and step.state == "taken":
             return await self._save(None, case, case.leave_to_apple(step.number, _now()))
         if provider is None:
-            return await self._note_problem(case, step, NO_PROVIDER)
+            return await self._note_problem(case, step, "no_provider")
         try:
             answer: RefundState | None = None
             if step.state == "requested":

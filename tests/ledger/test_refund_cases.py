@@ -90,13 +90,6 @@ def test_a_case_closes_when_every_order_is_refunded_and_no_host_is_stopped() -> 
     assert (case.state, case.closed_at) == ("closed", LATER)
 
 
-def test_a_case_waits_for_the_refunds_of_its_orders_and_knows_them_afterwards() -> None:
-    assert not OPENED.waits_for(notice())
-    assert CONFIRMED.waits_for(notice())
-    assert CONFIRMED.apply(notice(), AT).waits_for(notice())
-    assert not CONFIRMED.waits_for(replace(notice(), order="Q3"))
-
-
 @pytest.mark.parametrize(
     ("answer", "state", "problem"),
     [
