@@ -101,10 +101,8 @@ class OverMonthCap(PermissionDenied):
 
 
 class CoolingOff(PermissionDenied):
-    code, detail = (
-        "cooling_off",
-        "You have given much within minutes; take a break of some minutes.",
-    )
+    code = "cooling_off"
+    detail = "You have given much within minutes; take a break of some minutes."
 
 
 class WithdrawalNotFound(NotFound):

@@ -104,7 +104,8 @@ class RefundCase:
         """The state of a confirmed case, by its steps."""
         if self.waiting_gifts:
             return "reversing"
-        if self.hosts_to_resume or not all(order.is_final for order in self.orders):
+        is_over = all(order.state in ("refunded", "settled") for order in self.orders)
+        if self.hosts_to_resume or not is_over:
             return "refunding"
         return "closed"
 

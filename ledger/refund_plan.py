@@ -50,10 +50,6 @@ class OrderStep:
     settled_reason: str = ""
 
     @property
-    def is_final(self) -> bool:
-        return self.state in ("refunded", "settled")
-
-    @property
     def can_be_settled(self) -> bool:
         """Whether the provider, as far as we know, does not work on the refund."""
         needs_person = self.by_apple or self.problem != ""
