@@ -166,6 +166,11 @@ def gold_to_reverse(order: Order, refund: Refund, refunded: int) -> int:
     return gold * (refunded + refund.fen) // fen - gold * refunded // fen
 
 
+def refund_key(refund: Refund) -> str:
+    """Return the idempotency key of the only reversal of a refund."""
+    return f"reversal:{refund.provider}:{refund.refund}"
+
+
 def reversal_entry(order: Order, refund: Refund, gold: int, available: int) -> JournalEntry:
     """Return the reversal entry; what the user's `available` gold does not cover is owed."""
     taken = min(gold, available)
@@ -176,7 +181,7 @@ def reversal_entry(order: Order, refund: Refund, gold: int, available: int) -> J
         Posting(HOUSE, "gold", gold),
     ]
     return JournalEntry(
-        f"reversal:{refund.provider}:{refund.refund}",
+        refund_key(refund),
         "reversal",
         refund.provider,
         tuple(line for line in lines if line.amount),

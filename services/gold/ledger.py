@@ -1,16 +1,17 @@
 """Grants, debt settlements and reversals: one idempotent transaction each."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from ledger.errors import EntryExists, EntryNotFound, NotReversible
+from ledger.errors import EntryNotFound, NotReversible
 from ledger.journal import (
     HOUSE,
     JournalEntry,
     JsonObject,
     Kind,
     Posting,
+    StoredEntry,
     Unit,
     affected_users,
     debt_account,
@@ -97,14 +98,7 @@ class LedgerService:
         reversal = JournalEntry(
             reversal_key(key), "reversal", by, lines, content, content, reason, ios=entry.ios
         )
-
-        async def write(tx: Any) -> JsonObject:
-            await self._ledger.post(tx, reversal)
-            await self._ledger.subtract_from_rankings(tx, key)
-            return content
-
-        users = affected_users(entry.lines)
-        return await self._run_once(reversal, users, write, in_transaction)
+        return await self._post(reversal, None, in_transaction)
 
     async def reversible_amount(self, key: str) -> int:
         """Return the most gold or income that a reversal moves. Raises as `reverse`."""
@@ -119,33 +113,19 @@ class LedgerService:
         return entry
 
     async def _post(
-        self, entry: JournalEntry, user_id: str, in_transaction: InTransaction | None
+        self, entry: JournalEntry, user_id: str | None, in_transaction: InTransaction | None
     ) -> JsonObject:
-        """Write an entry of one user, and return their balance, which is its answer."""
-        return await self._run_once(
-            entry, (user_id,), lambda tx: self._ledger.post(tx, entry, user_id), in_transaction
-        )
-
-    async def _run_once(
-        self,
-        entry: JournalEntry,
-        users: Iterable[str],
-        write: Callable[[Any], Awaitable[JsonObject]],
-        in_transaction: InTransaction | None,
-    ) -> JsonObject:
-        """Return the answer of `write`, which writes the entry, or the stored one."""
+        """Write an entry of a user, or a reversal (without `user_id`), and return its answer."""
 
         async def work(tx: Any) -> JsonObject:
-            # First, since a repetition could be refused for what the entry itself has changed.
-            if await self._ledger.find(entry.key, tx):
-                raise EntryExists(entry.key)
             if in_transaction:
                 await in_transaction(tx)
-            return await write(tx)
+            answer = await self._ledger.post(tx, entry, user_id)
+            if user_id is None:
+                await self._ledger.subtract_from_rankings(tx, entry.content["reverses"])
+            return answer
 
-        try:
-            async with self._lock(*users):
-                return await self._ledger.run_transaction(work)
-        except EntryExists as existing:
-            stored = await self._ledger.find_committed(existing.key)
-            return stored.answer_to(entry.content)
+        users = affected_users(entry.lines) if user_id is None else [user_id]
+        async with self._lock(*users):
+            done = await self._ledger.run_once(entry.key, work)
+        return done.answer_to(entry.content) if isinstance(done, StoredEntry) else done

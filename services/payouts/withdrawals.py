@@ -11,13 +11,12 @@ from config.sections import WithdrawSettings
 from core.cache import Cache
 from core.clock import day_interval, day_of
 from ledger.errors import (
-    EntryExists,
     NotCancellable,
     OverLimit,
-    RequestIdReused,
     WithdrawalNotFound,
     WithdrawalsStopped,
 )
+from ledger.journal import StoredEntry
 from ledger.withdrawal_requests import (
     Maturity,
     Payee,
@@ -102,15 +101,11 @@ class WithdrawalService:
             if stored is None:
                 if not self._is_enabled:
                     raise WithdrawOff
-                try:
-                    withdrawal = await self._reserve(payee, income, request_id, real_name)
-                except EntryExists:
-                    stored = await self._stores.ledger.find_committed(key)
-                else:
-                    return await self._advance_in_time(withdrawal)
-            content, answer = stored
-            if content["income"] != income:
-                raise RequestIdReused
+                made = await self._reserve(payee, income, request_id, real_name)
+                if isinstance(made, Withdrawal):
+                    return await self._advance_in_time(made)
+                stored = made
+            answer = stored.answer_to({"income": income})
             withdrawal = await self._withdrawals.get(answer["withdrawal_id"])
             # Another process may be submitting it: one answer for all.
             until = withdrawal.requested_at + timedelta(seconds=SUBMIT_SECONDS)
@@ -212,10 +207,10 @@ class WithdrawalService:
 
     async def _reserve(
         self, payee: Payee, income: int, request_id: str, real_name: str
-    ) -> Withdrawal:
-        """Write the request, and the name if there is one.
+    ) -> Withdrawal | StoredEntry:
+        """Write the request, and the name if there is one, unless it was made meanwhile.
 
-        Raises as `request`, or EntryExists for a request that was made meanwhile.
+        Raises as `request`.
         """
         stores, now, user_id = self._stores, datetime.now(UTC), payee.user_id
         rate = (await stores.configs.rates(now))["WITHDRAW_RATE"] or Decimal(0)
@@ -228,8 +223,6 @@ class WithdrawalService:
         await self._income.recent(user_id)  # before the transaction, which adds the last minute
 
         async def write(tx: Any) -> Withdrawal:
-            if await stores.ledger.find(entry.key, tx):
-                raise EntryExists(entry.key)
             matured = await self._income.of(user_id, tx)
             earlier = await self._withdrawals.user_day(tx, user_id, today)
             withdrawal = accept_request(
@@ -246,7 +239,7 @@ class WithdrawalService:
 
         # All requests change the house's sum of the day: without its lock they conflict.
         async with self._lock(user_id, DAY_LOCK):
-            return await stores.ledger.run_transaction(write)
+            return await stores.ledger.run_once(entry.key, write)
 
     async def _advance_in_time(self, withdrawal: Withdrawal) -> Withdrawal:
         """Take the next step at WeChat Pay; return the stored state if that takes too long.

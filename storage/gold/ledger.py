@@ -91,18 +91,27 @@ class LedgerStore:
         row = await self._ledger.find_one({"_id": key}, ANSWER, session=session)
         return StoredEntry(row["content"], row["answer"]) if row else None
 
-    async def find_committed(self, key: str) -> StoredEntry:
-        """Return an entry that raised EntryExists, after waiting for its commit.
+    async def run_once(self, key: str, work: Callable[[Session], Awaitable[T]]) -> T | StoredEntry:
+        """Run `work`, which writes the entry `key`, in a transaction, or return the stored entry.
 
-        Raises TryAgain if it is not committed in time.
+        That is returned once it is committed. Raises TryAgain if it is not committed in time.
         """
 
-        async def find() -> StoredEntry:
+        async def write(session: Session) -> T:
+            # First, since a repetition could be refused for what the entry itself has changed.
+            if await self.find(key, session):
+                raise EntryExists(key)
+            return await work(session)
+
+        async def committed() -> StoredEntry:
             if found := await self.find(key):
                 return found
             raise WriteConflict
 
-        return await retry_on_conflict(find)
+        try:
+            return await self.run_transaction(write)
+        except EntryExists:
+            return await retry_on_conflict(committed)
 
     async def entry(self, key: str) -> JournalEntry | None:
         row = await self._ledger.find_one({"_id": key})

@@ -69,10 +69,8 @@ class MemoryLedgerStore:
         entry = self.entries.get(key)
         return StoredEntry(copied(entry.content), copied(entry.answer)) if entry else None
 
-    async def find_committed(self, key: str) -> StoredEntry:
-        found = await self.find(key)
-        assert found
-        return found
+    async def run_once(self, key: str, work: Callable[[Any], Awaitable[Any]]) -> Any:
+        return await self.find(key) or await self.run_transaction(work)
 
     async def entry(self, key: str) -> JournalEntry | None:
         return self.entries.get(key)

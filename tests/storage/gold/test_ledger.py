@@ -84,24 +84,30 @@ async def test_balances_move_together_or_not_at_all(stores: StoresFixture) -> No
         await stores.ledger.run_transaction(lambda session: stores.ledger.move(session, owed))
 
 
-async def test_find_committed_waits_until_the_entry_is_committed_or_it_has_waited_too_long(
+async def test_work_is_run_once_and_waits_for_the_commit_of_another_process_or_gives_up(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    find, lookups = stores.ledger.find, []
+    find, lookups, hidden = stores.ledger.find, list[str](), 2
 
-    async def find_late(key: str) -> Any:
-        lookups.append(key)
-        if len(lookups) == 3:
-            entry = JournalEntry("key", "grant", "ops", (), {"a": 1}, {"b": 2})
-            await stores.ledger.run_transaction(lambda tx: stores.ledger.write(tx, entry))
-        return await find(key)
+    async def work(session: Session) -> str:
+        entry = JournalEntry("key", "grant", "ops", (), {"a": 1}, {"b": 2})
+        await stores.ledger.write(session, entry)
+        return "done"
 
+    async def find_late(key: str, session: Session | None = None) -> Any:
+        """The entry is not visible to the first lookups."""
+        lookups.append("before" if session else "after")
+        return await find(key, session) if len(lookups) > hidden else None
+
+    assert await stores.ledger.run_once("key", work) == "done"
+    assert await stores.ledger.run_once("key", work) == ({"a": 1}, {"b": 2})
     monkeypatch.setattr(stores.ledger, "find", find_late)
-    assert await stores.ledger.find_committed("key") == ({"a": 1}, {"b": 2})
-    assert lookups == ["key"] * 3
+    assert await stores.ledger.run_once("key", work) == ({"a": 1}, {"b": 2})
+    assert lookups == ["before", "after", "after"]
     monkeypatch.setattr(core.retry, "CONFLICT_SECONDS", 0.05)
+    hidden = 1_000
     with pytest.raises(TryAgain):
-        await stores.ledger.find_committed("other")
+        await stores.ledger.run_once("key", work)
 
 
 # ---- gifts
