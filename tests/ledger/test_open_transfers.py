@@ -15,17 +15,13 @@ from ledger.open_transfers import (
 )
 from ledger.transfers import Transfer, TransferBody, TransferState
 from ledger.withdrawals import Withdrawal, WithdrawalState
-from tests.support.withdrawals import ID, NOW, requested, stated, submitted
+from tests.support.withdrawals import ID, NOW, learned, requested, submitted
 
 State = TransferState
 
 
 def after(**interval: float) -> datetime:
     return NOW + timedelta(**interval)
-
-
-def learned(withdrawal: Withdrawal, state: TransferState) -> Withdrawal:
-    return withdrawal.apply(stated(state), NOW).withdrawal
 
 
 def cancelled(withdrawal: Withdrawal, at: datetime = NOW) -> Withdrawal:

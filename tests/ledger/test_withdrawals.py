@@ -29,18 +29,12 @@ from ledger.withdrawal_requests import (
 )
 from ledger.withdrawals import Withdrawal, WithdrawalChange, WithdrawalState
 from tests.support.hypothesis_profiles import example_settings
-from tests.support.withdrawals import ID, LIMITS, NOW, requested, stated, submitted
+from tests.support.withdrawals import ID, LIMITS, NOW, learned, requested, stated, submitted
 
 State = TransferState
 SUBMITTED, AWAITING, PAID, RETURNED = [
     WithdrawalState(name) for name in ("submitted", "awaiting_user", "paid", "returned")
 ]
-
-
-def learned(withdrawal: Withdrawal, *states: TransferState) -> Withdrawal:
-    for state in states:
-        withdrawal = withdrawal.apply(stated(state), NOW).withdrawal
-    return withdrawal
 
 
 # ---- requests
