@@ -85,7 +85,8 @@ async def readiness(context: Context) -> ReadyResponse:
         dependencies["redis"] = DependencyResponse(state=redis, latency_ms=bus.latency_ms)
     rates: State = "unknown"
     if mongodb == "ok":
-        rates = "ok" if (await context.services.gold.catalogue.current()).has_rates else "down"
+        catalogue = await context.services.gold.catalogue.current()
+        rates = "down" if None in (catalogue.rate, catalogue.withdraw_rate) else "ok"
     dependencies["rates"] = DependencyResponse(state=rates, latency_ms=None)
     status: Status = "ok"
     if context.lifecycle.draining:

@@ -22,9 +22,12 @@ NotFound
 ├── EntryNotFound      no_such_entry
 └── WithdrawalNotFound no_such_withdrawal
 
-EntryExists never reaches a client: it means that the transaction has already been carried out.
+EntryExists and ReportRefused never reach a client: the transaction has already been carried out, or
+what WeChat reports does not fit.
 """
 
+from collections.abc import Mapping
+from enum import StrEnum
 from typing import Literal
 
 from core.errors import NotFound, PermissionDenied, StateConflict
@@ -98,10 +101,8 @@ class OverMonthCap(PermissionDenied):
 
 
 class CoolingOff(PermissionDenied):
-    code, detail = (
-        "cooling_off",
-        "You have given much within minutes; take a break of some minutes.",
-    )
+    code = "cooling_off"
+    detail = "You have given much within minutes; take a break of some minutes."
 
 
 class WithdrawalNotFound(NotFound):
@@ -118,3 +119,35 @@ class EntryExists(Exception):
     def __init__(self, key: str) -> None:
         super().__init__(key)
         self.key = key
+
+
+class RefusalReason(StrEnum):
+    """Why a payment, refund or transfer is refused: a stored word, and a label on /metrics."""
+
+    ORDER = "order"  # there is no such order
+    NOT_PAID = "not_paid"  # a refund before its payment was credited
+    PROVIDER = "provider"
+    APP = "app"
+    PAYER = "payer"
+    SANDBOX = "sandbox"
+    PRODUCT = "product"
+    CURRENCY = "currency"
+    AMOUNT = "amount"
+    BILL = "bill"  # there is no such withdrawal, or WeChat Pay has named another number of it
+    PAYEE = "payee"
+    STATE = "state"  # of a withdrawal: not submitted yet, or final in another way
+
+
+class ReportRefused(Exception):
+    """A verified payment, refund or transfer does not match what is stored here."""
+
+    def __init__(self, reason: RefusalReason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def refuse_mismatch(matches: Mapping[RefusalReason, bool]) -> None:
+    """Raise ReportRefused with the first reason that does not match."""
+    for reason, matched in matches.items():
+        if not matched:
+            raise ReportRefused(reason)

@@ -20,7 +20,6 @@ from ledger.journal import (
     EventReference,
     JournalEntry,
     JsonObject,
-    Posting,
     StoredEntry,
     affected_users,
     postings_for,
@@ -107,15 +106,6 @@ class GiftTransfer:
 
 def gift_key(sender: str, request_id: str) -> str:
     return f"gift:{sender}:{request_id}"
-
-
-def gift_postings(
-    sender: str, receiver: str, paid: Balance, receiver_income: int
-) -> tuple[Posting, ...]:
-    """Return the payment to the house account and the receiver's share from it."""
-    return postings_for(sender, -paid.gold, -paid.income) + postings_for(
-        receiver, 0, receiver_income
-    )
 
 
 class RankingChange(NamedTuple):
@@ -221,7 +211,8 @@ class GiftBatch:
         answer = {"status": "success", **self.balances[sender]._asdict()}
         if reminder:
             answer["reminder"] = True
-        lines = gift_postings(sender, receiver, paid, transfer.receiver_income)
+        payment = postings_for(sender, -paid.gold, -paid.income)
+        lines = payment + postings_for(receiver, 0, transfer.receiver_income)
         content, rate, ios = transfer.content, str(transfer.rate), sender in self.ios_payers
         entry = JournalEntry(
             transfer.key, "gift", sender, lines, content, answer, rate=rate, ios=ios

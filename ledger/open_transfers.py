@@ -26,9 +26,6 @@ RETURN_AFTER = timedelta(days=1)
 transfer that it has within this time."""
 QUERYABLE_FOR = timedelta(days=30)
 """Age up to which WeChat Pay answers queries; "not found" proves nothing about older ones."""
-MISS_INTERVAL = timedelta(seconds=45)
-"""Queries within this period count as one that did not find the transfer. It is shorter than the
-shortest interval between checks."""
 UNCLEAR = "UNCLEAR"
 """Problem of a call that failed or whose answer is not trusted."""
 
@@ -42,11 +39,6 @@ def next_check_at(withdrawal: Withdrawal, now: datetime) -> datetime | None:
     begin = max(withdrawal.sent_at, withdrawal.decided_at or withdrawal.sent_at)
     delays = FAILED_TRANSFERS if withdrawal.problem else TRANSFERS
     return delays.next_check(begin, now)
-
-
-def counts_as_missing(withdrawal: Withdrawal, now: datetime) -> bool:
-    """Return whether a query without a result counts: the last one that did is old enough."""
-    return withdrawal.missed_at is None or now - withdrawal.missed_at >= MISS_INTERVAL
 
 
 def must_resend(withdrawal: Withdrawal, stated: Transfer | None, now: datetime) -> bool:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Literal
 
 from core.retry import ORDERS
+from ledger.errors import RefusalReason, refuse_mismatch
 from ledger.journal import HOUSE, JournalEntry, Posting, debt_account, postings_for, user_account
 
 OrderState = Literal["created", "paid", "closed"]
@@ -109,42 +109,19 @@ class Refund:
     """Our number, if we asked for the refund; the provider may report others of its console."""
 
 
-class RefusalReason(StrEnum):
-    """Why a payment or refund is refused: a stored word, and a label on /metrics."""
-
-    ORDER = "order"  # there is no such order
-    NOT_PAID = "not_paid"  # a refund before its payment was credited
-    PROVIDER = "provider"
-    APP = "app"
-    PAYER = "payer"
-    SANDBOX = "sandbox"
-    PRODUCT = "product"
-    CURRENCY = "currency"
-    AMOUNT = "amount"
-
-
-class PaymentRefused(Exception):
-    """A payment or refund does not match its order; `reason` is stored."""
-
-    def __init__(self, reason: RefusalReason) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
 def check_payment(order: Order, payment: Payment) -> None:
-    """Raise PaymentRefused with the reason if a payment does not match its order."""
-    matches = {
-        RefusalReason.PROVIDER: payment.provider == order.provider,
-        RefusalReason.APP: payment.app_id in (None, order.app_id),
-        RefusalReason.PAYER: order.may_be_of(payment.openid),
-        RefusalReason.SANDBOX: payment.sandbox == order.sandbox,
-        RefusalReason.PRODUCT: payment.product in (None, order.product),
-        RefusalReason.CURRENCY: payment.currency == "CNY",
-        RefusalReason.AMOUNT: (payment.quantity, payment.fen) == (1, order.fen),
-    }
-    for reason, matched in matches.items():
-        if not matched:
-            raise PaymentRefused(reason)
+    """Raise ReportRefused if a payment does not match its order."""
+    refuse_mismatch(
+        {
+            RefusalReason.PROVIDER: payment.provider == order.provider,
+            RefusalReason.APP: payment.app_id in (None, order.app_id),
+            RefusalReason.PAYER: order.may_be_of(payment.openid),
+            RefusalReason.SANDBOX: payment.sandbox == order.sandbox,
+            RefusalReason.PRODUCT: payment.product in (None, order.product),
+            RefusalReason.CURRENCY: payment.currency == "CNY",
+            RefusalReason.AMOUNT: (payment.quantity, payment.fen) == (1, order.fen),
+        }
+    )
 
 
 def counts_as_ios(order: Order, payment: Payment) -> bool:
@@ -170,13 +147,14 @@ def recharge_entry(order: Order, payment: Payment) -> JournalEntry:
 
 
 def check_refund(order: Order, refund: Refund, refunded: int) -> None:
-    """Raise PaymentRefused if a refund does not match, after `refunded` fen of earlier ones."""
-    if refund.provider != order.provider:
-        raise PaymentRefused(RefusalReason.PROVIDER)
-    if not order.may_be_of(refund.openid):
-        raise PaymentRefused(RefusalReason.PAYER)
-    if not 0 < refund.fen <= order.charged_fen - refunded:
-        raise PaymentRefused(RefusalReason.AMOUNT)
+    """Raise ReportRefused if a refund does not match, after `refunded` fen of earlier ones."""
+    refuse_mismatch(
+        {
+            RefusalReason.PROVIDER: refund.provider == order.provider,
+            RefusalReason.PAYER: order.may_be_of(refund.openid),
+            RefusalReason.AMOUNT: 0 < refund.fen <= order.charged_fen - refunded,
+        }
+    )
 
 
 def gold_to_reverse(order: Order, refund: Refund, refunded: int) -> int:
@@ -186,6 +164,11 @@ def gold_to_reverse(order: Order, refund: Refund, refunded: int) -> int:
     """
     gold, fen = order.gold, order.charged_fen
     return gold * (refunded + refund.fen) // fen - gold * refunded // fen
+
+
+def refund_key(refund: Refund) -> str:
+    """Return the idempotency key of the only reversal of a refund."""
+    return f"reversal:{refund.provider}:{refund.refund}"
 
 
 def reversal_entry(order: Order, refund: Refund, gold: int, available: int) -> JournalEntry:
@@ -198,7 +181,7 @@ def reversal_entry(order: Order, refund: Refund, gold: int, available: int) -> J
         Posting(HOUSE, "gold", gold),
     ]
     return JournalEntry(
-        f"reversal:{refund.provider}:{refund.refund}",
+        refund_key(refund),
         "reversal",
         refund.provider,
         tuple(line for line in lines if line.amount),

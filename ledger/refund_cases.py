@@ -4,7 +4,7 @@ opened -> confirmed -> reversing -> refunding -> closed, or dropped before it is
 change returns the new case; the service stores it in the transaction of its journal entry.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -76,12 +76,10 @@ class RefundCase:
 
     def differs_from(self, plan: RefundPlan) -> bool:
         """Return whether the plan takes back something else than the preview has shown."""
-        return _content(self.orders, self.gifts) != _content(plan.orders, plan.gifts)
+        return (self.orders, self.gifts) != (plan.orders, plan.gifts)
 
     def with_plan(self, plan: RefundPlan) -> "RefundCase":
-        return replace(
-            self, orders=plan.orders, gifts=plan.gifts, hosts=plan.hosts, unspent=plan.unspent
-        )
+        return replace(self, **plan._asdict())
 
     def confirm(self, by: str, reason: str, at: datetime) -> "RefundCase":
         """Confirm the case; the gold of the orders is taken back in the same transaction."""
@@ -104,16 +102,12 @@ class RefundCase:
     @property
     def reached(self) -> CaseState:
         """The state of a confirmed case, by its steps."""
-        if self.has_waiting_gifts:
+        if self.waiting_gifts:
             return "reversing"
-        if self.hosts_to_resume or not all(order.is_final for order in self.orders):
+        is_over = all(order.state in ("refunded", "settled") for order in self.orders)
+        if self.hosts_to_resume or not is_over:
             return "refunding"
         return "closed"
-
-    @property
-    def has_waiting_gifts(self) -> bool:
-        """Looked for from the end, since gifts are reversed from the beginning."""
-        return any(gift.state == "waiting" for gift in reversed(self.gifts))
 
     @property
     def waiting_gifts(self) -> list[int]:
@@ -122,24 +116,22 @@ class RefundCase:
 
     def reverse_gift(self, position: int, taken: int, at: datetime) -> "RefundCase":
         """Note a reversed gift. `taken` is the income that the host had; the rest is owed."""
-        gift = self.gifts[position]
-        done = replace(gift, state="reversed", taken=taken, owed=gift.income - taken)
-        return self._with_gift(position, done, at)
+        owed = self.gifts[position].income - taken
+        return self._with_gift(position, at, state="reversed", taken=taken, owed=owed)
 
     def skip_gift(self, position: int, at: datetime) -> "RefundCase":
         """Note that the gift was reversed elsewhere."""
-        done = replace(self.gifts[position], state="already_reversed")
-        return self._with_gift(position, done, at)
+        return self._with_gift(position, at, state="already_reversed")
 
     def is_stopped(self, host: str) -> bool:
         return any(step.stopped for step in self.hosts if step.user_id == host)
 
-    def stop_host(self, host: str, at: datetime) -> "RefundCase":
-        """Note that from now on this case stops the host's withdrawals."""
-        return self._with_hosts({host}, at, stopped=True)
-
-    def resume_hosts(self, hosts: Collection[str], at: datetime) -> "RefundCase":
-        return self._with_hosts({*hosts}, at, stopped=False)
+    def mark_hosts(self, users: Collection[str], at: datetime, *, stopped: bool) -> "RefundCase":
+        """Note whether this case stops the withdrawals of these hosts."""
+        hosts = tuple(
+            replace(host, stopped=stopped) if host.user_id in users else host for host in self.hosts
+        )
+        return self._moved(at, hosts=hosts)
 
     @property
     def hosts_to_resume(self) -> list[str]:
@@ -152,7 +144,7 @@ class RefundCase:
     @property
     def orders_to_refund(self) -> list[OrderStep]:
         """Orders whose provider has to be asked; none while gifts wait."""
-        if self.has_waiting_gifts:
+        if self.waiting_gifts:
             return []
         unrefunded = [order for order in self.orders if order.state in ("taken", "requested")]
         return [order for order in unrefunded if not order.by_apple]
@@ -203,15 +195,10 @@ class RefundCase:
 
     # ---- one step changed
 
-    def _with_gift(self, position: int, gift: GiftStep, at: datetime) -> "RefundCase":
-        gifts = (*self.gifts[:position], gift, *self.gifts[position + 1 :])
-        return self._moved(at, gifts=gifts)
-
-    def _with_hosts(self, users: set[str], at: datetime, *, stopped: bool) -> "RefundCase":
-        hosts = tuple(
-            replace(host, stopped=stopped) if host.user_id in users else host for host in self.hosts
-        )
-        return self._moved(at, hosts=hosts)
+    def _with_gift(self, position: int, at: datetime, **changes: Any) -> "RefundCase":
+        gifts = [*self.gifts]
+        gifts[position] = replace(gifts[position], **changes)
+        return self._moved(at, gifts=tuple(gifts))
 
     def _with_order(self, number: str, at: datetime, **changes: Any) -> "RefundCase":
         orders = tuple(
@@ -226,10 +213,3 @@ class RefundCase:
         if state == moved.state:
             return moved
         return replace(moved, state=state, checks=0, closed_at=at if state == "closed" else None)
-
-
-def _content(
-    orders: Sequence[OrderStep], gifts: Sequence[GiftStep]
-) -> tuple[list[tuple[str, int, int, bool]], list[str]]:
-    shown = [(order.number, order.fen, order.gold, order.by_apple) for order in orders]
-    return shown, [gift.key for gift in gifts]

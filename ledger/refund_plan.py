@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ledger.journal import (
     JournalEntry,
@@ -48,10 +48,6 @@ class OrderStep:
     """The provider's refund id, of the notice that closed the step."""
     settled_by: str = ""
     settled_reason: str = ""
-
-    @property
-    def is_final(self) -> bool:
-        return self.state in ("refunded", "settled")
 
     @property
     def can_be_settled(self) -> bool:
@@ -114,8 +110,7 @@ class HostStep:
     """Whether this case stops the host's withdrawals."""
 
 
-@dataclass(frozen=True, slots=True)
-class RefundPlan:
+class RefundPlan(NamedTuple):
     """The steps of a case; `unspent` gold of the user covers a part of the orders."""
 
     orders: tuple[OrderStep, ...]

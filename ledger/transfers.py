@@ -64,21 +64,3 @@ REAL_NAME_FEN = 200_000
 """From here on WeChat Pay requires the payee's real name; here, from this sum of a user's day."""
 MIN_NAMED_FEN = 30
 """Below, WeChat Pay takes no real name."""
-
-
-class MismatchReason(StrEnum):
-    """Why a statement about a transfer is refused: a stored word, and a label on /metrics."""
-
-    BILL = "bill"  # there is no such withdrawal, or WeChat Pay has named another number of it
-    APP = "app"
-    AMOUNT = "amount"
-    PAYEE = "payee"
-    STATE = "state"  # not submitted yet, or final in another way
-
-
-class TransferMismatch(Exception):
-    """A verified statement of WeChat Pay does not match its withdrawal; `reason` is stored."""
-
-    def __init__(self, reason: MismatchReason) -> None:
-        super().__init__(reason)
-        self.reason = reason

@@ -8,24 +8,20 @@ nothing.
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from ledger.errors import NotCancellable
+from ledger.errors import NotCancellable, RefusalReason, refuse_mismatch
 from ledger.journal import HOUSE, JournalEntry, Kind, Posting, held_account, user_account
-from ledger.transfers import (
-    FINAL_STATES,
-    MismatchReason,
-    Transfer,
-    TransferBody,
-    TransferMismatch,
-    TransferState,
-)
+from ledger.transfers import FINAL_STATES, Transfer, TransferBody, TransferState
 
 WECHAT = "wechat"
 """`by` of the entries that a statement of WeChat Pay causes."""
+MISS_INTERVAL = timedelta(seconds=45)
+"""Queries within this period count as one that did not find the transfer. It is shorter than the
+shortest interval between checks."""
 
 
 class WithdrawalState(StrEnum):
@@ -166,10 +162,6 @@ class Withdrawal:
         """Body that a repetition sends."""
         return TransferBody(self.body, self.serial)
 
-    def note_state_change(self, before: "Withdrawal", now: datetime) -> "Withdrawal":
-        """Keep the time of its change from `before`, if that had another state."""
-        return self if self.state == before.state else replace(self, state_since=now)
-
     # ---- decisions
 
     def approve(self, by: str) -> "Withdrawal":
@@ -227,7 +219,9 @@ class Withdrawal:
         return self._note(problem=code, refusal=code)
 
     def note_missing(self, now: datetime) -> "Withdrawal":
-        """Count a query that did not find the transfer."""
+        """Count a query that did not find the transfer, once in MISS_INTERVAL."""
+        if self.missed_at and now - self.missed_at < MISS_INTERVAL:
+            return self
         return self._note(missing=self.missing + 1, missed_at=now)
 
     def return_missing(self, now: datetime) -> WithdrawalChange:
@@ -238,10 +232,21 @@ class Withdrawal:
         """Apply what WeChat Pay states about the transfer; an older state changes nothing.
 
         A final state counts only together with the amount, which a query and a notice have. Raises
-        TransferMismatch if the statement does not fit.
+        ReportRefused if the statement does not fit.
         """
         state = _MEANING.get(transfer.state, self.state)
-        self._check(transfer, state)
+        contradicts = self.state.is_final and state.is_final and state != self.state
+        refuse_mismatch(
+            {
+                RefusalReason.BILL: transfer.wechat_number == self.wechat_number
+                or not (transfer.wechat_number and self.wechat_number),
+                RefusalReason.APP: transfer.app_id in (None, self.app_id),
+                RefusalReason.AMOUNT: transfer.fen in (None, self.fen),
+                # A deleted user has no openid.
+                RefusalReason.PAYEE: not self.openid or transfer.openid in (None, self.openid),
+                RefusalReason.STATE: not (self.state.is_unsubmitted or contradicts),
+            }
+        )
         lacks_amount = transfer.state in FINAL_STATES and transfer.fen is None
         is_older = _ORDER.index(state) < _ORDER.index(self.state)
         if lacks_amount or self.state.is_final or is_older:
@@ -260,22 +265,6 @@ class Withdrawal:
             paid = replace(stated, state=state, finished_at=now)
             return _release(paid, "payout", HOUSE, WECHAT, wechat_number=paid.wechat_number)
         return WithdrawalChange(replace(stated, state=state))
-
-    def _check(self, transfer: Transfer, state: WithdrawalState) -> None:
-        """Raise TransferMismatch if a statement, by which it is in `state`, does not fit."""
-        contradicts = self.state.is_final and state.is_final and state != self.state
-        matches = {
-            MismatchReason.BILL: transfer.wechat_number == self.wechat_number
-            or not (transfer.wechat_number and self.wechat_number),
-            MismatchReason.APP: transfer.app_id in (None, self.app_id),
-            MismatchReason.AMOUNT: transfer.fen in (None, self.fen),
-            # A deleted user has no openid.
-            MismatchReason.PAYEE: not self.openid or transfer.openid in (None, self.openid),
-            MismatchReason.STATE: not (self.state.is_unsubmitted or contradicts),
-        }
-        for reason, matched in matches.items():
-            if not matched:
-                raise TransferMismatch(reason)
 
     def _note(self, **changes: Any) -> "Withdrawal":
         """Change it, unless it is final: a notice may overtake the answer to a call."""

@@ -29,10 +29,6 @@ class Catalogue(NamedTuple):
     """The receiver's share of a gift's price; None if it is missing: no gift can be given."""
     withdraw_rate: Decimal | None
 
-    @property
-    def has_rates(self) -> bool:
-        return self.rate is not None and self.withdraw_rate is not None
-
     def priced(self, gift_id: int) -> tuple[dict[str, Any], Decimal]:
         """Return a gift and the receiver's share. Raises GiftNotFound or RateMissing."""
         if gift_id not in self.gifts:

@@ -67,16 +67,11 @@ class GiftService:
             await check()
             gift, rate = (await self._catalogue.current()).priced(gift_id)
         except QLiveError:
-            if earlier := await self.find_answer(new):
-                return earlier
+            if earlier := await self._ledger.find(new.key):
+                return earlier.answer_to(new.content)
             raise
         terms = {"gold": gift["gold"], "rate": rate, "rules": self.rules}
         return await self.give(replace(new, **terms, confirmed=confirmed, shown=gift))
-
-    async def find_answer(self, transfer: GiftTransfer) -> JsonObject | None:
-        """Return the answer to a repetition, else None. Raises RequestIdReused for another gift."""
-        stored = await self._ledger.find(transfer.key) if transfer.request_id else None
-        return stored.answer_to(transfer.content) if stored else None
 
     async def give(self, transfer: GiftTransfer) -> JsonObject:
         """Give a gift, in the room that both users are in or outside; return as GiftBatch.give.

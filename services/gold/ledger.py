@@ -1,9 +1,7 @@
 """Grants, debt settlements and reversals: one idempotent transaction each."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from ledger.errors import EntryNotFound, NotReversible
@@ -100,26 +98,11 @@ class LedgerService:
         reversal = JournalEntry(
             reversal_key(key), "reversal", by, lines, content, content, reason, ios=entry.ios
         )
-
-        async def write(tx: Any) -> JsonObject:
-            await self._ledger.move(tx, reversal.lines)
-            await self._ledger.write(tx, reversal)
-            await self._ledger.subtract_from_rankings(tx, key)
-            return content
-
-        users = affected_users(entry.lines)
-        return await self._run_once(reversal, users, write, in_transaction)
+        return await self._post(reversal, None, in_transaction)
 
     async def reversible_amount(self, key: str) -> int:
         """Return the most gold or income that a reversal moves. Raises as `reverse`."""
         return max(abs(line.amount) for line in (await self._reversible(key)).lines)
-
-    async def moved_by(self, name: str, since: datetime, tx: Any) -> int:
-        """Return the gold and income, in both directions, that an operator has moved alone."""
-        return await self._ledger.moved_by(name, since, tx)
-
-    async def has(self, key: str) -> bool:
-        return await self._ledger.find(key) is not None
 
     async def _reversible(self, key: str) -> JournalEntry:
         entry = await self._ledger.entry(key)
@@ -130,31 +113,19 @@ class LedgerService:
         return entry
 
     async def _post(
-        self, entry: JournalEntry, user_id: str, in_transaction: InTransaction | None
+        self, entry: JournalEntry, user_id: str | None, in_transaction: InTransaction | None
     ) -> JsonObject:
-        """Write an entry of one user, and return their balance, which is its answer."""
-
-        async def write(tx: Any) -> JsonObject:
-            answer = (await self._ledger.move(tx, entry.lines))[user_id]._asdict()
-            await self._ledger.write(tx, replace(entry, answer=answer))
-            return answer
-
-        return await self._run_once(entry, (user_id,), write, in_transaction)
-
-    async def _run_once(
-        self,
-        entry: JournalEntry,
-        users: Iterable[str],
-        write: Callable[[Any], Awaitable[JsonObject]],
-        in_transaction: InTransaction | None,
-    ) -> JsonObject:
-        """Return the answer of `write`, which writes the entry, or the stored one."""
+        """Write an entry of a user, or a reversal (without `user_id`), and return its answer."""
 
         async def work(tx: Any) -> JsonObject:
             if in_transaction:
                 await in_transaction(tx)
-            return await write(tx)
+            answer = await self._ledger.post(tx, entry, user_id)
+            if user_id is None:
+                await self._ledger.subtract_from_rankings(tx, entry.content["reverses"])
+            return answer
 
+        users = affected_users(entry.lines) if user_id is None else [user_id]
         async with self._lock(*users):
             done = await self._ledger.run_once(entry.key, work)
         return done.answer_to(entry.content) if isinstance(done, StoredEntry) else done

@@ -41,7 +41,7 @@ class ApprovalService:
         """Take as `limit` the most gold that one operator moves alone in a day; 0: no limit."""
         self._approvals = stores.approvals
         self._operators = stores.operators
-        self._run_transaction = stores.ledger.run_transaction
+        self._journal = stores.ledger
         self._ledger = ledger
         self._catalogue = catalogue
         self._catalogues: Mapping[str, CatalogueStore] = {
@@ -181,11 +181,11 @@ class ApprovalService:
             await decide(tx)
             await self._catalogue.write(store, approval.before, fields, tx)
 
-        await self._run_transaction(change)
+        await self._journal.run_transaction(change)
         self._catalogue.invalidate()
 
     async def _book_or_ask(self, request: Approval) -> JsonObject | Approval:
-        if not self._limit or await self._ledger.has(request.key):
+        if not self._limit or await self._journal.find(request.key):
             return await self._execute(request, request.by)
         # A request that waited once is not recorded by one operator later.
         if await self._approvals.find_key(request.key) is None:
@@ -204,7 +204,7 @@ class ApprovalService:
     async def _check_limit(self, session: Any, by: str, gold: int) -> None:
         await self._operators.mark_booking(by, session)
         since = datetime.now(UTC) - LIMIT_PERIOD
-        if await self._ledger.moved_by(by, since, session) + gold > self._limit:
+        if await self._journal.moved_by(by, since, session) + gold > self._limit:
             raise SecondPersonRequired
 
     async def _execute(

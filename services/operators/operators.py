@@ -28,13 +28,11 @@ from storage.operators.operators import (
 
 ONE_TIME_HOURS = 24
 """How long a one-time password can be used."""
-ONE_TIME_BYTES = 12
 WRONG_CODE = {"code": "this is not the current code"}
 SAME_PASSWORD = {"new_password": "this is your current password"}
 STEP_SECONDS = 30
 TOLERATED_STEPS = (-1, 0, 1)
 """A phone's clock may be half a minute off, and typing takes time."""
-ISSUER = "QLive"
 RESERVED = ("ops.token", DEMO, CHECK, "user", "wechat", "refund_case", "jsapi", "xpay")
 """The machine, the demo operator, and other names in the queue, the journal and withdrawals."""
 CHECKED_CHARACTERS = 64
@@ -242,7 +240,7 @@ class OperatorService:
 
     async def _waiting(self, name: str, role: str) -> tuple[OperatorAccount, str]:
         """Return an account before its first login, and its one-time password."""
-        password = secrets.token_urlsafe(ONE_TIME_BYTES)
+        password = secrets.token_urlsafe(12)
         account = OperatorAccount(
             name=name,
             role=role,
@@ -303,7 +301,7 @@ def _operator(account: OperatorAccount) -> Operator:
 def second_factor(name: str) -> SecondFactor:
     """Return a new secret for an authenticator app."""
     secret = pyotp.random_base32()
-    uri = pyotp.TOTP(secret).provisioning_uri(name=name, issuer_name=ISSUER)
+    uri = pyotp.TOTP(secret).provisioning_uri(name=name, issuer_name="QLive")
     # Black on white in both colour schemes: cameras do not read the inverse.
     qr = segno.make(uri, error="m").svg_data_uri(scale=4, light="#fff")
     return SecondFactor(secret, uri, qr)

@@ -9,7 +9,7 @@ import structlog
 from config.settings import Settings
 from core.errors import Unavailable
 from ledger.bills import BillType, Difference, Movement, Source, compare
-from ledger.recharge import PaymentRefused
+from ledger.errors import ReportRefused
 from services.payments.payments import PaymentService
 from storage.documents import BATCH_ROWS
 from storage.jobs.due import LeasedJob
@@ -184,7 +184,7 @@ class BillService(LeasedJob):
             if payment is None:
                 return "not_paid"
             await self._payments.credit(payment)
-        except PaymentRefused as refused:
+        except ReportRefused as refused:
             await self._orders.dispute(number)
             return refused.reason.value
         except Unavailable as unavailable:

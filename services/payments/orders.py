@@ -15,12 +15,12 @@ from prometheus_client import Counter
 from config.sections import PaySettings
 from core.clock import CHINA_TZ
 from core.retry import ORDERS, retry_on_conflict
+from ledger.errors import ReportRefused
 from ledger.recharge import (
     CLOSE_AFTER,
     ClaimedOrder,
     OpenOrder,
     Order,
-    PaymentRefused,
     find_repeated,
     free_slot,
 )
@@ -190,7 +190,7 @@ class UnpaidOrderSweep:
         if payment := await provider.query(order):
             try:
                 await self._payments.credit(payment)
-            except PaymentRefused as refused:
+            except ReportRefused as refused:
                 await self._orders.dispute(number, refused.reason.value)
                 return refused.reason.value
             return "paid"

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
 from core.errors import InvalidParameter, NotFound, TryAgain
-from ledger.recharge import IOS, Payment, PaymentRefused, Refund, RefusalReason
+from ledger.errors import RefusalReason, ReportRefused
+from ledger.recharge import IOS, Payment, Refund
 from ledger.refund_advice import advise
 from services.payments.payments import PaymentService
 from storage.jobs.inbox import DONE, CallbackOutcome, InboxMessage, ignored, refused
@@ -95,7 +96,7 @@ class PaymentNotificationService:
                 await self._payments.credit(payment_event)
             else:
                 await self._payments.refund(payment_event)
-        except PaymentRefused as refusal:
+        except ReportRefused as refusal:
             reason = refusal.reason
             if isinstance(payment_event, Refund):
                 if reason == RefusalReason.NOT_PAID:

@@ -9,21 +9,18 @@ from typing import Any
 import structlog
 
 from core.errors import RateLimited
-from ledger.errors import WithdrawalNotFound
+from ledger.errors import RefusalReason, ReportRefused, WithdrawalNotFound
 from ledger.open_transfers import (
     CLEAR_REFUSALS,
     FREQUENCY_LIMITED,
     UNCLEAR,
-    counts_as_missing,
     must_rebuild,
     must_resend,
     must_return,
 )
 from ledger.transfers import (
-    MismatchReason,
     Transfer,
     TransferBody,
-    TransferMismatch,
     TransferRequest,
 )
 from ledger.withdrawals import Withdrawal, WithdrawalChange, WithdrawalState
@@ -81,13 +78,12 @@ class TransferService:
             if after == before:
                 return before
             if entry:
-                balances = await self._ledger.move(tx, entry.lines)
-                answer = balances[user_id]._asdict() if user_id in balances else {}
-                await self._ledger.write(tx, replace(entry, answer=answer))
+                await self._ledger.post(tx, entry, user_id)
             returned = before.counted_fen - after.counted_fen
             if returned:
                 await self._withdrawals.add_to_day(tx, before.requested_at, -returned)
-            after = after.note_state_change(before, datetime.now(UTC))
+            if after.state != before.state:
+                after = replace(after, state_since=datetime.now(UTC))
             return await self._withdrawals.save(before, after, tx)
 
         async with self._lock(user_id):
@@ -106,7 +102,7 @@ class TransferService:
     async def apply(self, transfer: Transfer) -> Withdrawal:
         """Apply a verified statement of WeChat Pay.
 
-        Raises TransferMismatch or WithdrawalNotFound.
+        Raises ReportRefused or WithdrawalNotFound.
         """
         now = datetime.now(UTC)
         return await self.change(transfer.number, lambda saved: saved.apply(transfer, now))
@@ -118,8 +114,8 @@ class TransferService:
         try:
             await self.apply(transfer)
         except WithdrawalNotFound:
-            return refused(MismatchReason.BILL.value)
-        except TransferMismatch as mismatch:
+            return refused(RefusalReason.BILL.value)
+        except ReportRefused as mismatch:
             return CallbackOutcome("refused", mismatch.reason.value, lasting=True)
         return DONE._replace(lasting=True)
 
@@ -175,8 +171,7 @@ class TransferService:
         now = datetime.now(UTC)
 
         def miss(saved: Withdrawal) -> WithdrawalChange:
-            if counts_as_missing(saved, now):
-                saved = saved.note_missing(now)
+            saved = saved.note_missing(now)
             return saved.return_missing(now) if must_return(saved, now) else WithdrawalChange(saved)
 
         if stated:
@@ -209,7 +204,7 @@ class TransferService:
         """Apply the answer to a call; one that does not match is a problem of the withdrawal."""
         try:
             return await self.apply(stated)
-        except TransferMismatch as mismatch:
+        except ReportRefused as mismatch:
             return await self._note_problem(withdrawal, f"MISMATCH_{mismatch.reason.name}")
 
     async def _note_problem(

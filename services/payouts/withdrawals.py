@@ -13,7 +13,6 @@ from core.clock import day_interval, day_of
 from ledger.errors import (
     NotCancellable,
     OverLimit,
-    RequestIdReused,
     WithdrawalNotFound,
     WithdrawalsStopped,
 )
@@ -106,9 +105,7 @@ class WithdrawalService:
                 if isinstance(made, Withdrawal):
                     return await self._advance_in_time(made)
                 stored = made
-            content, answer = stored
-            if content["income"] != income:
-                raise RequestIdReused
+            answer = stored.answer_to({"income": income})
             withdrawal = await self._withdrawals.get(answer["withdrawal_id"])
             # Another process may be submitting it: one answer for all.
             until = withdrawal.requested_at + timedelta(seconds=SUBMIT_SECONDS)
@@ -233,8 +230,7 @@ class WithdrawalService:
             )
             if real_name:
                 await stores.payees.store_real_name(user_id, real_name, tx)
-            await stores.ledger.move(tx, entry.lines)
-            await stores.ledger.write(tx, entry)
+            await stores.ledger.post(tx, entry)
             await self._withdrawals.add(withdrawal, tx)
             of_day = await self._withdrawals.add_to_day(tx, now, withdrawal.fen)
             if of_day > self._limits.day_fen:  # the transaction is aborted

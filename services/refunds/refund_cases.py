@@ -44,7 +44,6 @@ FOR_HOSTS = "refund_case"
 """The reason of a withdrawal that is returned: a code, for hosts in their language."""
 FOR_USERS = "退款"
 """Shown by WeChat to the user whose order is refunded."""
-NO_PROVIDER = "no_provider"
 
 
 class RefundCaseService:
@@ -95,10 +94,7 @@ class RefundCaseService:
             plan = await self._ledger.run_transaction(
                 lambda tx: self._plan(tx, id_, user_id, numbers)
             )
-            new = RefundCase(
-                *(id_, request_id, user_id, reason, by, _now()),
-                *(plan.orders, plan.gifts, plan.hosts, plan.unspent),
-            )
+            new = RefundCase(id_, request_id, user_id, reason, by, _now(), *plan)
             case = await self._cases.open(new)
         if not case.asks_for(user_id, numbers):
             raise RequestIdReused
@@ -226,13 +222,9 @@ class RefundCaseService:
         await self._orders.refund(tx, step.number, refund)
         available = (await self._ledger.balance(tx, case.user_id)).gold
         entry = reversal_entry(order, refund, step.gold, available)
-        await self._ledger.move(tx, entry.lines)
-        answer = (await self._ledger.balance(tx, case.user_id))._asdict()
         content = {**entry.content, "case": case.id}
-        written = replace(
-            entry, by=case.operators, content=content, answer=answer, note=case.reason
-        )
-        await self._ledger.write(tx, written)
+        entry = replace(entry, by=case.operators, content=content, note=case.reason)
+        await self._ledger.post(tx, entry, case.user_id)
 
     # ---- confirmed cases
 
@@ -244,7 +236,7 @@ class RefundCaseService:
             if hosts := case.hosts_to_resume:
                 for host in hosts:
                     await self._payees.resume(host, case.id)
-                case = await self._save(None, case, case.resume_hosts(hosts, _now()))
+                case = await self._save(None, case, case.mark_hosts(hosts, _now(), stopped=False))
             for order in case.orders_to_refund:
                 case = await self._refund(case, order)
             case = await self._save(None, case, case.wait(_now()))
@@ -297,8 +289,7 @@ class RefundCaseService:
             reversal = gift_reversal(
                 entry, gift.host, by=case.id, reason=case.reason, debt=debt, free=free
             )
-            await self._ledger.move(tx, reversal.lines)
-            await self._ledger.write(tx, reversal)
+            await self._ledger.post(tx, reversal)
             await self._ledger.subtract_from_rankings(tx, gift.key)
             done = case.reverse_gift(position, min(free, gift.income), _now())
             return await self._save(tx, case, done)
@@ -315,7 +306,7 @@ class RefundCaseService:
 
         async def work(tx: Any) -> RefundCase:
             await self._payees.stop(tx, host, case.id)
-            return await self._save(tx, case, case.stop_host(host, _now()))
+            return await self._save(tx, case, case.mark_hosts([host], _now(), stopped=True))
 
         return await self._ledger.run_transaction(work)
 
@@ -328,7 +319,7 @@ class RefundCaseService:
         if order.is_refunded_by_apple and step.state == "taken":
             return await self._save(None, case, case.leave_to_apple(step.number, _now()))
         if provider is None:
-            return await self._note_problem(case, step, NO_PROVIDER)
+            return await self._note_problem(case, step, "no_provider")
         try:
             answer: RefundState | None = None
             if step.state == "requested":

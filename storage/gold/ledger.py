@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, TypeVar
 
@@ -14,7 +15,15 @@ from core.retry import retry_on_conflict
 from ledger.errors import DebtExceeded, EntryExists, InsufficientGold
 from ledger.gifts import GiftBatch, GiftTransfer, RankingChange, ranking_changes
 from ledger.giving import OWN_CAPS, Giver, OwnCap
-from ledger.journal import DEBTS, Balance, EventReference, JournalEntry, Posting, StoredEntry
+from ledger.journal import (
+    DEBTS,
+    Balance,
+    EventReference,
+    JournalEntry,
+    JsonObject,
+    Posting,
+    StoredEntry,
+)
 from ledger.recharge import recharge_key
 from ledger.refund_advice import Credit
 from rooms.members import Person, PublicProfile
@@ -163,6 +172,20 @@ class LedgerStore:
             await self._ledger.insert_one(row, session=session)
         except DuplicateKeyError:
             raise EntryExists(entry.key) from None
+
+    async def post(
+        self, session: Session, entry: JournalEntry, user_id: str | None = None
+    ) -> JsonObject:
+        """Apply an entry and write it; return its answer. Raises as `move` and `write`.
+
+        With `user_id`, the answer is this user's new balance, {} if the entry does not change it.
+        """
+        balances = await self.move(session, entry.lines)
+        if user_id is not None:
+            answer = balances[user_id]._asdict() if user_id in balances else {}
+            entry = replace(entry, answer=answer)
+        await self.write(session, entry)
+        return entry.answer
 
     async def note_ios_payment(self, user_id: str, session: Session | None = None) -> None:
         """Note that a user has paid on iOS; recharges on other systems do not change it."""

@@ -44,7 +44,8 @@ FAULTS = """([controls, least]) => {
             faults.push(`${name}: ${Math.round(right - left)} x ${Math.round(bottom - top)}`);
         }
     }
-    for (const node of document.querySelectorAll('[class~="main--stage"] *, [class~="main--top"] *')) {
+    const overVideo = '[class~="main--stage"] *, [class~="main--top"] *';
+    for (const node of document.querySelectorAll(overVideo)) {
         const isText = [...node.childNodes].some((part) => part.nodeType === 3 && part.data.trim());
         const isVideo = (part) => part.matches('[class~="seat--seat"]');
         let part = isText && getComputedStyle(node).textShadow === "none" ? node : null;

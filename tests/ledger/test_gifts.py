@@ -14,13 +14,12 @@ from ledger.gifts import (
     RankingChange,
     day_scope,
     from_midnight,
-    gift_postings,
     price_fields,
     ranking_changes,
     rate_from,
     row_at,
 )
-from ledger.journal import Balance, EventReference, JournalEntry, Kind, Posting
+from ledger.journal import Balance, EventReference, JournalEntry, Kind, Posting, postings_for
 from tests.support.hypothesis_profiles import example_settings
 from tests.support.ledger_in_memory import TRANSFER
 
@@ -108,7 +107,7 @@ def test_a_gift_moves_gold_then_income_and_has_an_entry() -> None:
 
 
 def entry(kind: Kind = "gift", receiver: str = "bert", earned: int = 10) -> JournalEntry:
-    lines = gift_postings("anna", receiver, Balance(15, 5), earned)
+    lines = postings_for("anna", -15, -5) + postings_for(receiver, 0, earned)
     return JournalEntry("key", kind, "anna", lines, {})
 
 

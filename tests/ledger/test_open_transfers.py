@@ -8,7 +8,6 @@ import pytest
 
 from ledger.open_transfers import (
     SUBMIT_AFTER,
-    counts_as_missing,
     must_rebuild,
     must_resend,
     must_return,
@@ -16,17 +15,13 @@ from ledger.open_transfers import (
 )
 from ledger.transfers import Transfer, TransferBody, TransferState
 from ledger.withdrawals import Withdrawal, WithdrawalState
-from tests.support.withdrawals import ID, NOW, requested, stated, submitted
+from tests.support.withdrawals import ID, NOW, learned, requested, submitted
 
 State = TransferState
 
 
 def after(**interval: float) -> datetime:
     return NOW + timedelta(**interval)
-
-
-def learned(withdrawal: Withdrawal, state: TransferState) -> Withdrawal:
-    return withdrawal.apply(stated(state), NOW).withdrawal
 
 
 def cancelled(withdrawal: Withdrawal, at: datetime = NOW) -> Withdrawal:
@@ -65,10 +60,8 @@ def test_a_problem_or_a_cancellation_is_queried_soon_again() -> None:
 
 def test_repeated_queries_that_do_not_find_a_transfer_count_once_in_45_seconds() -> None:
     missed = submitted().note_missing(NOW)
-    assert [counts_as_missing(missed, after(seconds=wait)) for wait in (0, 44, 45)] == [
-        *(False, False, True),
-    ]
-    assert counts_as_missing(submitted(), NOW)
+    counted = [missed.note_missing(after(seconds=wait)).missing for wait in (0, 44, 45)]
+    assert counted == [1, 1, 2]
 
 
 # ---- sending again
@@ -77,14 +70,14 @@ def test_repeated_queries_that_do_not_find_a_transfer_count_once_in_45_seconds()
 def test_a_transfer_that_is_missing_is_sent_again_after_several_queries() -> None:
     withdrawal = submitted()
     outcomes = []
-    for _ in range(3):
+    for minutes in range(3):
         outcomes.append(must_resend(withdrawal, None, NOW))
-        withdrawal = withdrawal.note_missing(NOW)
+        withdrawal = withdrawal.note_missing(after(minutes=minutes))
     assert outcomes == [False, False, True]
     assert not must_resend(withdrawal.resend(TransferBody("body"), NOW), None, NOW)
 
 
-MISSING = submitted().note_missing(NOW).note_missing(NOW)
+MISSING = submitted().note_missing(NOW).note_missing(after(minutes=1))
 CANCELLED = cancelled(MISSING)
 WAITING = learned(submitted(), State.WAIT_USER_CONFIRM)
 COMPLETE = replace(WAITING, package_info="package")

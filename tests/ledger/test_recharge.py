@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ledger.errors import ReportRefused
 from ledger.journal import HOUSE, JournalEntry, Posting
 from ledger.recharge import (
     MAX_OPEN_ORDERS,
     OpenOrder,
     Payment,
-    PaymentRefused,
     Refund,
     check_payment,
     check_refund,
@@ -106,7 +106,7 @@ def test_a_payment_that_matches_its_order_is_accepted() -> None:
 def test_a_payment_that_does_not_match_is_refused_with_a_reason(
     reason: str, other: dict[str, object]
 ) -> None:
-    with pytest.raises(PaymentRefused) as refused:
+    with pytest.raises(ReportRefused) as refused:
         check_payment(ORDER, replace(PAYMENT, **other))
     assert (refused.value.reason, str(refused.value)) == (reason, reason)
 
@@ -155,7 +155,7 @@ def test_a_full_refund_takes_all_gold_and_records_the_rest_as_debt(
     ],
 )
 def test_a_refund_that_does_not_match_is_refused(reason: str, refund: Refund, before: int) -> None:
-    with pytest.raises(PaymentRefused, match=reason):
+    with pytest.raises(ReportRefused, match=reason):
         check_refund(ORDER, refund, before)
 
 
@@ -165,6 +165,6 @@ def test_matching_refunds_of_a_discounted_payment_add_up_to_all_its_gold() -> No
     assert gold_to_reverse(order, replace(REFUND, fen=250), 0) == 30
     assert gold_to_reverse(order, replace(REFUND, fen=250), 250) == 30
     check_refund(order, replace(REFUND, fen=250), 250)
-    with pytest.raises(PaymentRefused, match="amount"):
+    with pytest.raises(ReportRefused, match="amount"):
         check_refund(order, replace(REFUND, fen=251), 250)
     check_refund(replace(ORDER, openid=""), replace(REFUND, openid="o1"), 0)  # a deleted user

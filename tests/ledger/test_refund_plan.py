@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger import refund_plan
-from ledger.gifts import gift_postings
-from ledger.journal import Balance, JournalEntry, Posting
+from ledger.journal import JournalEntry, Posting, postings_for
 from ledger.recharge import Refund
 from ledger.refund_plan import (
     GiftSelection,
@@ -146,7 +145,7 @@ def test_a_plan_reverses_no_more_gifts_than_it_has_to(
 
 
 def gift_of(gold: int, income: int, received: int, host: str = "bert") -> JournalEntry:
-    lines = gift_postings("anna", host, Balance(gold, income), received)
+    lines = postings_for("anna", -gold, -income) + postings_for(host, 0, received)
     return JournalEntry("gift:anna:1", "gift", "anna", lines, {"to": host})
 
 

@@ -159,21 +159,20 @@ class RefundMachine(WithdrawalMachine):
 
     def __init__(self) -> None:
         super().__init__(RefundLedgerStore(**dict.fromkeys(USERS, (0, 0))))
-        ledger, self.orders, locks = self.ledger, MemoryOrderStore(self.ledger), MemoryLocks()
+        ledger, self.orders = self.ledger, MemoryOrderStore(self.ledger)
         self.stopped: dict[str, frozenset[str]] = dict.fromkeys(USERS, frozenset())
         ledger.tables.append(self.stopped)
         self.cases: Any = MemoryCases(ledger)
-        self.desk, orders = MemoryDesk(), cast("Any", self.orders)
-        spent_gold: Any = MemorySpentGold(ledger, self.withdrawals)
-        approvals: Any = NoLimit()
+        self.desk, approvals = MemoryDesk(), cast("Any", NoLimit())
         stores: Any = SimpleNamespace(
             refund_cases=self.cases,
-            orders=orders,
+            orders=self.orders,
             ledger=ledger,
-            spent_gold=spent_gold,
+            spent_gold=MemorySpentGold(ledger, self.withdrawals),
             payees=self,
         )
-        self.service = RefundCaseService(stores, approvals, self, {"xpay": self.desk}, locks)
+        providers = {"xpay": self.desk}
+        self.service = RefundCaseService(stores, approvals, self, providers, MemoryLocks())
 
     # ---- operations
 

@@ -14,10 +14,11 @@ from ledger.errors import (
     NotCancellable,
     OverLimit,
     RealNameNeeded,
+    ReportRefused,
     TooLittle,
 )
 from ledger.journal import Posting
-from ledger.transfers import TransferBody, TransferMismatch, TransferState
+from ledger.transfers import TransferBody, TransferState
 from ledger.withdrawal_requests import (
     REQUESTS_PER_DAY,
     UserDay,
@@ -28,18 +29,12 @@ from ledger.withdrawal_requests import (
 )
 from ledger.withdrawals import Withdrawal, WithdrawalChange, WithdrawalState
 from tests.support.hypothesis_profiles import example_settings
-from tests.support.withdrawals import ID, LIMITS, NOW, requested, stated, submitted
+from tests.support.withdrawals import ID, LIMITS, NOW, learned, requested, stated, submitted
 
 State = TransferState
 SUBMITTED, AWAITING, PAID, RETURNED = [
     WithdrawalState(name) for name in ("submitted", "awaiting_user", "paid", "returned")
 ]
-
-
-def learned(withdrawal: Withdrawal, *states: TransferState) -> Withdrawal:
-    for state in states:
-        withdrawal = withdrawal.apply(stated(state), NOW).withdrawal
-    return withdrawal
 
 
 # ---- requests
@@ -229,7 +224,7 @@ def test_a_final_state_without_its_amount_changes_nothing() -> None:
 def test_a_statement_that_does_not_match_is_refused(
     withdrawal: Withdrawal, fields: dict[str, object], reason: str
 ) -> None:
-    with pytest.raises(TransferMismatch, match=reason):
+    with pytest.raises(ReportRefused, match=reason):
         withdrawal.apply(stated(**{"state": State.SUCCESS, **fields}), NOW)
 
 
@@ -280,10 +275,11 @@ def test_a_submitted_withdrawal_waits_for_its_cancellation_at_wechat_pay() -> No
 
 
 def test_problems_and_missing_transfers_are_kept_until_wechat_pay_answers() -> None:
-    withdrawal = submitted().note_refusal("NOT_ENOUGH").note_missing(NOW).note_missing(NOW)
+    later = NOW + timedelta(minutes=5)
+    withdrawal = submitted().note_refusal("NOT_ENOUGH").note_missing(NOW).note_missing(later)
     assert (withdrawal.problem, withdrawal.refusal) == ("NOT_ENOUGH", "NOT_ENOUGH")
     assert withdrawal.missing == 2
-    other, later = TransferBody("another body", "PUB_KEY_ID_2"), NOW + timedelta(minutes=5)
+    other = TransferBody("another body", "PUB_KEY_ID_2")
     again = withdrawal.resend(other, later)
     assert (again.missing, again.refusal, again.sent_body) == (0, "", other)
     assert (again.sent_at, again.last_sent_at) == (NOW, later)

@@ -106,6 +106,14 @@ class MemoryLedgerStore:
         self.entries[entry.key] = entry
         self.references[entry.key] = self.now, None
 
+    async def post(self, tx: Any, entry: JournalEntry, user_id: str | None = None) -> JsonObject:
+        balances = await self.move(tx, entry.lines)
+        if user_id is not None:
+            answer = balances[user_id]._asdict() if user_id in balances else {}
+            entry = replace(entry, answer=answer)
+        await self.write(tx, entry)
+        return entry.answer
+
     async def subtract_from_rankings(self, tx: Any, key: str) -> None:
         assert tx == "tx"
         changes = ranking_changes(self.entries[key], *self.references[key])

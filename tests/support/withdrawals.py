@@ -69,6 +69,13 @@ def stated(state: TransferState, **fields: Any) -> Transfer:
     return Transfer(**{"number": ID, "state": state, "fen": 1_000, "openid": "o1", **fields})
 
 
+def learned(withdrawal: Withdrawal, *states: TransferState) -> Withdrawal:
+    """The withdrawal after WeChat Pay has stated these."""
+    for state in states:
+        withdrawal = withdrawal.apply(stated(state), NOW).withdrawal
+    return withdrawal
+
+
 UNCLEAR, LOST, TOO_FAST = "unclear", "lost", "too fast"
 """Failures of a call besides refusals: no answer after it was carried out, no answer and never
 carried out, and refused as too fast."""

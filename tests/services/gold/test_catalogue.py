@@ -39,11 +39,10 @@ class CatalogueFixture:
         self.bus = Bus()
         self.gifts_store = RacingGiftStore(stores.database)
         self.gifts_store.after_read = []
-        self.service, self.other_service = self.catalogue(), self.catalogue()
+        self.service, self.other_service = (
+            CatalogueService(self.gifts_store, stores.configs, self.bus) for _ in range(2)
+        )
         self._commands = commands
-
-    def catalogue(self) -> CatalogueService:
-        return CatalogueService(self.gifts_store, self.stores.configs, self.bus)
 
     async def fill(self) -> None:
         for gold in (1, 5):
@@ -51,14 +50,9 @@ class CatalogueFixture:
         for key, value in (("EXCHANGE_RATE", 0.5), ("NOTICE", 1)):
             await self.stores.configs.add(key=key, value=value, enabled=True)
 
-    async def price(self, catalogue: CatalogueService | None = None) -> int:
+    async def price(self) -> object:
         """Price of the first gift."""
-        gold = (await (catalogue or self.service).current()).gifts[1]["gold"]
-        assert isinstance(gold, int)
-        return gold
-
-    async def edit(self, gold: int) -> None:
-        await self.gifts_store.edit(1, gold=gold)
+        return (await self.service.current()).gifts[1]["gold"]
 
     async def change_gift(self, catalogue: CatalogueService) -> None:
         await catalogue.change(self.gifts_store, {"id": 1}, {"gold": 7})
@@ -122,7 +116,7 @@ async def test_nothing_is_cached_while_the_bus_is_unhealthy(catalogues: Catalogu
     assert await catalogues.price() == 1
     catalogues.bus.healthy = False
     for gold in (7, 8):
-        await catalogues.edit(gold)
+        await catalogues.gifts_store.edit(1, gold=gold)
         assert await catalogues.price() == gold
     catalogues.bus.healthy, catalogues.bus.gaps = True, 1
     assert await catalogues.reads_database()

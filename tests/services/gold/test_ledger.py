@@ -1,4 +1,4 @@
-"""Entries of grants, settlements and reversals; tests/ledger/test_properties.py shows the rest."""
+"""Entries of settlements and reversals; tests/ledger/test_properties.py shows the rest."""
 
 import pytest
 
@@ -14,17 +14,6 @@ class LedgerFixture:
         self.store = MemoryLedgerStore(anna=(15, 10), bert=(30, 30))
         self.locks = MemoryLocks()
         self.service = LedgerService(self.store, self.locks)
-
-
-async def test_granted_gold_comes_from_the_house() -> None:
-    fixture = LedgerFixture()
-    answer = await fixture.service.grant("bert", 50, "a prize", "g1", "ops")
-    assert answer == {"gold": 80, "income": 30}
-    lines = (Posting("user:bert", "gold", 50), Posting("house", "gold", -50))
-    content = {"to": "bert", "gold": 50}
-    entry = JournalEntry("grant:g1", "grant", "ops", lines, content, answer, "a prize")
-    assert fixture.store.entries == {"grant:g1": entry}
-    assert fixture.locks.names == [("bert",)]
 
 
 async def test_a_reversal_negates_the_lines_of_its_entry() -> None:

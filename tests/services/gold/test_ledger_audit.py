@@ -72,13 +72,6 @@ async def test_a_problem_of_any_age_is_reported_until_it_is_fixed(stores: Stores
     assert (result["problems"], result["gold"]) == (0, 90)
 
 
-async def test_a_check_that_another_process_makes_is_loaded(stores: StoresFixture) -> None:
-    result = await run_check(stores)
-    other = audit_of(stores)
-    await other.run_if_due()
-    assert other.last == result
-
-
 async def test_a_failed_check_is_stored_as_unknown(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,14 +45,16 @@ class OperatorFixture:
         self.store = OperatorStore(database, CIPHER)
         self.sessions = OperatorSessionStore(database)
         self.service = OperatorService(self.store, self.sessions)
+        self.step = int(time.time()) // STEP_SECONDS
+        """That of the code with which anna has logged in."""
 
     async def enrol(self) -> tuple[str, str]:
         """Add anna and log her in; returns her token and the next code."""
         password = await self.service.add("anna", "finance")
-        step = int(time.time()) // STEP_SECONDS
-        code = code_of(await self.secret(), step)
+        self.step = int(time.time()) // STEP_SECONDS
+        code = code_of(await self.secret(), self.step)
         login = await self.service.first_log_in("anna", password, PASSWORD, code)
-        return login.token, code_of(await self.secret(), step + 1)
+        return login.token, code_of(await self.secret(), self.step + 1)
 
     async def secret(self) -> str:
         return str((await self.store.get("anna")).totp_secret)
@@ -192,11 +194,10 @@ async def test_disable_stops_a_login_in_progress(operators: OperatorFixture) -> 
     account = await operators.store.get("anna")
     late, _ = await operators.sessions.issue("anna", account.credential)
     await operators.store.update("anna", disabled=True)  # after the password was compared
-    step = int(time.time()) // STEP_SECONDS + 1
-    assert not await operators.store.use_code(account, step)
+    assert not await operators.store.use_code(account, operators.step + 1)
     await operators.service.change("anna", disabled=False)
     assert await operators.operator_of(late) is None
-    assert not await operators.store.use_code(account, step)
+    assert not await operators.store.use_code(account, operators.step + 1)
 
 
 async def test_a_reset_ends_sessions_password_and_second_factor(operators: OperatorFixture) -> None:
@@ -272,7 +273,7 @@ async def test_one_changes_ones_own_password_and_app_with_the_present_ones(
 ) -> None:
     token, code = await operators.enrol()
     service, other, later = operators.service, "another horse battery", pyotp.random_base32()
-    step = int(time.time()) // STEP_SECONDS
+    step = operators.step
     used = code_of(await operators.secret(), step)
     for password, given, new, field in (
         ("wrong", code, other, "password"),

@@ -17,31 +17,26 @@ LONGEST = 128
 
 
 @pytest.mark.parametrize(
-    ("password", "rule"),
+    ("name", "password", "rule"),
     [
-        ("anna.k", NAME),
-        ("with ANNA.K inside", NAME),
-        ("a" * 12, REPEATS),
-        ("aB" * 6, REPEATS),
-        ("x" * LONGEST, REPEATS),
-        ("abcdefghijkl", EASY),
-        ("qwertyuiop12", EASY),
-        ("P@ssw0rd1234", EASY),
-        ("unbelievable", EASY),
-        ("correct horse battery", ""),
-        ("xK9$mQ2!vLp7", ""),
-        ("werden und vergehen", ""),
-        ("月老牵线搭桥不收一分钱", ""),
-        ("anna without the rest 7", ""),
+        ("anna.k", "anna.k", NAME),
+        ("anna.k", "with ANNA.K inside", NAME),
+        ("anna.k", "anna without the rest 7", ""),
+        ("li", "reliable tea in 77 cups", ""),
+        ("li", "li2026li2026", EASY),
+        *(("anna.k", many, REPEATS) for many in ("a" * 12, "aB" * 6, "x" * LONGEST)),
+        ("anna.k", "abcdefghijkl", EASY),
+        ("anna.k", "qwertyuiop12", EASY),
+        ("anna.k", "P@ssw0rd1234", EASY),
+        ("anna.k", "unbelievable", EASY),
+        ("anna.k", "correct horse battery", ""),
+        ("anna.k", "xK9$mQ2!vLp7", ""),
+        ("anna.k", "werden und vergehen", ""),
+        ("anna.k", "月老牵线搭桥不收一分钱", ""),
     ],
 )
-def test_passwords_that_are_easy_to_guess_break_a_rule(password: str, rule: str) -> None:
-    assert weakness("anna.k", password) == rule
-
-
-def test_a_short_name_may_be_part_of_a_word() -> None:
-    assert weakness("li", "reliable tea in 77 cups") == ""
-    assert weakness("li", "li2026li2026") == EASY
+def test_passwords_that_are_easy_to_guess_break_a_rule(name: str, password: str, rule: str) -> None:
+    assert weakness(name, password) == rule
 
 
 def test_a_long_password_is_checked_in_a_moment() -> None:

@@ -160,6 +160,14 @@ async def test_name_and_second_operator_go_by_the_sum_of_the_day(stores: StoresF
     assert "张三".encode() not in stored["real_name"]
 
 
+async def test_a_withdrawal_has_the_rate_of_its_day(stores: StoresFixture) -> None:
+    fixture, now = await WithdrawalFixture.create(stores), datetime.now(UTC)
+    for at, request_id, fen in ((now + timedelta(hours=1), "r1", 1_000), (now, "r2", 2_000)):
+        await stores.configs.edit(1, next={"fields": {"value": 0.2}, "at": at})
+        assert (await fixture.request(100, request_id)).fen == fen
+    assert (await fixture.request(100, "r1")).fen == 1_000, "a repetition keeps that of its day"
+
+
 # ---- matured income
 
 

@@ -47,7 +47,7 @@ async def test_a_discounted_order_is_refunded_for_what_was_charged_and_leaves_no
 ) -> None:
     """By a case, and in WeChat's console."""
     by_case, by_hand = [await refunds.recharge(600, paid_fen=5000) for _ in range(2)]
-    assert await refunds.process.payments.refund(Refund("xpay", by_hand, "wx-2", 5000))
+    await refunds.process.payments.refund(Refund("xpay", by_hand, "wx-2", 5000))
     assert (await refunds.balances())[0] == (600, 0, 0, 0)
     case = await refunds.confirm(await refunds.open(by_case))
     assert (await refunds.balances())[0] == (0, 0, 0, 0)
