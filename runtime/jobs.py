@@ -125,13 +125,13 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     reconciler = SocketReconciler(
         context.bus,
         hub,
-        services.rooms.lease,
+        services.rooms.presence.lease,
         context.stores,
         services.accounts.evictions,
         services.rooms.access,
     )
     every(socket_reconciler.INTERVAL, "sockets", reconciler.run)
-    every(context.services.rooms.lease.seconds / 3, "away", lambda: _mark_away(context))
+    every(context.services.rooms.presence.lease.seconds / 3, "away", lambda: _mark_away(context))
     every(METRICS_SECONDS, "metrics", lambda: measure_metrics(context))
     every(10, "ledger_audit", services.gold.audit.run_if_due)
     if context.settings.environment == "production":  # the simulator forgets its orders
@@ -148,9 +148,9 @@ def start_lease_and_bus(
 
     A process that drained without a lease would be presumed dead while it serves.
     """
-    lease = context.services.rooms.lease.seconds
+    lease = context.services.rooms.presence.lease.seconds
     # With the default back-off, the lease would lapse after the first failure.
-    tasks.every(lease / 3, "lease", context.services.rooms.lease.renew, retry=lease / 15)
+    tasks.every(lease / 3, "lease", context.services.rooms.presence.lease.renew, retry=lease / 15)
     tasks.every(REPORT_SECONDS, "report", report)
     bus = context.bus
     if isinstance(bus, RedisBus):
@@ -174,7 +174,7 @@ async def _expire(context: Context) -> None:
 async def _mark_away(context: Context) -> None:
     """Mark members away who are silent, or whose process is dead."""
     await run_all(
-        context.services.rooms.lease.sweep(),
+        context.services.rooms.presence.lease.sweep(),
         context.services.rooms.presence.mark_silent_away(),
         look_for_others(context),
     )
@@ -186,7 +186,7 @@ async def look_for_others(context: Context) -> None:
     These are leases of processes that ended before this one's start.
     """
     bus = context.bus
-    if not isinstance(bus, RedisBus) and context.services.rooms.lease.held_for_full_term:
+    if not isinstance(bus, RedisBus) and context.services.rooms.presence.lease.held_for_full_term:
         bus.note_other_processes(await context.stores.presence.other_processes(context.process_id))
 
 

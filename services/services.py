@@ -22,7 +22,7 @@ from services.payouts import PayoutServices
 from services.refunds.refund_cases import RefundCaseService
 from services.room_changes import RoomChanges
 from services.rooms import RoomServices
-from services.rooms.presence import Lease, Presence
+from services.rooms.presence import Presence
 from services.rooms.room_access import RoomAccess
 from storage.jobs.outbox import DELETE_OBJECT
 from storage.stores import Stores
@@ -44,7 +44,6 @@ class Services:
         access: RoomAccess,
         relay: ImRelay | None,
         presence: Presence,
-        lease: Lease,
         process_id: str,
         metrics: Metrics,
     ) -> None:
@@ -70,7 +69,6 @@ class Services:
             room_changes,
             access,
             presence,
-            lease,
             lanes,
             self.moderation,
             self.chat,

@@ -127,7 +127,7 @@ class Presence:
         self._store = store
         self._members = members
         self._room_changes = room_changes
-        self._lease = lease
+        self.lease = lease
         self._grace = grace
         self._disconnected: list[MemberSocket] = []
 
@@ -139,7 +139,7 @@ class Presence:
         None if the user is not a member of the room. Raises TryAgain if the membership changes
         meanwhile. Call it early: the number decides which of two sockets is newer.
         """
-        member = await self._store.register_socket(user_id, live_id, self._lease.process, now_ms())
+        member = await self._store.register_socket(user_id, live_id, self.lease.process, now_ms())
         if member and member.role in ON_MIC:
             # This never raises: the caller needs the socket's number to record its end later.
             await self._mark_returned(live_id, user_id)
@@ -205,13 +205,8 @@ class Presence:
             return "other_group"
         if not online and at_ms < member.entered_at - CLOCK_SKEW_MS:
             return "old_event"  # the user entered later
-        if not await self._store.record_report(
-            member, present=online, now=now_ms(), reported_at=at_ms
-        ):
-            return "old_event"
-        if online and member.away_at is not None:
-            await self._mark_returned(member.live_id, user_id)
-        return "done"
+        is_recorded = await self._record_report(member, present=online, reported_at=at_ms)
+        return "done" if is_recorded else "old_event"
 
     async def on_stream_event(self, stream: str, *, on: bool, sequence: str, at_s: int) -> str:
         """Apply the start or end of a CSS push. Raises TryAgain after MAX_ATTEMPTS lost races."""
@@ -230,7 +225,9 @@ class Presence:
             if state is None:
                 return "old_sequence"
             if await self._store.record_stream(member, state, now_ms()):
-                return await self._apply_stream(member, on=on) if valid else "old_sequence"
+                if valid and not member.socket:  # one decides; a stream extends its grace period
+                    await self._record_report(member, present=on)
+                return "done" if valid else "old_sequence"
         raise TryAgain
 
     # ---- internals
@@ -245,7 +242,7 @@ class Presence:
                 user_id,
                 now,
                 self._grace,
-                since=now - self._lease.held_ms,
+                since=now - self.lease.held_ms,
                 streams=streams,
             )
             return ended, next_at
@@ -259,13 +256,16 @@ class Presence:
         else:
             await self._store.reschedule(member, next_at)
 
-    async def _apply_stream(self, member: Member, *, on: bool) -> str:
-        if member.socket:
-            return "done"  # the socket decides; a stream only extends the grace period
-        await self._store.record_report(member, present=on, now=now_ms())
-        if on and member.away_at is not None:
+    async def _record_report(
+        self, member: Member, *, present: bool, reported_at: int | None = None
+    ) -> bool:
+        """Store a report as PresenceStore.record_report, and show a member who is back."""
+        is_recorded = await self._store.record_report(
+            member, present=present, now=now_ms(), reported_at=reported_at
+        )
+        if is_recorded and present and member.away_at is not None:
             await self._mark_returned(member.live_id, member.user_id)
-        return "done"
+        return is_recorded
 
     async def _mark_returned(self, live_id: int, user_id: str) -> None:
         """Show a member on mic as connected again; on failure `process_absences` retries."""

@@ -1,13 +1,11 @@
 """Authorizes room subscriptions, builds snapshots, maps errors to close codes."""
 
 import asyncio
-from collections.abc import Hashable, Sequence
 from functools import partial
-from typing import Any
 
 import structlog
 
-from core.batching import BatchLoader
+from core.batching import SingleFlight
 from core.clock import now_ms
 from core.errors import QLiveError
 from realtime.frames import CloseCode
@@ -30,20 +28,7 @@ class RoomAccess:
     def __init__(self, stores: Stores, stream_urls: StreamUrls) -> None:
         self._stores = stores
         self._stream_urls = stream_urls
-        self._rooms: BatchLoader[tuple[Room, RoomView]] = BatchLoader(self._read)
-
-    async def reason_to_close(self, live_id: int, user_id: str) -> CloseCode | None:
-        """Return the close code for a socket whose user may no longer be in the room.
-
-        None if they may.
-        """
-        try:
-            await self.authorize(live_id, user_id)
-        except Exception as error:  # noqa: BLE001 - every error has a close code
-            code = close_code_for(error)
-            # A failure of the server closes no socket.
-            return None if code == CloseCode.RESTART else code
-        return None
+        self._rooms = SingleFlight(self._read)
 
     async def authorize(self, live_id: int, user_id: str) -> RoomView:
         """Return the room, if the user may subscribe to it.
@@ -81,27 +66,17 @@ class RoomAccess:
         found = await self._rooms.get(live_id)
         return found[1] if found and found[0].live else None
 
-    async def _read(
-        self, live_ids: Sequence[Any]
-    ) -> dict[Hashable, tuple[Room, RoomView] | Exception]:
-        """Read rooms, each with the view that all its callers of this moment share."""
-        reads = [self._stores.rooms.read(live_id) for live_id in live_ids]
-        rooms = await asyncio.gather(*reads, return_exceptions=True)
-        found: dict[Hashable, tuple[Room, RoomView] | Exception] = {}
-        for live_id, room in zip(live_ids, rooms, strict=True):
-            if isinstance(room, Room):
-                view = RoomView(room.epoch, room.version, partial(self._snapshot, room))
-                found[live_id] = room, view
-            elif isinstance(room, Exception):
-                found[live_id] = room
-        return found
+    async def _read(self, live_id: int) -> tuple[Room, RoomView] | None:
+        """Read a room, with the view that all its callers of this moment share."""
+        room = await self._stores.rooms.read(live_id)
+        if room is None:
+            return None
+        return room, RoomView(room.epoch, room.version, partial(self._snapshot, room))
 
     async def _snapshot(self, room: Room) -> Snapshot:
         counts = await self._stores.members.count(room.live_id, room.epoch)
-        return room.snapshot(counts, self._play_url)
-
-    def _play_url(self, stream: str) -> str:
-        return self._stream_urls.play(stream, now_ms() // 1000)
+        now = now_ms() // 1000
+        return room.snapshot(counts, lambda stream: self._stream_urls.play(stream, now))
 
 
 def close_code_for(error: Exception) -> CloseCode:

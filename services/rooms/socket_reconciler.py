@@ -14,7 +14,7 @@ from realtime.socket_writer import SocketWriter
 from rooms.members import MemberSocket
 from services.accounts.sessions import EvictionService
 from services.rooms.presence import Lease
-from services.rooms.room_access import RoomAccess
+from services.rooms.room_access import RoomAccess, close_code_for
 from storage.stores import Stores
 
 INTERVAL = 0.5
@@ -105,11 +105,14 @@ class SocketReconciler:
 
     async def _close_unauthorized(self, channel: Channel, writer: SocketWriter) -> None:
         """Close the socket of a user without a membership here, unless access is valid again."""
-        code = await self._room_access.reason_to_close(channel.live_id, writer.user_id)
-        if code == CloseCode.ENDED:
-            await self._hub.backfill(channel)  # delivers `live_end` before the close
-        elif code:
-            channel.close(writer, code)
+        try:
+            await self._room_access.authorize(channel.live_id, writer.user_id)
+        except Exception as error:  # noqa: BLE001 - every error has a close code
+            code = close_code_for(error)
+            if code == CloseCode.ENDED:
+                await self._hub.backfill(channel)  # delivers `live_end` before the close
+            elif code != CloseCode.RESTART:  # a failure of the server closes no socket
+                channel.close(writer, code)
 
     async def _compare_stored(self) -> None:
         """Mark members away whose stored socket is missing here twice in a row.

@@ -1,19 +1,23 @@
 """Sockets that the database no longer permits are closed, if nothing else has done it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
 
+from core.errors import TryAgain
 from realtime.frames import CloseCode
 from realtime.resume import RoomView
+from rooms.errors import NotAMember, NotLive
 from rooms.members import Member, MemberSocket
 from services.accounts.sessions import EvictionService
+from services.errors import AccountBanned
 from services.rooms import socket_reconciler
 from services.rooms.presence import Lease
+from services.rooms.room_access import RoomAccess
 from services.rooms.socket_reconciler import INTERVAL, SocketReconciler
 from storage.documents import token_id
 from tests.support.hub import ROOM, HubFixture, WriterSpy
@@ -28,27 +32,18 @@ HERE = "one"
 
 
 class ReconcilerFixture:
-    """A hub with sockets of stored users, who may stay in the room, and its reconciler."""
+    """A hub with sockets of stored users, who are in no room, and its reconciler."""
 
     def __init__(self, stores: StoresFixture) -> None:
-        self.stores, self.hub_fixture = stores, HubFixture()
-        self.code: CloseCode | None = None
+        self.stores, self.hub_fixture, self.clock = stores, HubFixture(), MovedClock()
         self.bus, hub = self.hub_fixture.bus, self.hub_fixture.hub
-        self.lease = Lease(stores.presence, HERE, LEASE_SECONDS)
-        self.clock = MovedClock()
+        lease = Lease(stores.presence, HERE, LEASE_SECONDS)
         evictions = EvictionService(stores.evictions, self.bus, HERE)
+        no_urls: Any = None
+        access = RoomAccess(stores, no_urls)
         self.reconciler = SocketReconciler(
-            self.bus,
-            hub,
-            self.lease,
-            stores,
-            evictions,
-            SimpleNamespace(reason_to_close=self.reason_to_close),  # type: ignore[arg-type]
-            self.clock,
+            self.bus, hub, lease, stores, evictions, access, self.clock
         )
-
-    async def reason_to_close(self, _live_id: int, _user_id: str) -> CloseCode | None:
-        return self.code
 
     async def open(self) -> WriterSpy:
         (user_id,) = await self.stores.create_users((0, 0))
@@ -75,7 +70,7 @@ async def test_memberships_are_compared_once_per_lease_and_sooner_without_the_bu
 ) -> None:
     """Thrice per lease while it is down, and at once after a gap."""
     fixture = ReconcilerFixture(stores)
-    fixture.bus.healthy, fixture.code = healthy, CloseCode.NOT_A_MEMBER
+    fixture.bus.healthy = healthy
     writer = await fixture.open()
     fixture.clock.move(seconds / 2)
     await fixture.reconciler.run()
@@ -94,13 +89,13 @@ def session(number: int = 1, process: str | None = HERE, live_id: int = ROOM) ->
 
 
 class StoredMemberships:
-    """Memberships by user id, the close codes of users who have none, and claims of sockets."""
+    """Memberships by user id, refusals of users who have none, and claims of sockets."""
 
     def __init__(
-        self, sessions: dict[str, Member], close_codes: dict[str, CloseCode] | None = None
+        self, sessions: dict[str, Member], refusals: Mapping[str, Exception] = MappingProxyType({})
     ) -> None:
         self.sessions = sessions
-        self.close_codes = close_codes or {}
+        self.refusals = refusals
         self.queries: list[int] = []
         """Number of users of each query."""
         self.checked: list[str] = []
@@ -115,11 +110,12 @@ class StoredMemberships:
         assert process == HERE
         self.claimed += [socket.user_id for socket in sockets]
 
-    async def reason_to_close(self, live_id: int, user_id: str) -> CloseCode | None:
+    async def authorize(self, live_id: int, user_id: str) -> None:
         assert live_id == ROOM
         self.checked.append(user_id)
         await asyncio.sleep(0)
-        return self.close_codes.get(user_id)
+        if refusal := self.refusals.get(user_id):
+            raise refusal
 
     async def receive(self) -> None:
         """There are no stored evictions."""
@@ -159,26 +155,27 @@ async def test_sockets_without_their_membership_are_closed_and_others_stored_as_
         "whose newer socket has closed": session(2, None),
         "who has entered again": session(0, None),
     }
-    removed = {
-        "in another room": CloseCode.NOT_A_MEMBER,
-        "banned": CloseCode.PUT_OUT,
-        "logged out": CloseCode.TOKEN,
+    refusals = {
+        "in another room": NotAMember(),
+        "banned": AccountBanned(),
+        "whose check fails": TryAgain(),
     }
-    memberships = StoredMemberships(sessions, removed)
-    users = (*sessions, "banned", "logged out", "who has access")
+    memberships = StoredMemberships(sessions, refusals)
+    users = (*sessions, "banned", "whose check fails", "who has access")
     writers = {user: await hub_fixture.join(WriterSpy(user, number=1)) for user in users}
     await memberships.reconcile(hub_fixture)
     assert {user: writer.code for user, writer in writers.items() if writer.code} == {
-        **removed,
+        "in another room": CloseCode.NOT_A_MEMBER,
+        "banned": CloseCode.PUT_OUT,
         "replaced here": CloseCode.REPLACED,
         "replaced elsewhere": CloseCode.REPLACED,
         "whose newer socket has closed": CloseCode.RESTART,
         "who has entered again": CloseCode.RESTART,
     }
-    assert sorted(memberships.checked) == sorted([*removed, "who has access"])
+    assert sorted(memberships.checked) == sorted([*refusals, "who has access"])
     assert sorted(memberships.claimed) == ["served by none", "served elsewhere"]
     assert memberships.queries == [4, 4, 3]
-    assert len(hub_fixture.hub.members) == 4
+    assert len(hub_fixture.hub.members) == 5
 
 
 async def test_live_end_is_delivered_before_sockets_are_closed(hub_fixture: HubFixture) -> None:
@@ -186,7 +183,7 @@ async def test_live_end_is_delivered_before_sockets_are_closed(hub_fixture: HubF
     writers = [await hub_fixture.join(WriterSpy(user_id, number=1)) for user_id in ("1", "2")]
     hub_fixture.stored.save("profile")
     hub_fixture.stored.save("live_end")
-    memberships = StoredMemberships({}, {"1": CloseCode.ENDED, "2": CloseCode.ENDED})
+    memberships = StoredMemberships({}, {"1": NotLive(), "2": NotLive()})
     await memberships.reconcile(hub_fixture)
     for writer in writers:
         assert writer.received_events == [("snapshot", 0), ("profile", 1), ("live_end", 2)]
@@ -203,12 +200,12 @@ async def test_user_reconnecting_meanwhile_keeps_the_new_socket(hub_fixture: Hub
     async def load_view() -> RoomView:
         return view
 
-    async def rejoin_and_close(_live_id: int, _user_id: str) -> CloseCode:
+    async def rejoin_and_refuse(_live_id: int, _user_id: str) -> None:
         await hub_fixture.join(newer, load_view=load_view)
-        return CloseCode.NOT_A_MEMBER
+        raise NotAMember
 
     memberships = StoredMemberships({})
-    memberships.reason_to_close = rejoin_and_close  # type: ignore[method-assign]
+    memberships.authorize = rejoin_and_refuse  # type: ignore[method-assign]
     await memberships.reconcile(hub_fixture)
     assert (older.code, newer.code) == (CloseCode.REPLACED, None)
 
