@@ -120,7 +120,6 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     every(0.5, "lag", lambda: measure_lag(context))
     every(1, "flush_chat", context.stores.chat_lines.flush)
     every(0.2, "flush_disconnects", context.services.rooms.presence.flush)
-    every(0.5, "absences", context.services.rooms.presence.process_absences)
     every(0.5, "due_rooms", lambda: _expire(context))
     reconciler = SocketReconciler(
         context.bus,

@@ -101,22 +101,16 @@ class Services:
             self.accounts.data_requests.plan_deletion_of,
         )
         self.payments = PaymentServices(settings, stores, tencent, metrics, lock, followers)
-        self.claimed_jobs = self._claimed_jobs(stores, tencent, lanes)
-        """Jobs that share one loop. The relay has its own, since it works all the time."""
-
-    def _claimed_jobs(
-        self, stores: Stores, tencent: TencentClients, lanes: OutboxLanes
-    ) -> list[ClaimedJob[Any]]:
-        im = ImActions(
+        im_actions = ImActions(
             tencent.im,
             stores,
             self.chat.groups,
             self.accounts.profiles.show_in_room,
             self.rooms.removals.enforce_ban,
         )
-        return [
+        self.claimed_jobs: list[ClaimedJob[Any]] = [
             *lanes.jobs(
-                im.by_kind,
+                im_actions.by_kind,
                 live_streaming_actions(tencent.live_streaming),
                 {DELETE_OBJECT: self.accounts.pictures.delete},
             ),
@@ -125,4 +119,6 @@ class Services:
             self.refunds.job,
             self.decisions.job,
             self.accounts.data_requests.job,
+            presence.job,
         ]
+        """Jobs that share one loop. The relay has its own, since it works all the time."""

@@ -5,7 +5,6 @@ closes, when that process ends, or when its lease lapses. The consequences of an
 of the room (rooms/room.py); this module decides when to apply it.
 """
 
-import asyncio
 import time
 from collections.abc import Callable
 
@@ -23,6 +22,7 @@ from rooms.members import (
     is_known_present,
 )
 from rooms.room import Room
+from services.jobs.claimed_jobs import ClaimedJob, one_by_one
 from services.room_changes import RoomChanges
 from storage.rooms.members import MemberStore
 from storage.rooms.presence import PresenceStore
@@ -36,6 +36,8 @@ LEASE_SECONDS = 15.0
 takes to elect a primary, and shorter than the grace period of a guest."""
 ABSENCE_CONCURRENCY = 16
 """Due absences processed concurrently."""
+ABSENCE_SECONDS = 0.5
+"""Between two searches for due absences."""
 CLOCK_SKEW_MS = 2_000
 """Tolerated clock skew between Tencent and this server."""
 FLUSH_SIZE = 500
@@ -113,7 +115,7 @@ class Presence:
     """Tracks connected and absent members.
 
     Sockets call `connect` and `disconnect`, HTTP requests `seen`, Tencent's callbacks `on_…`; the
-    other methods run periodically.
+    other methods and `job` run periodically.
     """
 
     def __init__(
@@ -130,6 +132,14 @@ class Presence:
         self.lease = lease
         self._grace = grace
         self._disconnected: list[MemberSocket] = []
+        self.job = ClaimedJob[Member](
+            "absences",
+            one_by_one(lambda: store.claim(now_ms())),
+            self._process_absence,
+            concurrency=ABSENCE_CONCURRENCY,
+            idle=ABSENCE_SECONDS,
+        )
+        """Applies the consequences of absences that are due."""
 
     # ---- sockets and HTTP calls
 
@@ -167,23 +177,6 @@ class Presence:
         while batch := self._disconnected[:FLUSH_SIZE]:
             await self._store.mark_disconnected(batch)
             del self._disconnected[: len(batch)]
-
-    async def process_absences(self) -> None:
-        """Apply the consequences of all absences that are due."""
-        while True:
-            claimed: list[Member] = []
-            while len(claimed) < ABSENCE_CONCURRENCY and (
-                member := await self._store.claim(now_ms())
-            ):
-                claimed.append(member)
-            outcomes = await asyncio.gather(
-                *(self._process_absence(member) for member in claimed), return_exceptions=True
-            )
-            for outcome in outcomes:
-                if isinstance(outcome, Exception):
-                    raise outcome  # only after every claimed absence was processed
-            if len(claimed) < ABSENCE_CONCURRENCY:
-                return
 
     async def mark_silent_away(self) -> None:
         """Mark members without a socket away after SILENT_MS of inactivity."""
@@ -268,10 +261,10 @@ class Presence:
         return is_recorded
 
     async def _mark_returned(self, live_id: int, user_id: str) -> None:
-        """Show a member on mic as connected again; on failure `process_absences` retries."""
+        """Show a member on mic as connected again; on failure `job` retries."""
         try:
             await self._room_changes.change(
                 live_id, lambda room: room.mark_connected(user_id), user_id
             )
-        except Exception as error:  # noqa: BLE001 - `process_absences` retries
+        except Exception as error:  # noqa: BLE001 - `job` retries
             log.info("member_return_deferred", live_id=live_id, error=type(error).__name__)

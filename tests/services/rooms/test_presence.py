@@ -59,11 +59,11 @@ async def test_returning_member_is_published_as_back(presences: PresenceFixture)
     first, socket = await presences.connected(BERT, seated=True)
     second = await presences.process("two")
     await disconnect_ago(first, socket, 5_000)
-    await second.presence.process_absences()
+    await second.presence.job.sweep()
     assert second.listener.event_types == ["member_away"]
     await presences.connect(first, BERT)
     assert first.listener.event_types == ["member_back"]
-    await second.presence.process_absences()
+    await second.presence.job.sweep()
     assert second.listener.event_types == ["member_away"], "the absence is no longer due"
 
 
@@ -71,12 +71,12 @@ async def test_grace_period_lasts_until_the_lease_was_held(presences: PresenceFi
     process, socket = await presences.connected(BERT)
     await disconnect_ago(process, socket, 3_600_000)
     await process.hold_lease(1)
-    await process.presence.process_absences()
+    await process.presence.job.sweep()
     assert await presences.is_away(BERT)
     assert (await presences.row(BERT))["due_at"] > now_ms() + 50_000
     await process.hold_lease(61)
     await presences.set(BERT, due_at=now_ms())
-    await process.presence.process_absences()
+    await process.presence.job.sweep()
     assert await presences.row(BERT) == {}
 
 
@@ -90,7 +90,7 @@ async def test_all_due_absences_are_processed_although_rooms_and_lives_are_gone(
     for n, person in enumerate(people):
         gone: dict[str, Any] = [{}, {"live_id": 999_999}, {"epoch": "epoch-0"}][n % 3]
         await presences.set(person, away_at=1, due_at=1, **gone)
-    await process.presence.process_absences()
+    await process.presence.job.sweep()
     remaining = presences.database.collection("members").find({})
     assert [row["_id"] async for row in remaining] == [HOST.user_id]
 
@@ -119,7 +119,7 @@ async def test_im_state_counts_for_a_member_without_a_socket(presences: Presence
     assert await on_im_state(BERT.user_id, online=False, at_ms=now) == "done"
     assert await presences.is_away(BERT)
     await presences.set(BERT, due_at=1)
-    await process.presence.process_absences()
+    await process.presence.job.sweep()
     assert await on_im_state(BERT.user_id, online=True, at_ms=now - 1) == "old_event"
     assert await presences.is_away(BERT)
     assert await on_im_state(BERT.user_id, online=True, at_ms=now + 1) == "done"
@@ -176,10 +176,10 @@ async def test_live_stream_doubles_the_grace_period_of_a_guest(presences: Presen
     on_stream_event, stream = process.presence.on_stream_event, f"{BERT.user_id}_s"
     assert await on_stream_event(stream, on=True, sequence="5", at_s=100) == "done"
     await disconnect_ago(process, socket, 50_000)
-    await process.presence.process_absences()
+    await process.presence.job.sweep()
     assert process.listener.event_types == ["member_away"], "45 s have passed, 90 s have not"
     assert await on_stream_event(stream, on=False, sequence="5", at_s=101) == "done"
-    await process.presence.process_absences()
+    await process.presence.job.sweep()
     assert process.listener.event_types == ["member_away", "micro_leave"]
 
 
