@@ -15,8 +15,7 @@ from handlers.health import readiness
 from realtime.redis_bus import RedisBus
 from runtime.gc_tuning import GcTuner
 from services.jobs.claimed_jobs import JobRunner
-from services.rooms import socket_reconciler
-from services.rooms.socket_reconciler import SocketReconciler
+from services.rooms.room_access import RECONCILE_SECONDS, SocketReconciler
 from telemetry.metrics import OpenWork
 
 log = structlog.get_logger("qlive.jobs")
@@ -129,7 +128,7 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
         services.accounts.evictions,
         services.rooms.access,
     )
-    every(socket_reconciler.INTERVAL, "sockets", reconciler.run)
+    every(RECONCILE_SECONDS, "sockets", reconciler.run)
     every(context.services.rooms.presence.lease.seconds / 3, "away", lambda: _mark_away(context))
     every(METRICS_SECONDS, "metrics", lambda: measure_metrics(context))
     every(10, "ledger_audit", services.gold.audit.run_if_due)

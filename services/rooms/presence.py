@@ -218,7 +218,7 @@ class Presence:
             if state is None:
                 return "old_sequence"
             if await self._store.record_stream(member, state, now_ms()):
-                if valid and not member.socket:  # one decides; a stream extends its grace period
+                if valid and not member.socket:  # a socket decides instead, if there is one
                     await self._record_report(member, present=on)
                 return "done" if valid else "old_sequence"
         raise TryAgain

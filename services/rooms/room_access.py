@@ -1,25 +1,44 @@
-"""Authorizes room subscriptions, builds snapshots, maps errors to close codes."""
+"""Decides which sockets a room has: at a join, and again while they are open."""
 
 import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
+from math import ceil
 
 import structlog
 
 from core.batching import SingleFlight
 from core.clock import now_ms
 from core.errors import QLiveError
+from realtime.bus import Bus
+from realtime.channel import Channel
 from realtime.frames import CloseCode
+from realtime.hub import Hub
 from realtime.resume import RoomView
+from realtime.socket_writer import SocketWriter
 from rooms.errors import NotAMember, NotLive, RemovedFromRoom, RoomNotFound
-from rooms.members import Member
+from rooms.members import Member, MemberSocket
 from rooms.room import Room
 from rooms.state import Snapshot
+from services.accounts.sessions import EvictionService
 from services.errors import AccountBanned, NotAuthenticated
+from services.rooms.presence import Lease
 from storage.errors import UserNotFound, storage_error
 from storage.stores import Stores
 from tencent.cloud_api import StreamUrls
 
 log = structlog.get_logger("qlive.socket")
+
+RECONCILE_SECONDS = 0.5
+"""Between two runs of the reconciler: an eviction takes a second at most, also without the bus."""
+TOKEN_ROUND_SECONDS = 240
+"""Time in which every token is checked, without the time of the queries. A token may be the first
+of one round and the last of the next: twice this has to be less than ten minutes, also when a run
+takes a quarter of RECONCILE_SECONDS."""
+QUERY_SIZE = 500
+"""Tokens or memberships per query."""
 
 
 class RoomAccess:
@@ -94,3 +113,123 @@ def close_code_for(error: Exception) -> CloseCode:
         case None:
             log.error("request_failed", exc_info=error)
     return CloseCode.RESTART
+
+
+class SocketReconciler:
+    """Closes sockets that the database no longer permits; `run` is called every RECONCILE_SECONDS.
+
+    - Evictions that processes have stored are applied in every run.
+    - Memberships are compared in both directions: when the bus may have lost a message or the lease
+      has lapsed, and otherwise once per lease, or every third of a lease while the bus is down.
+    - Tokens are checked again in equal shares. A revocation closes sockets at once; this finds
+      those that it has missed, and tokens that end without one.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        hub: Hub,
+        lease: Lease,
+        stores: Stores,
+        evictions: EvictionService,
+        room_access: RoomAccess,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._bus = bus
+        self._hub = hub
+        self._lease = lease
+        self._stores = stores
+        self._evictions = evictions
+        self._room_access = room_access
+        self._gaps = (0, 0)
+        self._clock = clock
+        self._checked_at = self._compared_at = clock()
+        self._missing: set[MemberSocket] = set()
+        self._unchecked: list[str] = []
+        self._share = 0
+
+    async def run(self) -> None:
+        await self._evictions.receive()  # first: they carry the more specific close code
+        await self._check_tokens()  # an error with a single member must not keep it from its turn
+        await self._check_memberships()
+
+    async def _check_memberships(self) -> None:
+        """Compare sockets and stored memberships, and correct either, if that is due."""
+        now, seconds = self._clock(), self._lease.seconds
+        # While its lease had lapsed, other processes may have marked the members served here away.
+        gaps = self._bus.gaps, self._lease.lapses
+        interval = seconds if self._bus.healthy else seconds / 3
+        if gaps == self._gaps and now - self._checked_at < interval:
+            return
+        self._hub.mark_all_audiences_changed()
+        joined = self._hub.members
+        for start in range(0, len(joined), QUERY_SIZE):
+            await self._compare_joined(joined[start : start + QUERY_SIZE])
+        self._gaps, self._checked_at = gaps, now
+        if now - self._compared_at >= seconds:
+            await self._compare_stored()
+            self._compared_at = now
+
+    async def _compare_joined(self, joined: Sequence[tuple[Channel, SocketWriter]]) -> None:
+        """Close sockets that disagree with the memberships; store the others as served here."""
+        await self._evictions.receive()  # again: thousands of sockets take a while
+        members = await self._stores.members.get_many([writer.user_id for _, writer in joined])
+        misattributed: list[SocketWriter] = []
+        for (channel, writer), member in zip(joined, members, strict=True):
+            if member and (member.live_id, member.epoch) == (channel.live_id, channel.epoch):
+                if member.socket != writer.number:
+                    was_replaced = member.socket > writer.number and member.process
+                    # RESTART allows a reconnect: the newer socket is gone, or the user left and
+                    # re-entered.
+                    channel.close(writer, CloseCode.REPLACED if was_replaced else CloseCode.RESTART)
+                elif member.process != self._lease.process:
+                    misattributed.append(writer)
+            elif not writer.closed:
+                await self._close_unauthorized(channel, writer)
+            self._hub.drop_if_idle(channel)
+        served = [writer for writer in misattributed if not writer.closed]
+        sockets = [writer.member_socket for writer in served if writer.member_socket]
+        await self._stores.presence.claim_members(sockets, self._lease.process, now_ms())
+
+    async def _close_unauthorized(self, channel: Channel, writer: SocketWriter) -> None:
+        """Close the socket of a user without a membership here, unless access is valid again."""
+        try:
+            await self._room_access.authorize(channel.live_id, writer.user_id)
+        except Exception as error:  # noqa: BLE001 - every error has a close code
+            code = close_code_for(error)
+            if code == CloseCode.ENDED:
+                await self._hub.backfill(channel)  # delivers `live_end` before the close
+            elif code != CloseCode.RESTART:  # a failure of the server closes no socket
+                channel.close(writer, code)
+
+    async def _compare_stored(self) -> None:
+        """Mark members away whose stored socket is missing here twice in a row.
+
+        Such entries remain when a connect or disconnect was interrupted before its result was
+        stored. A socket that is missing once may be joining.
+        """
+        here = {(socket.user_id, socket.number) for socket in self._hub.member_sockets}
+        served = await self._stores.presence.served(self._lease.process)
+        missing = {socket for socket in served if (socket.user_id, socket.number) not in here}
+        closed = [replace(socket, at=now_ms()) for socket in missing & self._missing]
+        await self._stores.presence.mark_disconnected(closed)
+        self._missing = missing
+
+    async def _check_tokens(self) -> None:
+        """Check the next share of tokens; after a failure the same one again."""
+        if not self._unchecked:
+            self._unchecked = list({writer.token_id for writer in self._hub.with_token})
+            self._share = ceil(len(self._unchecked) * RECONCILE_SECONDS / TOKEN_ROUND_SECONDS)
+        share = self._unchecked[: self._share]
+        for start in range(0, len(share), QUERY_SIZE):
+            invalid = await self._stores.tokens.invalid(share[start : start + QUERY_SIZE])
+            owners = [owner for owner in invalid.values() if owner]
+            users = await self._stores.users.find_many(owners)
+            banned = {user.user_id for user in users if user.banned}
+            self._hub.end_sessions(
+                {
+                    token_id: CloseCode.PUT_OUT if owner in banned else CloseCode.TOKEN
+                    for token_id, owner in invalid.items()
+                }
+            )
+        del self._unchecked[: self._share]

@@ -15,10 +15,9 @@ from rooms.errors import NotAMember, NotLive
 from rooms.members import Member, MemberSocket
 from services.accounts.sessions import EvictionService
 from services.errors import AccountBanned
-from services.rooms import socket_reconciler
+from services.rooms import room_access
 from services.rooms.presence import Lease
-from services.rooms.room_access import RoomAccess
-from services.rooms.socket_reconciler import INTERVAL, SocketReconciler
+from services.rooms.room_access import RECONCILE_SECONDS, RoomAccess, SocketReconciler
 from storage.documents import token_id
 from tests.support.hub import ROOM, HubFixture, WriterSpy
 from tests.support.presence import MovedClock
@@ -144,7 +143,7 @@ def hub_fixture() -> HubFixture:
 async def test_sockets_without_their_membership_are_closed_and_others_stored_as_served_here(
     hub_fixture: HubFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(socket_reconciler, "QUERY_SIZE", 4)
+    monkeypatch.setattr(room_access, "QUERY_SIZE", 4)
     sessions = {
         "served here": session(),
         "served by none": session(process=None),
@@ -236,7 +235,7 @@ async def test_member_whose_socket_is_missing_twice_is_marked_away(stores: Store
 async def test_sockets_of_ended_sessions_are_closed_with_the_matching_code(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(socket_reconciler, "TOKEN_ROUND_SECONDS", INTERVAL)
+    monkeypatch.setattr(room_access, "TOKEN_ROUND_SECONDS", RECONCILE_SECONDS)
     fixture = ReconcilerFixture(stores)
     valid, expired, too_old, gone, revoked, banned = [await fixture.open() for _ in range(6)]
     await fixture.change_token(expired, expires_at=datetime.now(UTC))
