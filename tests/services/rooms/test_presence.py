@@ -31,16 +31,13 @@ async def away(presences: PresenceFixture, *people: Person) -> list[bool]:
 # ---- sockets
 
 
-async def fail() -> None:
-    raise AutoReconnect("not now")
-
-
 async def test_disconnects_during_an_outage_are_stored_later(presences: PresenceFixture) -> None:
     await presences.enter(BERT, ANNA)
     process = await presences.process("one")
     bert = await presences.connect(process, BERT)
     anna = await presences.connect(process, ANNA)
-    run_before(presences.presence_store, "mark_disconnected", fail)
+    outage = AsyncMock(side_effect=AutoReconnect("not now"))
+    run_before(presences.presence_store, "mark_disconnected", outage)
     process.presence.disconnect(replace(bert, at=1_000))
     with pytest.raises(AutoReconnect):
         await process.presence.flush()
@@ -205,16 +202,11 @@ async def test_lease_is_held_from_a_renewal_until_it_lapses(presences: PresenceF
     assert process.lease.held_ms == 0
     await process.lease.renew()
     assert process.lease.held_ms < 15_000, "it is counted from the renewal"
-
-
-async def test_late_renewal_counts_as_a_lapse(presences: PresenceFixture) -> None:
-    process = await presences.process("one")
-    await process.lease.renew()
     assert process.lease.lapses == 0
     await presences.expire_lease(process)
-    await process.lease.renew()
-    await process.lease.renew()
-    assert process.lease.lapses == 1
+    for _ in range(2):
+        await process.lease.renew()
+    assert process.lease.lapses == 1, "another process may have noticed one"
 
 
 async def test_members_of_a_dead_process_are_marked_away(presences: PresenceFixture) -> None:

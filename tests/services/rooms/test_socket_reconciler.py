@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -52,10 +53,6 @@ class ReconcilerFixture:
     async def change_token(self, writer: WriterSpy, **fields: Any) -> None:
         tokens = self.stores.database.collection("tokens")
         await tokens.update_one({"_id": writer.token_id}, {"$set": fields})
-
-
-async def fail() -> None:
-    raise ConnectionError
 
 
 # ---- when something is compared
@@ -254,7 +251,7 @@ async def test_share_whose_check_failed_is_checked_again(stores: StoresFixture) 
     fixture = ReconcilerFixture(stores)
     writer = await fixture.open()
     await stores.tokens.end_sessions(writer.user_id)
-    run_before(stores.tokens, "invalid", fail)
+    run_before(stores.tokens, "invalid", AsyncMock(side_effect=ConnectionError))
     with pytest.raises(ConnectionError):
         await fixture.reconciler.run()
     assert writer.code is None
