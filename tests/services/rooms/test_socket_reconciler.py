@@ -1,9 +1,7 @@
 """Sockets that the database no longer permits are closed, if nothing else has done it."""
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from types import MappingProxyType, SimpleNamespace
 from typing import Any
 from unittest.mock import AsyncMock
 
@@ -11,14 +9,13 @@ import pytest
 
 from core.errors import TryAgain
 from realtime.frames import CloseCode
-from realtime.resume import RoomView
 from rooms.errors import NotAMember, NotLive
-from rooms.members import Member, MemberSocket
+from rooms.members import Member
 from services.accounts.sessions import EvictionService
 from services.errors import AccountBanned
 from services.rooms import room_access
 from services.rooms.presence import Lease
-from services.rooms.room_access import RECONCILE_SECONDS, RoomAccess, SocketReconciler
+from services.rooms.room_access import RECONCILE_SECONDS, SocketReconciler
 from storage.documents import token_id
 from tests.support.hub import ROOM, HubFixture, WriterSpy
 from tests.support.presence import MovedClock
@@ -32,18 +29,33 @@ HERE = "one"
 
 
 class ReconcilerFixture:
-    """A hub with sockets of stored users, who are in no room, and its reconciler."""
+    """A hub with sockets of stored users, and its reconciler; stands in for RoomAccess."""
 
     def __init__(self, stores: StoresFixture) -> None:
         self.stores, self.hub_fixture, self.clock = stores, HubFixture(), MovedClock()
-        self.bus, hub = self.hub_fixture.bus, self.hub_fixture.hub
+        self.bus, self.hub = self.hub_fixture.bus, self.hub_fixture.hub
+        self.refusals: dict[str, Exception] = {}
+        self.checked: list[str] = []
         lease = Lease(stores.presence, HERE, LEASE_SECONDS)
         evictions = EvictionService(stores.evictions, self.bus, HERE)
-        no_urls: Any = None
-        access = RoomAccess(stores, no_urls)
+        access: Any = self
         self.reconciler = SocketReconciler(
-            self.bus, hub, lease, stores, evictions, access, self.clock
+            self.bus, self.hub, lease, stores, evictions, access, self.clock
         )
+
+    async def authorize(self, live_id: int, user_id: str) -> None:
+        assert live_id == ROOM
+        self.checked.append(user_id)
+        if refusal := self.refusals.get(user_id):
+            raise refusal
+
+    async def compare(self) -> None:
+        """Compare sockets and memberships in both directions."""
+        self.clock.move(LEASE_SECONDS)
+        await self.reconciler.run()
+
+    async def join(self, user_id: str) -> WriterSpy:
+        return await self.hub_fixture.join(WriterSpy(user_id, number=1))
 
     async def open(self) -> WriterSpy:
         (user_id,) = await self.stores.create_users((0, 0))
@@ -68,6 +80,7 @@ async def test_memberships_are_compared_once_per_lease_and_sooner_without_the_bu
     fixture = ReconcilerFixture(stores)
     fixture.bus.healthy = healthy
     writer = await fixture.open()
+    fixture.refusals[writer.user_id] = NotAMember()
     fixture.clock.move(seconds / 2)
     await fixture.reconciler.run()
     assert writer.code is None
@@ -77,70 +90,18 @@ async def test_memberships_are_compared_once_per_lease_and_sooner_without_the_bu
     assert writer.code == CloseCode.NOT_A_MEMBER
 
 
-# ---- memberships, which are in memory here
+# ---- memberships
 
 
 def session(number: int = 1, process: str | None = HERE, live_id: int = ROOM) -> Member:
     return Member("", live_id, "a", 1, "viewer", 0, socket=number, process=process)
 
 
-class StoredMemberships:
-    """Memberships by user id, refusals of users who have none, and claims of sockets."""
-
-    def __init__(
-        self, sessions: dict[str, Member], refusals: Mapping[str, Exception] = MappingProxyType({})
-    ) -> None:
-        self.sessions = sessions
-        self.refusals = refusals
-        self.queries: list[int] = []
-        """Number of users of each query."""
-        self.checked: list[str] = []
-        self.claimed: list[str] = []
-
-    async def get_many(self, user_ids: list[str]) -> list[Member | None]:
-        self.queries.append(len(user_ids))
-        await asyncio.sleep(0)
-        return [self.sessions.get(user_id) for user_id in user_ids]
-
-    async def claim_members(self, sockets: Sequence[MemberSocket], process: str, _now: int) -> None:
-        assert process == HERE
-        self.claimed += [socket.user_id for socket in sockets]
-
-    async def authorize(self, live_id: int, user_id: str) -> None:
-        assert live_id == ROOM
-        self.checked.append(user_id)
-        await asyncio.sleep(0)
-        if refusal := self.refusals.get(user_id):
-            raise refusal
-
-    async def receive(self) -> None:
-        """There are no stored evictions."""
-
-    async def served(self, _process: str) -> list[MemberSocket]:
-        return []
-
-    async def mark_disconnected(self, sockets: list[MemberSocket]) -> None:
-        assert not sockets
-
-    async def reconcile(self, fixture: HubFixture) -> None:
-        fake: Any = self
-        stores: Any = SimpleNamespace(members=self, presence=self)
-        lease = Lease(fake, HERE, 15)
-        clock = MovedClock()
-        reconciler = SocketReconciler(fixture.bus, fixture.hub, lease, stores, fake, fake, clock)
-        clock.move(lease.seconds)
-        await reconciler.run()
-
-
-@pytest.fixture
-def hub_fixture() -> HubFixture:
-    return HubFixture()
-
-
 async def test_sockets_without_their_membership_are_closed_and_others_stored_as_served_here(
-    hub_fixture: HubFixture, monkeypatch: pytest.MonkeyPatch
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(room_access, "QUERY_SIZE", 4)
+    fixture, members = ReconcilerFixture(stores), stores.database.collection("members")
     sessions = {
         "served here": session(),
         "served by none": session(process=None),
@@ -151,15 +112,15 @@ async def test_sockets_without_their_membership_are_closed_and_others_stored_as_
         "whose newer socket has closed": session(2, None),
         "who has entered again": session(0, None),
     }
-    refusals = {
+    fixture.refusals = {
         "in another room": NotAMember(),
         "banned": AccountBanned(),
         "whose check fails": TryAgain(),
     }
-    memberships = StoredMemberships(sessions, refusals)
+    await members.insert_many([{**asdict(row), "_id": user} for user, row in sessions.items()])
     users = (*sessions, "banned", "whose check fails", "who has access")
-    writers = {user: await hub_fixture.join(WriterSpy(user, number=1)) for user in users}
-    await memberships.reconcile(hub_fixture)
+    writers = {user: await fixture.join(user) for user in users}
+    await fixture.compare()
     assert {user: writer.code for user, writer in writers.items() if writer.code} == {
         "in another room": CloseCode.NOT_A_MEMBER,
         "banned": CloseCode.PUT_OUT,
@@ -168,41 +129,34 @@ async def test_sockets_without_their_membership_are_closed_and_others_stored_as_
         "whose newer socket has closed": CloseCode.RESTART,
         "who has entered again": CloseCode.RESTART,
     }
-    assert sorted(memberships.checked) == sorted([*refusals, "who has access"])
-    assert sorted(memberships.claimed) == ["served by none", "served elsewhere"]
-    assert memberships.queries == [4, 4, 3]
-    assert len(hub_fixture.hub.members) == 5
+    assert sorted(fixture.checked) == sorted([*fixture.refusals, "who has access"])
+    served = await members.distinct("_id", {"process": HERE, "live_id": ROOM, "socket": 1})
+    assert sorted(served) == ["served by none", "served elsewhere", "served here"]
+    assert len(fixture.hub.members) == 5
 
 
-async def test_live_end_is_delivered_before_sockets_are_closed(hub_fixture: HubFixture) -> None:
+async def test_live_end_is_delivered_before_sockets_are_closed(stores: StoresFixture) -> None:
     """Sockets may be compared before the check that would deliver the event."""
-    writers = [await hub_fixture.join(WriterSpy(user_id, number=1)) for user_id in ("1", "2")]
-    hub_fixture.stored.save("profile")
-    hub_fixture.stored.save("live_end")
-    memberships = StoredMemberships({}, {"1": NotLive(), "2": NotLive()})
-    await memberships.reconcile(hub_fixture)
+    fixture = ReconcilerFixture(stores)
+    writers = [await fixture.join(user_id) for user_id in ("1", "2")]
+    fixture.hub_fixture.stored.save("profile")
+    fixture.hub_fixture.stored.save("live_end")
+    fixture.refusals = {"1": NotLive(), "2": NotLive()}
+    await fixture.compare()
     for writer in writers:
         assert writer.received_events == [("snapshot", 0), ("profile", 1), ("live_end", 2)]
         assert writer.code == CloseCode.ENDED
-    assert memberships.checked == ["1"], "the end has closed the second socket"
-    assert hub_fixture.hub.channels == []
+    assert fixture.checked == ["1"], "the end has closed the second socket"
+    assert fixture.hub.channels == []
 
 
-async def test_user_reconnecting_meanwhile_keeps_the_new_socket(hub_fixture: HubFixture) -> None:
+async def test_user_reconnecting_meanwhile_keeps_the_new_socket(stores: StoresFixture) -> None:
     """The close code belongs to the older socket."""
-    older, newer = await hub_fixture.join(WriterSpy("1", number=1)), WriterSpy("1", number=2)
-    view: RoomView = await hub_fixture.stored.load_view()
-
-    async def load_view() -> RoomView:
-        return view
-
-    async def rejoin_and_refuse(_live_id: int, _user_id: str) -> None:
-        await hub_fixture.join(newer, load_view=load_view)
-        raise NotAMember
-
-    memberships = StoredMemberships({})
-    memberships.authorize = rejoin_and_refuse  # type: ignore[method-assign]
-    await memberships.reconcile(hub_fixture)
+    fixture, newer = ReconcilerFixture(stores), WriterSpy("1", number=2)
+    older = await fixture.join("1")
+    fixture.refusals["1"] = NotAMember()
+    run_before(fixture, "authorize", lambda: fixture.hub_fixture.join(newer))
+    await fixture.compare()
     assert (older.code, newer.code) == (CloseCode.REPLACED, None)
 
 
@@ -210,13 +164,12 @@ async def test_member_whose_socket_is_missing_twice_is_marked_away(stores: Store
     """The process died before opening the socket, or the answer of MongoDB was lost."""
     fixture, live_id = ReconcilerFixture(stores), await open_room(stores, BERT, ANNA)
     await register_socket(stores, BERT, live_id, HERE)
-    anna, hub = WriterSpy(ANNA.user_id), fixture.hub_fixture.hub
+    anna, hub = WriterSpy(ANNA.user_id), fixture.hub
     anna.member_socket = await register_socket(stores, ANNA, live_id, HERE)
 
     async def reconcile() -> list[bool]:
         """Whether BERT and ANNA are away afterwards."""
-        fixture.clock.move(LEASE_SECONDS)
-        await fixture.reconciler.run()
+        await fixture.compare()
         return [bool((await find_membership(stores, p)).away_at) for p in (BERT, ANNA)]
 
     assert await reconcile() == [False, False], "the sockets may be joining"
