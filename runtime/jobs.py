@@ -15,8 +15,7 @@ from handlers.health import readiness
 from realtime.redis_bus import RedisBus
 from runtime.gc_tuning import GcTuner
 from services.jobs.claimed_jobs import JobRunner
-from services.rooms import socket_reconciler
-from services.rooms.socket_reconciler import SocketReconciler
+from services.rooms.room_access import RECONCILE_SECONDS, SocketReconciler
 from telemetry.metrics import OpenWork
 
 log = structlog.get_logger("qlive.jobs")
@@ -120,18 +119,17 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     every(0.5, "lag", lambda: measure_lag(context))
     every(1, "flush_chat", context.stores.chat_lines.flush)
     every(0.2, "flush_disconnects", context.services.rooms.presence.flush)
-    every(0.5, "absences", context.services.rooms.presence.process_absences)
     every(0.5, "due_rooms", lambda: _expire(context))
     reconciler = SocketReconciler(
         context.bus,
         hub,
-        services.rooms.lease,
+        services.rooms.presence.lease,
         context.stores,
         services.accounts.evictions,
         services.rooms.access,
     )
-    every(socket_reconciler.INTERVAL, "sockets", reconciler.run)
-    every(context.services.rooms.lease.seconds / 3, "away", lambda: _mark_away(context))
+    every(RECONCILE_SECONDS, "sockets", reconciler.run)
+    every(context.services.rooms.presence.lease.seconds / 3, "away", lambda: _mark_away(context))
     every(METRICS_SECONDS, "metrics", lambda: measure_metrics(context))
     every(10, "ledger_audit", services.gold.audit.run_if_due)
     if context.settings.environment == "production":  # the simulator forgets its orders
@@ -148,9 +146,9 @@ def start_lease_and_bus(
 
     A process that drained without a lease would be presumed dead while it serves.
     """
-    lease = context.services.rooms.lease.seconds
+    lease = context.services.rooms.presence.lease.seconds
     # With the default back-off, the lease would lapse after the first failure.
-    tasks.every(lease / 3, "lease", context.services.rooms.lease.renew, retry=lease / 15)
+    tasks.every(lease / 3, "lease", context.services.rooms.presence.lease.renew, retry=lease / 15)
     tasks.every(REPORT_SECONDS, "report", report)
     bus = context.bus
     if isinstance(bus, RedisBus):
@@ -174,7 +172,7 @@ async def _expire(context: Context) -> None:
 async def _mark_away(context: Context) -> None:
     """Mark members away who are silent, or whose process is dead."""
     await run_all(
-        context.services.rooms.lease.sweep(),
+        context.services.rooms.presence.lease.sweep(),
         context.services.rooms.presence.mark_silent_away(),
         look_for_others(context),
     )
@@ -186,7 +184,7 @@ async def look_for_others(context: Context) -> None:
     These are leases of processes that ended before this one's start.
     """
     bus = context.bus
-    if not isinstance(bus, RedisBus) and context.services.rooms.lease.held_for_full_term:
+    if not isinstance(bus, RedisBus) and context.services.rooms.presence.lease.held_for_full_term:
         bus.note_other_processes(await context.stores.presence.other_processes(context.process_id))
 
 

@@ -90,7 +90,7 @@ class ServerProcess:
         await self.store_first_data(context)
         report = reporter(context, self.address)
         await report()
-        await context.services.rooms.lease.renew()
+        await context.services.rooms.presence.lease.renew()
         await context.services.accounts.evictions.receive()  # skips the older ones
         register_gauges(context)
         jobs.start_lease_and_bus(self._last_tasks, context, report)
@@ -241,7 +241,7 @@ async def _release_members(context: Context) -> None:
     try:
         async with asyncio.timeout(DATABASE_SECONDS):
             await context.services.rooms.presence.flush()
-            await context.services.rooms.lease.end()
+            await context.services.rooms.presence.lease.end()
             await context.stores.chat_lines.flush()
     except Exception as error:  # noqa: BLE001 - the database may be what is down
         log.warning("lease_release_failed", error=type(error).__name__)

@@ -11,7 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from core.batching import RequestBatcher
 from core.clock import now_ms
-from core.errors import QLiveError, TryAgain
+from core.errors import QLiveError, TryAgain, WriteConflict
 from core.retry import retry_on_conflict
 from realtime.hub import Hub
 from rooms.errors import HostIsLive, RemovedFromRoom, RoomNotFound
@@ -189,13 +189,13 @@ class RoomChanges:
                     return await self._decide_and_save(live_id, pending)
                 except ChangeFailed as failure:
                     failed.update(failure.errors)
+                except WriteConflict:
+                    self.conflict_retries += 1
+                    raise
             return {}
 
-        outcomes = {**await retry_on_conflict(change_others, self._count_conflict), **failed}
+        outcomes = {**await retry_on_conflict(change_others), **failed}
         return [outcomes[change] for change in changes]
-
-    def _count_conflict(self) -> None:
-        self.conflict_retries += 1
 
     async def _decide_and_save(
         self, live_id: int, changes: Sequence[Change]
@@ -206,9 +206,15 @@ class RoomChanges:
         loaded = await _read_data(changes)
         outcomes, writing = decide(room, changes, loaded)
         if room.changed:
-            await self._save_and_publish(
-                room, [partial(data.write, loaded[data]) for data in writing if data.write]
-            )
+            events = room.numbered(now_ms())
+            add_writes = [partial(data.write, loaded[data]) for data in writing if data.write]
+            await self._storage.save(room, events, add_writes)
+            for listener in self._listeners:
+                listener.publish(room.live_id, events)
+                if room.audience_changed:
+                    listener.mark_audience_changed(room.live_id)
+            if events and events[-1].type == LAST_EVENT_TYPE:
+                await self._storage.clear(room.live_id, room.epoch)
         # The sockets of users who are no members any more.
         for user_id, may_not_reconnect in room.sockets_to_close.items():
             member = room.loaded.members.get(user_id)
@@ -217,18 +223,6 @@ class RoomChanges:
             number = of_room.socket if of_room else room.read_at
             self._hub.evict(live_id, user_id, number, may_not_reconnect=may_not_reconnect)
         return outcomes
-
-    async def _save_and_publish(
-        self, room: Room, add_writes: Sequence[Callable[[WriteBatch], None]]
-    ) -> None:
-        events = room.numbered(now_ms())
-        await self._storage.save(room, events, add_writes)
-        for listener in self._listeners:
-            listener.publish(room.live_id, events)
-            if room.audience_changed:
-                listener.mark_audience_changed(room.live_id)
-        if events and events[-1].type == LAST_EVENT_TYPE:
-            await self._storage.clear(room.live_id, room.epoch)
 
 
 def decide(

@@ -22,7 +22,7 @@ from services.payouts import PayoutServices
 from services.refunds.refund_cases import RefundCaseService
 from services.room_changes import RoomChanges
 from services.rooms import RoomServices
-from services.rooms.presence import Lease, Presence
+from services.rooms.presence import Presence
 from services.rooms.room_access import RoomAccess
 from storage.jobs.outbox import DELETE_OBJECT
 from storage.stores import Stores
@@ -44,7 +44,6 @@ class Services:
         access: RoomAccess,
         relay: ImRelay | None,
         presence: Presence,
-        lease: Lease,
         process_id: str,
         metrics: Metrics,
     ) -> None:
@@ -70,7 +69,6 @@ class Services:
             room_changes,
             access,
             presence,
-            lease,
             lanes,
             self.moderation,
             self.chat,
@@ -103,22 +101,16 @@ class Services:
             self.accounts.data_requests.plan_deletion_of,
         )
         self.payments = PaymentServices(settings, stores, tencent, metrics, lock, followers)
-        self.claimed_jobs = self._claimed_jobs(stores, tencent, lanes)
-        """Jobs that share one loop. The relay has its own, since it works all the time."""
-
-    def _claimed_jobs(
-        self, stores: Stores, tencent: TencentClients, lanes: OutboxLanes
-    ) -> list[ClaimedJob[Any]]:
-        im = ImActions(
+        im_actions = ImActions(
             tencent.im,
             stores,
             self.chat.groups,
             self.accounts.profiles.show_in_room,
             self.rooms.removals.enforce_ban,
         )
-        return [
+        self.claimed_jobs: list[ClaimedJob[Any]] = [
             *lanes.jobs(
-                im.by_kind,
+                im_actions.by_kind,
                 live_streaming_actions(tencent.live_streaming),
                 {DELETE_OBJECT: self.accounts.pictures.delete},
             ),
@@ -127,4 +119,6 @@ class Services:
             self.refunds.job,
             self.decisions.job,
             self.accounts.data_requests.job,
+            presence.job,
         ]
+        """Jobs that share one loop. The relay has its own, since it works all the time."""

@@ -2,6 +2,7 @@
 
 import re
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from config.sections import AgeVerificationSettings
@@ -16,15 +17,13 @@ WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 CHECK_DIGITS = "10X98765432"
 
 
+@dataclass
 class AgeVerificationService:
     """Verifies the age of users; their names and ID numbers are neither stored nor logged."""
 
-    def __init__(
-        self, users: UserStore, client: FaceIdClient, settings: AgeVerificationSettings
-    ) -> None:
-        self._users = users
-        self._client = client
-        self._settings = settings
+    _users: UserStore
+    _client: FaceIdClient
+    _settings: AgeVerificationSettings
 
     def check(self, user: User) -> None:
         """Check the user's age. Raises AgeUnverified if they may neither recharge nor give."""

@@ -8,6 +8,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Literal
@@ -40,20 +41,14 @@ JPEG_FRAME = re.compile(rb"\xff+[\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf]...(..)(..
 """The beginning of the frame, with height and width."""
 
 
+@dataclass
 class PictureService:
     """Tickets for uploads, and the addresses of what was uploaded."""
 
-    def __init__(
-        self,
-        cos: CosClient,
-        stores: Stores,
-        uploads: UploadsSettings,
-        moderation: ModerationSettings,
-    ) -> None:
-        self._cos = cos
-        self._stores = stores
-        self._uploads = uploads
-        self._moderation = moderation
+    _cos: CosClient
+    _stores: Stores
+    _uploads: UploadsSettings
+    _moderation: ModerationSettings
 
     async def ticket(
         self, user_id: str, kind: PictureKind, content_type: str, size: int

@@ -1,7 +1,7 @@
 """Updates a user's profile, and publishes it to the room and to IM."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from realtime.hub import Hub
@@ -19,22 +19,15 @@ from storage.stores import Stores
 CHECKED: tuple[Kind, ...] = ("nickname", "face")
 
 
+@dataclass
 class ProfileService:
     """Changes the profiles of users, where they are stored and where they are shown."""
 
-    def __init__(
-        self,
-        stores: Stores,
-        room_changes: RoomChanges,
-        hub: Hub,
-        pictures: PictureService,
-        proposals: ProposalService,
-    ) -> None:
-        self._stores = stores
-        self._room_changes = room_changes
-        self._hub = hub
-        self._pictures = pictures
-        self._proposals = proposals
+    _stores: Stores
+    _room_changes: RoomChanges
+    _hub: Hub
+    _pictures: PictureService
+    _proposals: ProposalService
 
     async def update(self, old: User, **changes: Any) -> User:
         """Store the changes, then update the user's room and, if the face changed, IM.

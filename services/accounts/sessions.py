@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import dataclass
 
 from core.cache import Cache
 from realtime.bus import Bus, TokenRevoked, UserEvicted, pack, unpack
@@ -18,6 +19,7 @@ MAX_CACHED = 50_000
 """Tokens in the cache, about 18 MB."""
 
 
+@dataclass
 class EvictionService:
     """Sends and receives evictions.
 
@@ -25,10 +27,9 @@ class EvictionService:
     database when the bus is down.
     """
 
-    def __init__(self, evictions: EvictionStore, bus: Bus, process_id: str) -> None:
-        self._evictions = evictions
-        self._bus = bus
-        self._process_id = process_id
+    _evictions: EvictionStore
+    _bus: Bus
+    _process_id: str
 
     async def evict(self, message: UserEvicted | TokenRevoked) -> None:
         """Close the sockets that the message names, on every process.

@@ -4,7 +4,6 @@ The store keeps a cursor for each room; the events are read from the room's own 
 """
 
 import asyncio
-import itertools
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -40,7 +39,6 @@ from tencent.im import ImClient
 log = structlog.get_logger("qlive.chat")
 
 CONCURRENCY = 32  # rooms; enough that one that waits for IM delays no other
-WAKES_AT_ONCE = 500  # in one command
 GATHER_SECONDS = 0.1  # wakes of one room within it become one write
 AUDIENCE_SECONDS = 1.0  # users join and leave all the time, and their number may be late
 RECONCILE_SECONDS = 30.0  # between searches for rooms whose log is ahead of their cursor
@@ -300,9 +298,7 @@ class ImRelay(ClaimedJob[RelayClaim]):
             while self._audience_changed:
                 self._add_wake(self._audience_changed.pop(), counts=True)
         while self._pending:
-            wakes = dict(itertools.islice(self._pending.items(), WAKES_AT_ONCE))
-            for live_id in wakes:
-                del self._pending[live_id]
+            wakes, self._pending = self._pending, {}
             self._storing = len(wakes)
             try:
                 await self._cursors.mark_due(wakes, self._now())

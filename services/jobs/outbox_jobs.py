@@ -6,6 +6,7 @@ delivery, so every action must be idempotent at the receiver.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -37,17 +38,17 @@ DELIVERY_SECONDS = 60.0
 LEASE = timedelta(seconds=2 * DELIVERY_SECONDS)  # outlives a delivery: no other process repeats it
 
 
+@dataclass
 class OutboxLane:
     """Messages that are delivered in an order of their own, and that delay no others.
 
     Services wake a lane, whose actions may need these services: its job is built after them.
     """
 
-    def __init__(self, name: str, store: OutboxStore, idle: float = 1.0) -> None:
-        self.name = name
-        self.store = store
-        self.idle = idle
-        self._wake: list[Callable[[], None]] = []
+    name: str
+    store: OutboxStore
+    idle: float = 1.0
+    _wake: list[Callable[[], None]] = field(default_factory=list)
 
     def subscribe(self, wake: Callable[[], None]) -> None:
         self._wake.append(wake)

@@ -9,7 +9,7 @@ from services.room_changes import RoomChanges
 from services.rooms.callbacks import CallbackService
 from services.rooms.live_rooms import LiveRoomService, RoomList
 from services.rooms.mic import MicService
-from services.rooms.presence import Lease, Presence
+from services.rooms.presence import Presence
 from services.rooms.removals import RemovalService
 from services.rooms.room_access import RoomAccess
 from services.rooms.streams import StreamModerationService
@@ -26,7 +26,6 @@ class RoomServices:
         room_changes: RoomChanges,
         access: RoomAccess,
         presence: Presence,
-        lease: Lease,
         lanes: OutboxLanes,
         moderation: ModerationServices,
         chat: ChatServices,
@@ -35,7 +34,6 @@ class RoomServices:
         self.access = access
         self.list = RoomList(stores.rooms, stores.members)
         self.presence = presence
-        self.lease = lease
         self.lives = LiveRoomService(
             stores,
             room_changes,

@@ -5,6 +5,7 @@ groups replaced.
 """
 
 from contextlib import suppress
+from dataclasses import dataclass
 
 from core.clock import now_ms
 from rooms.errors import NotHost, NotInRoom, NotLive, RoomNotFound
@@ -20,7 +21,6 @@ from tencent.callbacks import (
     CallbackEvent,
     CustomMessage,
     GroupDestroyed,
-    GroupMembers,
     RecordingFailure,
     StateChange,
     StreamEvent,
@@ -29,20 +29,14 @@ from tencent.callbacks import (
 from tencent.json_reader import ParsedCallback
 
 
+@dataclass
 class CallbackService:
     """Processes callbacks of IM (users, groups) and CSS (streams)."""
 
-    def __init__(
-        self,
-        stores: Stores,
-        presence: Presence,
-        room_changes: RoomChanges,
-        streams: StreamModerationService,
-    ) -> None:
-        self._stores = stores
-        self._presence = presence
-        self._room_changes = room_changes
-        self._streams = streams
+    _stores: Stores
+    _presence: Presence
+    _room_changes: RoomChanges
+    _streams: StreamModerationService
 
     async def accept(self, message: CustomMessage) -> None:
         """Admit the receiver to a seat, if the host of their live sent the message.
@@ -76,12 +70,21 @@ class CallbackService:
     async def _process(self, event: CallbackEvent | None) -> str:
         """Apply the event; return "done", or the reason why it was ignored."""
         match event:
-            case StateChange(user_id, online, at_ms):
-                return await self._presence.on_im_state(user_id, online=online, at_ms=at_ms)
-            case GroupMembers():
-                return await self._apply_to_members(event)
+            case StateChange(user_ids, online, at_ms, group_id):
+                outcomes = [
+                    await self._presence.on_im_state(
+                        user_id, online=online, at_ms=at_ms, group_id=group_id
+                    )
+                    for user_id in user_ids
+                ]
+                return DONE.outcome if DONE.outcome in outcomes else next(iter(outcomes), "nobody")
             case GroupDestroyed(group_id):
-                return await self._replace_group(group_id)
+                live_id = await self._stores.room_groups.room_of(group_id)
+                if live_id is None:  # also a group that we have dissolved
+                    return "unknown_group"
+                outbox = self._stores.outbox
+                await queue_group_message(outbox, REPLACE_GROUP, live_id, group_id)
+                return DONE.outcome
             case StreamEvent(stream, on, sequence, at):
                 outcome = await self._presence.on_stream_event(
                     stream, on=on, sequence=sequence, at_s=at
@@ -98,19 +101,3 @@ class CallbackService:
             case StreamVerdict():
                 return await self._streams.judge(event)
         return "no_event"
-
-    async def _apply_to_members(self, event: GroupMembers) -> str:
-        outcomes = [
-            await self._presence.on_im_state(
-                user_id, online=event.online, at_ms=event.at_ms, group_id=event.group_id
-            )
-            for user_id in event.user_ids
-        ]
-        return DONE.outcome if DONE.outcome in outcomes else next(iter(outcomes), "nobody")
-
-    async def _replace_group(self, group_id: str) -> str:
-        live_id = await self._stores.room_groups.room_of(group_id)
-        if live_id is None:  # also a group that we have dissolved
-            return "unknown_group"
-        await queue_group_message(self._stores.outbox, REPLACE_GROUP, live_id, group_id)
-        return DONE.outcome

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -69,26 +70,17 @@ class RoomList:
         return listed
 
 
+@dataclass
 class LiveRoomService:
     """Starts lives, and lets users enter them."""
 
-    def __init__(
-        self,
-        stores: Stores,
-        room_changes: RoomChanges,
-        presence: Presence,
-        groups: GroupService,
-        stream_urls: StreamUrls,
-        pictures: PictureService,
-        proposals: ProposalService,
-    ) -> None:
-        self._stores = stores
-        self._room_changes = room_changes
-        self._presence = presence
-        self._groups = groups
-        self._stream_urls = stream_urls
-        self._pictures = pictures
-        self._proposals = proposals
+    _stores: Stores
+    _room_changes: RoomChanges
+    _presence: Presence
+    _groups: GroupService
+    _stream_urls: StreamUrls
+    _pictures: PictureService
+    _proposals: ProposalService
 
     # ---- lives
 

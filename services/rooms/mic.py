@@ -1,5 +1,7 @@
 """Seats on mic: the steps around the rules of a room."""
 
+from dataclasses import dataclass
+
 from config.sections import MicroSettings
 from core.clock import now_ms
 from rooms.errors import StreamForbidden
@@ -11,22 +13,15 @@ from storage.stores import Stores
 from tencent.cloud_api import StreamUrls
 
 
+@dataclass
 class MicService:
     """Applications, invitations and seats of the guests."""
 
-    def __init__(
-        self,
-        stores: Stores,
-        room_changes: RoomChanges,
-        stream_urls: StreamUrls,
-        user_safety: UserSafetyService,
-        settings: MicroSettings,
-    ) -> None:
-        self._users = stores.users
-        self._room_changes = room_changes
-        self._stream_urls = stream_urls
-        self._user_safety = user_safety
-        self._settings = settings
+    _stores: Stores
+    _room_changes: RoomChanges
+    _stream_urls: StreamUrls
+    _user_safety: UserSafetyService
+    _settings: MicroSettings
 
     async def apply(self, live_id: int, user: User) -> None:
         """Apply for the seat of the user's gender. Raises HighRisk, or as Room.apply."""
@@ -38,7 +33,7 @@ class MicService:
 
     async def invite(self, live_id: int, host: User, user_id: str) -> None:
         """Invite a user, as the host. Raises UserNotFound, Blocked, or as Room.invite."""
-        guest = (await self._users.get(user_id)).person()
+        guest = (await self._stores.users.get(user_id)).person()
         await self._user_safety.check_pair(host, user_id)
         await self._room_changes.change(
             live_id, lambda room: room.invite(host.user_id, guest, now_ms()), user_id

@@ -5,7 +5,6 @@ closes, when that process ends, or when its lease lapses. The consequences of an
 of the room (rooms/room.py); this module decides when to apply it.
 """
 
-import asyncio
 import time
 from collections.abc import Callable
 
@@ -23,6 +22,7 @@ from rooms.members import (
     is_known_present,
 )
 from rooms.room import Room
+from services.jobs.claimed_jobs import ClaimedJob, one_by_one
 from services.room_changes import RoomChanges
 from storage.rooms.members import MemberStore
 from storage.rooms.presence import PresenceStore
@@ -36,6 +36,8 @@ LEASE_SECONDS = 15.0
 takes to elect a primary, and shorter than the grace period of a guest."""
 ABSENCE_CONCURRENCY = 16
 """Due absences processed concurrently."""
+ABSENCE_SECONDS = 0.5
+"""Between two searches for due absences."""
 CLOCK_SKEW_MS = 2_000
 """Tolerated clock skew between Tencent and this server."""
 FLUSH_SIZE = 500
@@ -113,7 +115,7 @@ class Presence:
     """Tracks connected and absent members.
 
     Sockets call `connect` and `disconnect`, HTTP requests `seen`, Tencent's callbacks `on_…`; the
-    other methods run periodically.
+    other methods and `job` run periodically.
     """
 
     def __init__(
@@ -127,9 +129,17 @@ class Presence:
         self._store = store
         self._members = members
         self._room_changes = room_changes
-        self._lease = lease
+        self.lease = lease
         self._grace = grace
         self._disconnected: list[MemberSocket] = []
+        self.job = ClaimedJob[Member](
+            "absences",
+            one_by_one(lambda: store.claim(now_ms())),
+            self._process_absence,
+            concurrency=ABSENCE_CONCURRENCY,
+            idle=ABSENCE_SECONDS,
+        )
+        """Applies the consequences of absences that are due."""
 
     # ---- sockets and HTTP calls
 
@@ -139,7 +149,7 @@ class Presence:
         None if the user is not a member of the room. Raises TryAgain if the membership changes
         meanwhile. Call it early: the number decides which of two sockets is newer.
         """
-        member = await self._store.register_socket(user_id, live_id, self._lease.process, now_ms())
+        member = await self._store.register_socket(user_id, live_id, self.lease.process, now_ms())
         if member and member.role in ON_MIC:
             # This never raises: the caller needs the socket's number to record its end later.
             await self._mark_returned(live_id, user_id)
@@ -168,23 +178,6 @@ class Presence:
             await self._store.mark_disconnected(batch)
             del self._disconnected[: len(batch)]
 
-    async def process_absences(self) -> None:
-        """Apply the consequences of all absences that are due."""
-        while True:
-            claimed: list[Member] = []
-            while len(claimed) < ABSENCE_CONCURRENCY and (
-                member := await self._store.claim(now_ms())
-            ):
-                claimed.append(member)
-            outcomes = await asyncio.gather(
-                *(self._process_absence(member) for member in claimed), return_exceptions=True
-            )
-            for outcome in outcomes:
-                if isinstance(outcome, Exception):
-                    raise outcome  # only after every claimed absence was processed
-            if len(claimed) < ABSENCE_CONCURRENCY:
-                return
-
     async def mark_silent_away(self) -> None:
         """Mark members without a socket away after SILENT_MS of inactivity."""
         now = now_ms()
@@ -205,13 +198,8 @@ class Presence:
             return "other_group"
         if not online and at_ms < member.entered_at - CLOCK_SKEW_MS:
             return "old_event"  # the user entered later
-        if not await self._store.record_report(
-            member, present=online, now=now_ms(), reported_at=at_ms
-        ):
-            return "old_event"
-        if online and member.away_at is not None:
-            await self._mark_returned(member.live_id, user_id)
-        return "done"
+        is_recorded = await self._record_report(member, present=online, reported_at=at_ms)
+        return "done" if is_recorded else "old_event"
 
     async def on_stream_event(self, stream: str, *, on: bool, sequence: str, at_s: int) -> str:
         """Apply the start or end of a CSS push. Raises TryAgain after MAX_ATTEMPTS lost races."""
@@ -230,7 +218,9 @@ class Presence:
             if state is None:
                 return "old_sequence"
             if await self._store.record_stream(member, state, now_ms()):
-                return await self._apply_stream(member, on=on) if valid else "old_sequence"
+                if valid and not member.socket:  # a socket decides instead, if there is one
+                    await self._record_report(member, present=on)
+                return "done" if valid else "old_sequence"
         raise TryAgain
 
     # ---- internals
@@ -245,7 +235,7 @@ class Presence:
                 user_id,
                 now,
                 self._grace,
-                since=now - self._lease.held_ms,
+                since=now - self.lease.held_ms,
                 streams=streams,
             )
             return ended, next_at
@@ -259,19 +249,22 @@ class Presence:
         else:
             await self._store.reschedule(member, next_at)
 
-    async def _apply_stream(self, member: Member, *, on: bool) -> str:
-        if member.socket:
-            return "done"  # the socket decides; a stream only extends the grace period
-        await self._store.record_report(member, present=on, now=now_ms())
-        if on and member.away_at is not None:
+    async def _record_report(
+        self, member: Member, *, present: bool, reported_at: int | None = None
+    ) -> bool:
+        """Store a report as PresenceStore.record_report, and show a member who is back."""
+        is_recorded = await self._store.record_report(
+            member, present=present, now=now_ms(), reported_at=reported_at
+        )
+        if is_recorded and present and member.away_at is not None:
             await self._mark_returned(member.live_id, member.user_id)
-        return "done"
+        return is_recorded
 
     async def _mark_returned(self, live_id: int, user_id: str) -> None:
-        """Show a member on mic as connected again; on failure `process_absences` retries."""
+        """Show a member on mic as connected again; on failure `job` retries."""
         try:
             await self._room_changes.change(
                 live_id, lambda room: room.mark_connected(user_id), user_id
             )
-        except Exception as error:  # noqa: BLE001 - `process_absences` retries
+        except Exception as error:  # noqa: BLE001 - `job` retries
             log.info("member_return_deferred", live_id=live_id, error=type(error).__name__)

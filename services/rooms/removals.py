@@ -1,7 +1,7 @@
 """Removes users from a room, from all rooms, or from hosting, on every process; mutes in chats."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 from core.clock import now_ms
@@ -17,27 +17,18 @@ from storage.database import Session
 from storage.stores import Stores
 
 
+@dataclass
 class RemovalService:
     """Removes and bans users: in the database first, then their sockets, then at Tencent."""
 
-    def __init__(
-        self,
-        stores: Stores,
-        room_changes: RoomChanges,
-        evictions: EvictionService,
-        sessions: SessionService,
-        groups: GroupService,
-        safety_lane: OutboxLane,
-        *,
-        has_im_relay: bool,
-    ) -> None:
-        self._stores = stores
-        self._room_changes = room_changes
-        self._evictions = evictions
-        self._sessions = sessions
-        self._groups = groups
-        self._safety_lane = safety_lane
-        self._has_im_relay = has_im_relay
+    _stores: Stores
+    _room_changes: RoomChanges
+    _evictions: EvictionService
+    _sessions: SessionService
+    _groups: GroupService
+    _safety_lane: OutboxLane
+    _: KW_ONLY
+    has_im_relay: bool
 
     async def ban_from_room(
         self, live_id: int, user_id: str, minutes: int, host_id: str | None = None
@@ -53,7 +44,7 @@ class RemovalService:
         self._safety_lane.wake()
         removed_at = await self._stores.evictions.now_ms()
         await self._evictions.evict(UserEvicted(user_id, live_id, CloseCode.PUT_OUT, removed_at))
-        if self._has_im_relay and not on_mic:  # for a user on mic the relay acts on the event
+        if self.has_im_relay and not on_mic:  # for a user on mic the relay acts on the event
             group_id = (await self._room_changes.load(live_id)).group_id
             payload = {"user_id": user_id, "group_id": group_id, "n": until}
             await self._stores.outbox.add("kick_out", payload, urgent=True)

@@ -1,27 +1,44 @@
-"""Authorizes room subscriptions, builds snapshots, maps errors to close codes."""
+"""Decides which sockets a room has: at a join, and again while they are open."""
 
 import asyncio
-from collections.abc import Hashable, Sequence
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from math import ceil
 
 import structlog
 
-from core.batching import BatchLoader
+from core.batching import SingleFlight
 from core.clock import now_ms
 from core.errors import QLiveError
+from realtime.bus import Bus
+from realtime.channel import Channel
 from realtime.frames import CloseCode
+from realtime.hub import Hub
 from realtime.resume import RoomView
+from realtime.socket_writer import SocketWriter
 from rooms.errors import NotAMember, NotLive, RemovedFromRoom, RoomNotFound
-from rooms.members import Member
+from rooms.members import Member, MemberSocket
 from rooms.room import Room
 from rooms.state import Snapshot
+from services.accounts.sessions import EvictionService
 from services.errors import AccountBanned, NotAuthenticated
+from services.rooms.presence import Lease
 from storage.errors import UserNotFound, storage_error
 from storage.stores import Stores
 from tencent.cloud_api import StreamUrls
 
 log = structlog.get_logger("qlive.socket")
+
+RECONCILE_SECONDS = 0.5
+"""Between two runs of the reconciler: an eviction takes a second at most, also without the bus."""
+TOKEN_ROUND_SECONDS = 240
+"""Time in which every token is checked, without the time of the queries. A token may be the first
+of one round and the last of the next: twice this has to be less than ten minutes, also when a run
+takes a quarter of RECONCILE_SECONDS."""
+QUERY_SIZE = 500
+"""Tokens or memberships per query."""
 
 
 class RoomAccess:
@@ -30,20 +47,7 @@ class RoomAccess:
     def __init__(self, stores: Stores, stream_urls: StreamUrls) -> None:
         self._stores = stores
         self._stream_urls = stream_urls
-        self._rooms: BatchLoader[tuple[Room, RoomView]] = BatchLoader(self._read)
-
-    async def reason_to_close(self, live_id: int, user_id: str) -> CloseCode | None:
-        """Return the close code for a socket whose user may no longer be in the room.
-
-        None if they may.
-        """
-        try:
-            await self.authorize(live_id, user_id)
-        except Exception as error:  # noqa: BLE001 - every error has a close code
-            code = close_code_for(error)
-            # A failure of the server closes no socket.
-            return None if code == CloseCode.RESTART else code
-        return None
+        self._rooms = SingleFlight(self._read)
 
     async def authorize(self, live_id: int, user_id: str) -> RoomView:
         """Return the room, if the user may subscribe to it.
@@ -81,27 +85,17 @@ class RoomAccess:
         found = await self._rooms.get(live_id)
         return found[1] if found and found[0].live else None
 
-    async def _read(
-        self, live_ids: Sequence[Any]
-    ) -> dict[Hashable, tuple[Room, RoomView] | Exception]:
-        """Read rooms, each with the view that all its callers of this moment share."""
-        reads = [self._stores.rooms.read(live_id) for live_id in live_ids]
-        rooms = await asyncio.gather(*reads, return_exceptions=True)
-        found: dict[Hashable, tuple[Room, RoomView] | Exception] = {}
-        for live_id, room in zip(live_ids, rooms, strict=True):
-            if isinstance(room, Room):
-                view = RoomView(room.epoch, room.version, partial(self._snapshot, room))
-                found[live_id] = room, view
-            elif isinstance(room, Exception):
-                found[live_id] = room
-        return found
+    async def _read(self, live_id: int) -> tuple[Room, RoomView] | None:
+        """Read a room, with the view that all its callers of this moment share."""
+        room = await self._stores.rooms.read(live_id)
+        if room is None:
+            return None
+        return room, RoomView(room.epoch, room.version, partial(self._snapshot, room))
 
     async def _snapshot(self, room: Room) -> Snapshot:
         counts = await self._stores.members.count(room.live_id, room.epoch)
-        return room.snapshot(counts, self._play_url)
-
-    def _play_url(self, stream: str) -> str:
-        return self._stream_urls.play(stream, now_ms() // 1000)
+        now = now_ms() // 1000
+        return room.snapshot(counts, lambda stream: self._stream_urls.play(stream, now))
 
 
 def close_code_for(error: Exception) -> CloseCode:
@@ -119,3 +113,123 @@ def close_code_for(error: Exception) -> CloseCode:
         case None:
             log.error("request_failed", exc_info=error)
     return CloseCode.RESTART
+
+
+class SocketReconciler:
+    """Closes sockets that the database no longer permits; `run` is called every RECONCILE_SECONDS.
+
+    - Evictions that processes have stored are applied in every run.
+    - Memberships are compared in both directions: when the bus may have lost a message or the lease
+      has lapsed, and otherwise once per lease, or every third of a lease while the bus is down.
+    - Tokens are checked again in equal shares. A revocation closes sockets at once; this finds
+      those that it has missed, and tokens that end without one.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        hub: Hub,
+        lease: Lease,
+        stores: Stores,
+        evictions: EvictionService,
+        room_access: RoomAccess,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._bus = bus
+        self._hub = hub
+        self._lease = lease
+        self._stores = stores
+        self._evictions = evictions
+        self._room_access = room_access
+        self._gaps = (0, 0)
+        self._clock = clock
+        self._checked_at = self._compared_at = clock()
+        self._missing: set[MemberSocket] = set()
+        self._unchecked: list[str] = []
+        self._share = 0
+
+    async def run(self) -> None:
+        await self._evictions.receive()  # first: they carry the more specific close code
+        await self._check_tokens()  # an error with a single member must not keep it from its turn
+        await self._check_memberships()
+
+    async def _check_memberships(self) -> None:
+        """Compare sockets and stored memberships, and correct either, if that is due."""
+        now, seconds = self._clock(), self._lease.seconds
+        # While its lease had lapsed, other processes may have marked the members served here away.
+        gaps = self._bus.gaps, self._lease.lapses
+        interval = seconds if self._bus.healthy else seconds / 3
+        if gaps == self._gaps and now - self._checked_at < interval:
+            return
+        self._hub.mark_all_audiences_changed()
+        joined = self._hub.members
+        for start in range(0, len(joined), QUERY_SIZE):
+            await self._compare_joined(joined[start : start + QUERY_SIZE])
+        self._gaps, self._checked_at = gaps, now
+        if now - self._compared_at >= seconds:
+            await self._compare_stored()
+            self._compared_at = now
+
+    async def _compare_joined(self, joined: Sequence[tuple[Channel, SocketWriter]]) -> None:
+        """Close sockets that disagree with the memberships; store the others as served here."""
+        await self._evictions.receive()  # again: thousands of sockets take a while
+        members = await self._stores.members.get_many([writer.user_id for _, writer in joined])
+        misattributed: list[SocketWriter] = []
+        for (channel, writer), member in zip(joined, members, strict=True):
+            if member and (member.live_id, member.epoch) == (channel.live_id, channel.epoch):
+                if member.socket != writer.number:
+                    was_replaced = member.socket > writer.number and member.process
+                    # RESTART allows a reconnect: the newer socket is gone, or the user left and
+                    # re-entered.
+                    channel.close(writer, CloseCode.REPLACED if was_replaced else CloseCode.RESTART)
+                elif member.process != self._lease.process:
+                    misattributed.append(writer)
+            elif not writer.closed:
+                await self._close_unauthorized(channel, writer)
+            self._hub.drop_if_idle(channel)
+        served = [writer for writer in misattributed if not writer.closed]
+        sockets = [writer.member_socket for writer in served if writer.member_socket]
+        await self._stores.presence.claim_members(sockets, self._lease.process, now_ms())
+
+    async def _close_unauthorized(self, channel: Channel, writer: SocketWriter) -> None:
+        """Close the socket of a user without a membership here, unless access is valid again."""
+        try:
+            await self._room_access.authorize(channel.live_id, writer.user_id)
+        except Exception as error:  # noqa: BLE001 - every error has a close code
+            code = close_code_for(error)
+            if code == CloseCode.ENDED:
+                await self._hub.backfill(channel)  # delivers `live_end` before the close
+            elif code != CloseCode.RESTART:  # a failure of the server closes no socket
+                channel.close(writer, code)
+
+    async def _compare_stored(self) -> None:
+        """Mark members away whose stored socket is missing here twice in a row.
+
+        Such entries remain when a connect or disconnect was interrupted before its result was
+        stored. A socket that is missing once may be joining.
+        """
+        here = {(socket.user_id, socket.number) for socket in self._hub.member_sockets}
+        served = await self._stores.presence.served(self._lease.process)
+        missing = {socket for socket in served if (socket.user_id, socket.number) not in here}
+        closed = [replace(socket, at=now_ms()) for socket in missing & self._missing]
+        await self._stores.presence.mark_disconnected(closed)
+        self._missing = missing
+
+    async def _check_tokens(self) -> None:
+        """Check the next share of tokens; after a failure the same one again."""
+        if not self._unchecked:
+            self._unchecked = list({writer.token_id for writer in self._hub.with_token})
+            self._share = ceil(len(self._unchecked) * RECONCILE_SECONDS / TOKEN_ROUND_SECONDS)
+        share = self._unchecked[: self._share]
+        for start in range(0, len(share), QUERY_SIZE):
+            invalid = await self._stores.tokens.invalid(share[start : start + QUERY_SIZE])
+            owners = [owner for owner in invalid.values() if owner]
+            users = await self._stores.users.find_many(owners)
+            banned = {user.user_id for user in users if user.banned}
+            self._hub.end_sessions(
+                {
+                    token_id: CloseCode.PUT_OUT if owner in banned else CloseCode.TOKEN
+                    for token_id, owner in invalid.items()
+                }
+            )
+        del self._unchecked[: self._share]

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -33,20 +33,14 @@ STREAM_FORBIDDEN = timedelta(days=1)
 within a working day. CSS forbids a stream for 90 days at most."""
 
 
+@dataclass
 class StreamModerationService:
     """Judges streams by thresholds. The database forbids a user's streams, then CSS does."""
 
-    def __init__(
-        self,
-        stores: Stores,
-        room_changes: RoomChanges,
-        safety_lane: OutboxLane,
-        settings: ModerationSettings,
-    ) -> None:
-        self._stores = stores
-        self._room_changes = room_changes
-        self._safety_lane = safety_lane
-        self._settings = settings
+    _stores: Stores
+    _room_changes: RoomChanges
+    _safety_lane: OutboxLane
+    _settings: ModerationSettings
 
     async def judge(self, verdict: StreamVerdict) -> str:
         """Queue a suspicious stream, and stop it if it is bad enough; return "done" or why not.

@@ -6,7 +6,9 @@ from types import SimpleNamespace
 import pytest
 from tornado.ioloop import IOLoop
 
+from config.sections import ImSettings
 from devtools.simulator.simulator import Simulator
+from tencent.im import ImClient
 from tencent.service_client import ServiceClient
 from tests.support.im_relay import RelayFixture
 from tests.support.refunds import RefundFixture
@@ -15,17 +17,20 @@ from tests.support.tencent import Clock
 
 
 @pytest.fixture
-def relays(
-    simulator: Simulator,
+def im(
     sim_url: str,
     make_service_client: Callable[..., ServiceClient],
     clock: Clock,
-    stores: StoresFixture,
     monkeypatch: pytest.MonkeyPatch,
-) -> RelayFixture:
+) -> ImClient:
     monkeypatch.setattr("TLSSigAPIv2.time", SimpleNamespace(time=clock))
-    client = make_service_client("im", sim_url, timeout=10.0)
-    return RelayFixture(simulator, client, clock, stores)
+    settings = ImSettings(sdk_app_id=1400000000, secret_key="im-key-of-the-tests")
+    return ImClient(make_service_client("im", sim_url, timeout=10.0), settings)
+
+
+@pytest.fixture
+def relays(simulator: Simulator, im: ImClient, clock: Clock, stores: StoresFixture) -> RelayFixture:
+    return RelayFixture(simulator, im, clock, stores)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
-from config.sections import ImSettings
 from rooms.events import NumberedEvent
 from rooms.members import MemberCounts, Person
 from rooms.room import Room
@@ -16,7 +15,6 @@ from rooms.state import Seat
 from services.chat.im_relay import ImPublisher, ImRelay
 from services.jobs.claimed_jobs import JobRunner
 from tencent.im import ImClient
-from tencent.service_client import ServiceClient
 from tests.support.storage import StoresFixture
 from tests.support.tencent import Clock
 from tests.support.waiting import until
@@ -110,12 +108,9 @@ class MemoryRoomLogs:
 class RelayFixture:
     """Any number of relays on one store, with rooms 1 to 40 and a clock that tests advance."""
 
-    def __init__(
-        self, simulator: Any, client: ServiceClient, clock: Clock, stores: StoresFixture
-    ) -> None:
-        self.simulator, self.clock, self.rooms = simulator, clock, MemoryRoomLogs(clock)
-        settings = ImSettings(sdk_app_id=1400000000, secret_key="im-key-of-the-tests")
-        self.im = ImClient(client, settings)
+    def __init__(self, simulator: Any, im: ImClient, clock: Clock, stores: StoresFixture) -> None:
+        self.simulator, self.im, self.clock = simulator, im, clock
+        self.rooms = MemoryRoomLogs(clock)
         self.database, self.store = stores.database, stores.relay_cursors
         self.outbox = stores.outbox
         self.cursors = self.database.collection("relay_cursors")
@@ -132,14 +127,14 @@ class RelayFixture:
         self.clock.now += seconds
         await asyncio.sleep(0)
 
-    def relay(self, store: Any = None, im: Any = None, idle: float = 0.01) -> ImRelay:
+    def relay(self, store: Any = None, idle: float = 0.01) -> ImRelay:
         """The relay of one process."""
         rooms: Any = self.rooms
         stores: Any = SimpleNamespace(
             relay_cursors=store or self.store, rooms=rooms, members=rooms, outbox=self.outbox
         )
         publisher = ImPublisher(
-            stores, rooms, im or self.im, now=self.now, clock=self.clock, sleep=self.sleep
+            stores, rooms, self.im, now=self.now, clock=self.clock, sleep=self.sleep
         )
         return ImRelay(stores, publisher, idle=idle)
 

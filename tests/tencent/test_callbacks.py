@@ -9,7 +9,6 @@ from tencent.callbacks import (
     CSS_MAX_EXPIRY_SECONDS,
     IM_MAX_AGE_SECONDS,
     GroupDestroyed,
-    GroupMembers,
     ImProfileSet,
     ProposedMessage,
     RecordingFailure,
@@ -118,11 +117,11 @@ def test_documented_im_callbacks_are_parsed(vectors):
         parsed.append(parse_im_callback(case["query"], body, case["token"], APP, NOW))
     group, at = "@TGS#aJRGC4MH6", 1670574414123
     assert [callback.event for callback in parsed] == [
-        StateChange("u_10001", False, 1629883332497),
-        GroupMembers(group, ("u_10001",), True, at),
-        GroupMembers(group, ("u_10001",), False, at),
+        StateChange(("u_10001",), False, 1629883332497),
+        StateChange(("u_10001",), True, at, group),
+        StateChange(("u_10001",), False, at, group),
         GroupDestroyed(group),
-        GroupMembers(group, ("u_10001",), False, at),
+        StateChange(("u_10001",), False, at, group),
     ]
     assert not any(callback.ignored or callback.refused for callback in parsed)
     assert len({callback.id for callback in parsed}) == len(parsed)
@@ -138,10 +137,10 @@ def test_every_change_of_presence_is_parsed_and_unknown_ones_are_ignored():
         (STATE | {"Info": {"Action": "Login", "To_Account": "u1"}, "EventTime": "5"}, (True, 5)),
         (STATE | {"Info": {"Action": "Logout", "To_Account": "u1"}, "EventTime": 5}, (False, 5)),
     ):
-        assert parse_im(content).event == StateChange("u1", *event)
-    assert parse_im(LEFT).event == GroupMembers("g", users, False, at)
-    assert parse_im(member | {"EventType": "Online"}).event == GroupMembers("g", users, True, at)
-    assert parse_im(member | {"EventType": "Offline"}).event == GroupMembers("g", users, False, at)
+        assert parse_im(content).event == StateChange(("u1",), *event)
+    assert parse_im(LEFT).event == StateChange(users, False, at, "g")
+    assert parse_im(member | {"EventType": "Online"}).event == StateChange(users, True, at, "g")
+    assert parse_im(member | {"EventType": "Offline"}).event == StateChange(users, False, at, "g")
     for content in (
         {"CallbackCommand": "Group.CallbackAfterSendMsg"},
         member | {"EventType": "Asleep"},

@@ -1,24 +1,20 @@
 """Chat groups at the simulated IM, with rooms on a real MongoDB."""
 
 import asyncio
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from config.sections import ImSettings
 from core.clock import now_ms
 from devtools.simulator.simulator import Simulator
 from services.chat.groups import GroupService
 from services.room_changes import RoomChanges
 from tencent.im import ImClient
-from tencent.service_client import ServiceClient
 from tests.support.room_builders import BERT, CARL, HOST
 from tests.support.room_changes import RecordingListener
 from tests.support.storage import StoresFixture
 from tests.support.stored_rooms import change_room, load_room, open_room, remove_user
-from tests.support.tencent import Clock
 
 OTHERS = {"Owner_Account": "other_owner"}
 
@@ -61,17 +57,7 @@ class GroupFixture:
 
 
 @pytest.fixture
-def groups(
-    stores: StoresFixture,
-    simulator: Simulator,
-    sim_url: str,
-    make_service_client: Callable[..., ServiceClient],
-    clock: Clock,
-    monkeypatch: pytest.MonkeyPatch,
-) -> GroupFixture:
-    monkeypatch.setattr("TLSSigAPIv2.time", SimpleNamespace(time=clock))
-    settings = ImSettings(sdk_app_id=1400000000, secret_key="im-key-of-the-tests")
-    im = ImClient(make_service_client("im", sim_url), settings)
+def groups(stores: StoresFixture, simulator: Simulator, im: ImClient) -> GroupFixture:
     return GroupFixture(stores, simulator, im)
 
 

@@ -1,8 +1,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from pymongo.errors import ServerSelectionTimeoutError
@@ -10,90 +10,43 @@ from structlog.testing import capture_logs
 
 from services.jobs import outbox_jobs as module
 from services.jobs.outbox_jobs import LEASE, MAX_TRIES, OutboxJob, OutboxLane, OutboxLanes
-from storage.jobs.outbox import OutboxMessage
+from storage.jobs.outbox import NORMAL
 from tencent.errors import ImRejected, ServiceUnavailable
+from tests.support.races import run_before
 from tests.support.storage import StoresFixture
 from tests.support.waiting import recorded_timeouts
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
 Action = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class OutboxFixture:
-    """A job on an outbox in memory, which it stands in for; `calls` are those of the job."""
+    """A job on a lane with one message."""
 
-    def __init__(self, **actions: Action) -> None:
-        self.now = START
-        self.due: dict[str, datetime] = {}
-        self.messages: dict[str, OutboxMessage] = {}
-        self.calls: list[tuple[str, ...]] = []
-        self.cannot_mark = False
-        fake: Any = self
-        self.job = OutboxJob(OutboxLane("outbox", fake), actions, now=lambda: self.now)
+    def __init__(self, stores: StoresFixture, action: Action | None = None) -> None:
+        self.now = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)
+        self.store = stores.outbox.view(NORMAL)
+        self.rows = stores.database.collection("outbox")
+        actions = {"kind": action} if action else {}
+        self.job = OutboxJob(OutboxLane("outbox", self.store), actions, now=lambda: self.now)
 
-    def add(self, kind: str, tries: int = 0) -> None:
-        self.messages[kind] = OutboxMessage(kind, kind, {"of": kind}, tries)
-        self.due[kind] = self.now
-
-    async def claim(self, now: datetime, until: datetime, limit: int) -> list[OutboxMessage]:
-        ready = [id_ for id_, due in self.due.items() if due <= now][:limit]
-        for id_ in ready:
-            self.due[id_] = until
-            self.messages[id_] = replace(self.messages[id_], tries=self.messages[id_].tries + 1)
-        return [self.messages[id_] for id_ in ready]
-
-    async def mark_done(self, id_: str) -> None:
-        if self.cannot_mark:
-            raise ConnectionError("no primary")
-        del self.due[id_]
-        self.calls.append(("done", id_))
-
-    async def reschedule(self, id_: str, at: datetime, reason: str) -> None:
-        self.due[id_] = at
-        self.calls.append(("reschedule", id_, reason))
-
-    async def mark_failed(self, id_: str, reason: str) -> None:
-        del self.due[id_]
-        self.calls.append(("failed", id_, reason))
-
-
-def failing(error: Exception) -> Action:
-    async def fail(_payload: dict[str, Any]) -> None:
-        raise error
-
-    return fail
-
-
-async def test_a_failed_delivery_is_retried_with_growing_delays() -> None:
-    outcomes = [ServiceUnavailable("im"), ServiceUnavailable("im"), ServiceUnavailable("im")]
-
-    async def import_account(_payload: dict[str, Any]) -> None:
-        if outcomes:
-            raise outcomes.pop()
-
-    fixture, waits = OutboxFixture(account=import_account), list[float]()
-    fixture.add("account")
-    for _ in range(3):
-        await fixture.job.sweep()
-        waits.append((fixture.due["account"] - fixture.now).total_seconds())
-        fixture.now = fixture.due["account"]
-    await fixture.job.sweep()
-    assert [call[0] for call in fixture.calls] == [*["reschedule"] * 3, "done"]
-    assert 1 <= waits[0] <= 1.5
-    assert 1 <= waits[1] <= 3
-    assert 2 <= waits[2] <= 6
+    async def deliver(self, tries: int = 0) -> dict[str, Any]:
+        """Add a message after some tries; return it as it is stored after the next one."""
+        await self.store.add("kind", {"of": "kind"})
+        await self.rows.update_one({}, {"$set": {"tries": tries}})
+        await self.job.sweep()
+        return await self.rows.find_one() or {}
 
 
 @pytest.mark.parametrize(
-    ("error", "tries", "outcome", "why", "logged"),
+    ("error", "tries", "state", "why", "logged"),
     [
-        (ServiceUnavailable("im"), MAX_TRIES - 2, "reschedule", "ServiceUnavailable: im", []),
+        (ServiceUnavailable("im"), MAX_TRIES - 2, NORMAL, "ServiceUnavailable: im", []),
         (ServiceUnavailable("im"), MAX_TRIES - 1, "failed", "ServiceUnavailable: im", ["failed"]),
         (ImRejected(10004, "bad"), 0, "failed", "ImRejected: 10004 bad", ["failed"]),
-        (KeyError("a secret"), 0, "reschedule", "KeyError", ["crashed"]),
+        (KeyError("a secret"), 0, NORMAL, "KeyError", ["crashed"]),
         (
             ServerSelectionTimeoutError("no primary"),
-            *(0, "reschedule", "ServerSelectionTimeoutError", []),
+            *(0, NORMAL, "ServerSelectionTimeoutError", []),
         ),
         (None, 0, "failed", "no action for kind", ["failed"]),
         (None, MAX_TRIES, "failed", "no action for kind", ["failed"]),
@@ -105,49 +58,51 @@ async def test_a_failed_delivery_is_retried_with_growing_delays() -> None:
     ],
 )
 async def test_a_failure_is_retried_or_final(
-    error: Exception | None, tries: int, outcome: str, why: str, logged: list[str]
+    stores: StoresFixture,
+    error: Exception | None,
+    tries: int,
+    state: str,
+    why: str,
+    logged: list[str],
 ) -> None:
-    fixture = OutboxFixture(**({"kind": failing(error)} if error else {}))
-    fixture.add("kind", tries)
+    fixture = OutboxFixture(stores, AsyncMock(side_effect=error) if error else None)
     with capture_logs() as logs:
-        await fixture.job.sweep()
-    ((call, _, stored),) = fixture.calls
-    assert call == outcome
-    assert stored.startswith(why)
-    assert "secret" not in stored
+        row = await fixture.deliver(tries)
+    assert row["state"] == state
+    if state == NORMAL:
+        wait = (row["due_at"] - fixture.now).total_seconds()
+        assert 300 <= wait <= 600 if tries else 1 <= wait <= 1.5
+    assert row["why"].startswith(why)
+    assert "secret" not in row["why"]
     assert [entry["event"].rpartition("_")[2] for entry in logs] == logged
 
 
-async def test_a_hanging_delivery_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_hanging_delivery_times_out(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     limits = recorded_timeouts(monkeypatch, module)
 
     async def hang(_payload: dict[str, Any]) -> None:
         limits[0].reschedule(0)
         await asyncio.Event().wait()
 
-    fixture = OutboxFixture(kind=hang)
-    fixture.add("kind")
+    row = await OutboxFixture(stores, hang).deliver()
+    assert (row["state"], row["why"][:12]) == (NORMAL, "TimeoutError")
+
+
+async def test_a_message_that_was_not_marked_runs_again_after_its_lease(
+    stores: StoresFixture,
+) -> None:
+    action = AsyncMock()
+    fixture = OutboxFixture(stores, action)
+    run_before(fixture.store, "mark_done", AsyncMock(side_effect=ConnectionError("no primary")))
+    assert await fixture.deliver()
     await fixture.job.sweep()
-    ((call, _, why),) = fixture.calls
-    assert (call, why[:12]) == ("reschedule", "TimeoutError")
-
-
-async def test_a_message_that_was_not_marked_runs_again_after_its_lease() -> None:
-    runs: list[dict[str, Any]] = []
-
-    async def import_account(payload: dict[str, Any]) -> None:
-        runs.append(payload)
-
-    fixture = OutboxFixture(account=import_account)
-    fixture.add("account")
-    fixture.cannot_mark = True
-    await fixture.job.sweep()
-    fixture.cannot_mark = False
-    await fixture.job.sweep()
-    assert runs == [{"of": "account"}]
+    action.assert_awaited_once_with({"of": "kind"})
     fixture.now += LEASE
     await fixture.job.sweep()
-    assert (len(runs), fixture.calls) == (2, [("done", "account")])
+    assert action.await_count == 2
+    assert await fixture.rows.find_one() is None
 
 
 async def test_each_lane_has_messages_of_its_own_so_that_a_backlog_delays_no_other(

@@ -12,7 +12,7 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from core.errors import TryAgain
-from rooms.moderation import MAX_TRIES, Item
+from rooms.moderation import Item
 from runtime import jobs
 from runtime.process import ServerProcess
 from services.errors import ContentRefused
@@ -112,31 +112,6 @@ async def test_a_text_in_doubt_waits_for_an_operator(
     assert await moderation.proposals.in_review(anna.id) == {}
     with pytest.raises(AlreadyDecided):
         await moderation.service.decide(item.id, "approved", "pavel", "rude", approved=False)
-
-
-async def test_of_two_opposite_decisions_of_what_was_in_review_one_is_refused(
-    moderation: ModerationFixture, anna: ApiClient
-) -> None:
-    await moderation.change(anna.id, nickname="review")
-    item, decide = await moderation.latest(anna.id), moderation.service.decide
-    outcomes = await asyncio.gather(
-        *(decide(item.id, "review", "olga", approved=approved) for approved in (True, False)),
-        return_exceptions=True,
-    )
-    assert {type(outcome) for outcome in outcomes} == {AlreadyDecided, type(None)}
-
-
-@pytest.mark.parametrize("words", ["61010", "-1"])
-async def test_without_an_answer_a_text_is_hidden_and_tried_again(
-    moderation: ModerationFixture, anna: ApiClient, words: str
-) -> None:
-    await moderation.change(anna.id, nickname=f"a {words}")
-    assert (await moderation.latest(anna.id)).state == "unchecked"
-    assert (await moderation.shown(anna.id))["nickname"] == "anna"
-    for _ in range(MAX_TRIES - 1 if words == "61010" else 1):
-        assert await moderation.step() == 1
-    if words == "61010":
-        assert (await moderation.latest(anna.id)).state == "review"
 
 
 async def test_ten_minutes_without_wechat_delay_nobody_show_nothing_and_need_no_operator(

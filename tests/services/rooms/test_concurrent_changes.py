@@ -8,10 +8,10 @@ import asyncio
 import copy
 import itertools
 import random
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 from hypothesis import HealthCheck, given
@@ -21,7 +21,7 @@ from core.errors import QLiveError, TryAgain
 from rooms.events import LAST_EVENT_TYPE
 from rooms.room import Room
 from services import room_changes as room_changes_module
-from services.room_changes import Change, RoomChanges
+from services.room_changes import RoomChanges
 from tests.rooms.test_properties import HOSTS, MING, RoomModel, Step
 from tests.support.hypothesis_profiles import example_settings
 from tests.support.room_builders import ANNA, BERT, CARL, HOST
@@ -50,6 +50,11 @@ class Call:
     has_bug: bool
 
 
+class Change(NamedTuple):
+    rule: Callable[[Room], Any]
+    user_ids: tuple[str, ...]
+
+
 @dataclass(eq=False)
 class RoomChange:
     """A change of a room, made between the times `began` and `ended`."""
@@ -71,36 +76,10 @@ class RoomChange:
         return not isinstance(self.outcome, ZeroDivisionError | TryAgain)
 
 
-@dataclass
-class Recording:
-    """The changes that were made, with their times."""
-
-    changes: list[RoomChange] = field(default_factory=list)
-    clock: Iterator[int] = field(default_factory=itertools.count)
-
-    def begin(self, live_id: int, change: Change) -> RoomChange:
-        self.changes.append(RoomChange(live_id, change, next(self.clock)))
-        return self.changes[-1]
-
-    async def answer(self, made: RoomChange, answer: Awaitable[Any]) -> Any:
-        try:
-            made.outcome = await answer
-        except Exception as error:
-            made.outcome = error
-            raise
-        finally:
-            made.ended = next(self.clock)
-        return made.outcome
-
-    def decide(self, made: RoomChange, room: Room) -> Any:
-        made.decided = next(self.clock)
-        return made.change.rule(room, None)
-
-
 class RecordingRoomChanges(RoomChanges):
     """Records the changes that each call consists of."""
 
-    recording: Recording
+    model: "ConcurrentModel"
 
     async def change(self, live_id: int, rule: Callable[[Room], Any], *user_ids: str) -> Any:
         return await self._record(super().change, live_id, rule, *user_ids)
@@ -115,9 +94,20 @@ class RecordingRoomChanges(RoomChanges):
         rule: Callable[[Room], Any],
         *user_ids: str,
     ) -> Any:
-        made = self.recording.begin(live_id, Change(lambda room, _: rule(room), user_ids))
-        changing = change(live_id, lambda room: self.recording.decide(made, room), *user_ids)
-        return await self.recording.answer(made, changing)
+        made, clock = self.model.begin(live_id, Change(rule, user_ids)), self.model.clock
+
+        def decide(room: Room) -> Any:
+            made.decided = next(clock)
+            return rule(room)
+
+        try:
+            made.outcome = await change(live_id, decide, *user_ids)
+        except Exception as error:
+            made.outcome = error
+            raise
+        finally:
+            made.ended = next(clock)
+        return made.outcome
 
 
 class ConcurrentModel(RoomModel):
@@ -125,7 +115,12 @@ class ConcurrentModel(RoomModel):
 
     def __init__(self) -> None:
         super().__init__()
-        self.recording = Recording()
+        self.changes: list[RoomChange] = []
+        self.clock = itertools.count()
+
+    def begin(self, live_id: int, change: Change) -> RoomChange:
+        self.changes.append(RoomChange(live_id, change, next(self.clock)))
+        return self.changes[-1]
 
     def copy(self) -> "ConcurrentModel":
         other = copy.copy(self)
@@ -158,7 +153,7 @@ class ConcurrentModel(RoomModel):
         change = self.make_change(step)
 
         def make() -> None:
-            made = self.recording.begin(step.live_id, change)
+            made = self.begin(step.live_id, change)
             made.by_rival, made.decided, made.ended = True, made.began, made.began
             self.make(made)
 
@@ -167,16 +162,21 @@ class ConcurrentModel(RoomModel):
     async def send(self, calls: Sequence[Call]) -> RecordingListener:
         listener = RecordingListener(self.store)
         room_changes = RecordingRoomChanges(self.store, listener)
-        room_changes.recording = self.recording
-        await asyncio.gather(
-            *[self._send(room_changes, call, self._change_of(call)) for call in calls]
-        )
+        room_changes.model = self
+        await asyncio.gather(*(self._send(room_changes, call) for call in calls))
         return listener
 
-    async def _send(self, room_changes: RoomChanges, call: Call, change: Change) -> None:
+    async def _send(self, room_changes: RoomChanges, call: Call) -> None:
+        step, change = call.step, self.make_change(call.step)
         for _ in range(call.turns):
             await asyncio.sleep(0)
-        step = call.step
+
+        def rule(room: Room) -> Any:
+            result = change.rule(room)
+            if call.has_bug:
+                raise ZeroDivisionError
+            return result
+
         with suppress(QLiveError, ZeroDivisionError):  # recorded with the change
             if step.action == "enter":
                 await room_changes.enter(step.live_id, step.actor)
@@ -185,18 +185,7 @@ class ConcurrentModel(RoomModel):
                 if begins:
                     await room_changes.remove(*change.user_ids, but=step.live_id)
                 make = room_changes.begin if begins else room_changes.change
-                await make(step.live_id, lambda room: change.rule(room, None), *change.user_ids)
-
-    def _change_of(self, call: Call) -> Change:
-        change = self.make_change(call.step)
-
-        def rule(room: Room, _context: None) -> Any:
-            result = change.rule(room, None)
-            if call.has_bug:
-                raise ZeroDivisionError
-            return result
-
-        return Change(rule, change.user_ids)
+                await make(step.live_id, rule, *change.user_ids)
 
     # ---- one by one
 
@@ -204,7 +193,7 @@ class ConcurrentModel(RoomModel):
         """Whether the change has the same answer, or another process made it."""
         room = self.load_expired(made.live_id, *made.change.user_ids)
         try:
-            outcome = made.change.rule(room, None)
+            outcome = made.change.rule(room)
         except QLiveError as error:
             outcome = error
         if room.joins_from_elsewhere or not (
@@ -223,7 +212,7 @@ def change_of(rule: Callable[[Room], Any], *user_ids: str) -> Change:
     """A change whose refusals must leave the room as it was within the batch; `shown` raises the
     AssertionError otherwise."""
 
-    def apply(room: Room, _context: None) -> Any:
+    def apply(room: Room) -> Any:
         before = asdict(room)
         try:
             return rule(room)
@@ -308,7 +297,7 @@ def test_concurrent_changes_have_the_effect_of_some_order_one_by_one(
         patch.object(random, "uniform", lambda _low, _high: 0),
     ):
         listener = asyncio.run(model.send(calls))
-        changes = [made for made in model.recording.changes if made.has_effect]
+        changes = [made for made in model.changes if made.has_effect]
         changes.sort(key=lambda made: made.decided)
         assert OrderSearch(model.state()).finds(start, changes)
     saved = [call[1:] for call in listener.calls if call[0] == "save"]

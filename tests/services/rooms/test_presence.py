@@ -31,16 +31,13 @@ async def away(presences: PresenceFixture, *people: Person) -> list[bool]:
 # ---- sockets
 
 
-async def fail() -> None:
-    raise AutoReconnect("not now")
-
-
 async def test_disconnects_during_an_outage_are_stored_later(presences: PresenceFixture) -> None:
     await presences.enter(BERT, ANNA)
     process = await presences.process("one")
     bert = await presences.connect(process, BERT)
     anna = await presences.connect(process, ANNA)
-    run_before(presences.presence_store, "mark_disconnected", fail)
+    outage = AsyncMock(side_effect=AutoReconnect("not now"))
+    run_before(presences.presence_store, "mark_disconnected", outage)
     process.presence.disconnect(replace(bert, at=1_000))
     with pytest.raises(AutoReconnect):
         await process.presence.flush()
@@ -59,11 +56,11 @@ async def test_returning_member_is_published_as_back(presences: PresenceFixture)
     first, socket = await presences.connected(BERT, seated=True)
     second = await presences.process("two")
     await disconnect_ago(first, socket, 5_000)
-    await second.presence.process_absences()
+    await second.presence.job.sweep()
     assert second.listener.event_types == ["member_away"]
     await presences.connect(first, BERT)
     assert first.listener.event_types == ["member_back"]
-    await second.presence.process_absences()
+    await second.presence.job.sweep()
     assert second.listener.event_types == ["member_away"], "the absence is no longer due"
 
 
@@ -71,12 +68,12 @@ async def test_grace_period_lasts_until_the_lease_was_held(presences: PresenceFi
     process, socket = await presences.connected(BERT)
     await disconnect_ago(process, socket, 3_600_000)
     await process.hold_lease(1)
-    await process.presence.process_absences()
+    await process.presence.job.sweep()
     assert await presences.is_away(BERT)
     assert (await presences.row(BERT))["due_at"] > now_ms() + 50_000
     await process.hold_lease(61)
     await presences.set(BERT, due_at=now_ms())
-    await process.presence.process_absences()
+    await process.presence.job.sweep()
     assert await presences.row(BERT) == {}
 
 
@@ -90,7 +87,7 @@ async def test_all_due_absences_are_processed_although_rooms_and_lives_are_gone(
     for n, person in enumerate(people):
         gone: dict[str, Any] = [{}, {"live_id": 999_999}, {"epoch": "epoch-0"}][n % 3]
         await presences.set(person, away_at=1, due_at=1, **gone)
-    await process.presence.process_absences()
+    await process.presence.job.sweep()
     remaining = presences.database.collection("members").find({})
     assert [row["_id"] async for row in remaining] == [HOST.user_id]
 
@@ -119,7 +116,7 @@ async def test_im_state_counts_for_a_member_without_a_socket(presences: Presence
     assert await on_im_state(BERT.user_id, online=False, at_ms=now) == "done"
     assert await presences.is_away(BERT)
     await presences.set(BERT, due_at=1)
-    await process.presence.process_absences()
+    await process.presence.job.sweep()
     assert await on_im_state(BERT.user_id, online=True, at_ms=now - 1) == "old_event"
     assert await presences.is_away(BERT)
     assert await on_im_state(BERT.user_id, online=True, at_ms=now + 1) == "done"
@@ -176,10 +173,10 @@ async def test_live_stream_doubles_the_grace_period_of_a_guest(presences: Presen
     on_stream_event, stream = process.presence.on_stream_event, f"{BERT.user_id}_s"
     assert await on_stream_event(stream, on=True, sequence="5", at_s=100) == "done"
     await disconnect_ago(process, socket, 50_000)
-    await process.presence.process_absences()
+    await process.presence.job.sweep()
     assert process.listener.event_types == ["member_away"], "45 s have passed, 90 s have not"
     assert await on_stream_event(stream, on=False, sequence="5", at_s=101) == "done"
-    await process.presence.process_absences()
+    await process.presence.job.sweep()
     assert process.listener.event_types == ["member_away", "micro_leave"]
 
 
@@ -205,16 +202,11 @@ async def test_lease_is_held_from_a_renewal_until_it_lapses(presences: PresenceF
     assert process.lease.held_ms == 0
     await process.lease.renew()
     assert process.lease.held_ms < 15_000, "it is counted from the renewal"
-
-
-async def test_late_renewal_counts_as_a_lapse(presences: PresenceFixture) -> None:
-    process = await presences.process("one")
-    await process.lease.renew()
     assert process.lease.lapses == 0
     await presences.expire_lease(process)
-    await process.lease.renew()
-    await process.lease.renew()
-    assert process.lease.lapses == 1
+    for _ in range(2):
+        await process.lease.renew()
+    assert process.lease.lapses == 1, "another process may have noticed one"
 
 
 async def test_members_of_a_dead_process_are_marked_away(presences: PresenceFixture) -> None:
