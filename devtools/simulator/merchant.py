@@ -16,7 +16,6 @@ from Crypto.Signature import pkcs1_15
 
 from config.sections import PaySettings
 from core.clock import CHINA_TZ
-from devtools.development_secrets import DevSecrets
 from devtools.simulator.notifications import HOUR, JSON_HEADERS, SimulatedNotification
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
 from tencent.merchant import SCHEME, sign
@@ -36,7 +35,7 @@ class SimulatedMerchantApi:
         self,
         app_ids: Collection[str],
         pay: PaySettings,
-        dev: DevSecrets,
+        platform_key: str,
         now: Callable[[], float],
     ) -> None:
         self.app_ids = frozenset(app_ids)
@@ -46,7 +45,7 @@ class SimulatedMerchantApi:
         self._apiv3_key = pay.apiv3_key
         self._merchant = RSA.import_key(pay.private_key)
         self._platform_id = pay.public_key_id
-        self._platform = RSA.import_key(dev.platform_private_key)
+        self._platform = RSA.import_key(platform_key)
 
     def verified(
         self, outcome: Callable[[SimulatorRequest], Outcome]

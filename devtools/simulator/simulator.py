@@ -13,7 +13,6 @@ from typing import Any
 from pydantic import BaseModel
 
 from config.settings import Settings
-from devtools.development_secrets import DevSecrets
 from devtools.simulator.bills import SimulatedBills
 from devtools.simulator.cloud import SimulatedLiveStreaming, compare_identity
 from devtools.simulator.content_checks import SimulatedContentChecks
@@ -64,7 +63,7 @@ class Simulator:
     def __init__(
         self,
         settings: Settings,
-        dev: DevSecrets,
+        platform_key: str,
         address: str,
         now: Callable[[], float] = time,
     ) -> None:
@@ -88,7 +87,7 @@ class Simulator:
         )
         uploads_folder = settings.mongodb.data_dir.parent / "uploads"
         self.cos = SimulatedCos(settings.uploads, uploads_folder, now)
-        self.merchant_api = merchant_api = SimulatedMerchantApi(apps, pay, dev, now)
+        self.merchant_api = merchant_api = SimulatedMerchantApi(apps, pay, platform_key, now)
         self.refunds = refunds = SimulatedRefunds(delivery)
         self.pay = SimulatedPay(merchant_api, refunds)
         self.xpay = SimulatedXpay(wechat, pay, pushes, refunds, now)
