@@ -105,7 +105,7 @@ class SimulatedIm:
 
     def _chat_error(self, content: dict[str, Any]) -> int:
         user_id, usersig = str(content.get("user_id")), str(content.get("user_sig", ""))
-        if code := self._usersig_error(usersig, user_id):
+        if code := self.usersig_error(usersig, user_id):
             return code
         ticket = _read_usersig(usersig)
         # A kick ends the UserSigs that were signed before; their time has whole seconds only.
@@ -149,13 +149,12 @@ class SimulatedIm:
         command = self._commands.get(request.path)
         if command is None or request.method != "POST":
             return INVALID_URL, {}
-        query = request.query
-        identifier = query.get("identifier", "")
+        query, identifier = request.query, request.query.get("identifier", "")
         if query.get("sdkappid") != str(self._settings.sdk_app_id):
             return BAD_APP, {}
         if identifier != self._settings.admin:
             return NOT_ADMIN, {}
-        if code := self._usersig_error(query.get("usersig", ""), identifier):
+        if code := self.usersig_error(query.get("usersig", ""), identifier):
             return code, {}
         content = request.json_object()
         if content is None:
@@ -165,9 +164,28 @@ class SimulatedIm:
         except (KeyError, TypeError, ValueError):  # a field is missing or has another type
             return BAD_PARAMETER, {}
 
-    def _usersig_error(self, usersig: str, identifier: str) -> int:
-        key, app = self._settings.secret_key, self._settings.sdk_app_id
-        return usersig_error(usersig, key, identifier, app, self._now())
+    def usersig_error(self, usersig: str, identifier: str) -> int:
+        """Return IM's error number; 0 if `usersig` authenticates `identifier` now.
+
+        The check is written independently of the signing side.
+        """
+        if not usersig:
+            return EMPTY
+        ticket = _read_usersig(usersig)
+        if ticket is None:
+            return MALFORMED
+        names = ["identifier", "sdkappid", "time", "expire"]
+        if "TLS.userbuf" in ticket:
+            names.append("userbuf")
+        signed = "".join(f"TLS.{name}:{ticket[f'TLS.{name}']}\n" for name in names)
+        digest = hmac.digest(self._settings.secret_key.encode(), signed.encode(), hashlib.sha256)
+        if not hmac.compare_digest(base64.b64encode(digest), str(ticket["TLS.sig"]).encode()):
+            return INVALID_SIGNATURE
+        if ticket["TLS.time"] + ticket["TLS.expire"] < self._now():
+            return EXPIRED
+        if ticket["TLS.identifier"] != identifier:
+            return OTHER_USER
+        return 0 if ticket["TLS.sdkappid"] == self._settings.sdk_app_id else OTHER_APP
 
     # ---- accounts
 
@@ -306,30 +324,6 @@ def _envelope(code: int, extra: dict[str, Any]) -> SimulatorReply:
     envelope = {"ActionStatus": "FAIL" if code else "OK", "ErrorCode": code}
     info = f"error {code}" if code else ""
     return json_reply({**envelope, "ErrorInfo": info, **extra})
-
-
-def usersig_error(usersig: str, key: str, identifier: str, sdk_app_id: int, now: float) -> int:
-    """Return IM's error number; 0 if `usersig` authenticates `identifier` at `now` (Unix seconds).
-
-    The check is written independently of the signing side.
-    """
-    if not usersig:
-        return EMPTY
-    ticket = _read_usersig(usersig)
-    if ticket is None:
-        return MALFORMED
-    names = ["identifier", "sdkappid", "time", "expire"]
-    if "TLS.userbuf" in ticket:
-        names.append("userbuf")
-    signed = "".join(f"TLS.{name}:{ticket[f'TLS.{name}']}\n" for name in names)
-    digest = hmac.digest(key.encode(), signed.encode(), hashlib.sha256)
-    if not hmac.compare_digest(base64.b64encode(digest), str(ticket["TLS.sig"]).encode()):
-        return INVALID_SIGNATURE
-    if ticket["TLS.time"] + ticket["TLS.expire"] < now:
-        return EXPIRED
-    if ticket["TLS.identifier"] != identifier:
-        return OTHER_USER
-    return 0 if ticket["TLS.sdkappid"] == sdk_app_id else OTHER_APP
 
 
 def _read_usersig(usersig: str) -> dict[str, Any] | None:

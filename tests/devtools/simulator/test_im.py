@@ -9,7 +9,7 @@ from TLSSigAPIv2 import TLSSigAPIv2
 
 from config.sections import ImSettings
 from devtools.simulator import im as module
-from devtools.simulator.im import SimulatedIm, usersig_error
+from devtools.simulator.im import SimulatedIm
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 from tencent.callbacks import parse_im_callback
 from tests.support.tencent import ScriptedService
@@ -66,14 +66,18 @@ def test_usersig_vectors_verify_or_get_the_error_code_of_tencent(vectors):
         if case[library]
     ]
     assert (len(signatures), len(known["negative"])) == (7, 7)
+
+    def error(signature, identifier, now, app=known["sdkappid"]):
+        settings = ImSettings(sdk_app_id=app, secret_key=known["key"])
+        return SimulatedIm(settings, lambda: now).usersig_error(signature, identifier)
+
     for identifier, signature in signatures:
         for now in (known["time"], known["time"] + known["expire"]):
-            assert usersig_error(signature, known["key"], identifier, known["sdkappid"], now) == 0
+            assert error(signature, identifier, now) == 0
     for case in known["negative"]:
         identifier = case.get("as_identifier", "xiaojun")
         app = case.get("as_sdkappid", known["sdkappid"])
-        code = usersig_error(case["usersig"], known["key"], identifier, app, case["now"])
-        assert code == case["im_error"], case["name"]
+        assert error(case["usersig"], identifier, case["now"], app) == case["im_error"], case["name"]
 
 
 # ---- commands
