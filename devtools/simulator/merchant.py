@@ -10,15 +10,14 @@ from datetime import datetime
 from typing import Any
 
 from Crypto.Cipher import AES, PKCS1_OAEP
-from Crypto.Hash import SHA1, SHA256
+from Crypto.Hash import SHA1
 from Crypto.PublicKey import RSA
-from Crypto.Signature import pkcs1_15
 
 from config.sections import PaySettings
 from core.clock import CHINA_TZ
 from devtools.simulator.notifications import HOUR, JSON_HEADERS, SimulatedNotification
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
-from tencent.merchant import SCHEME, sign
+from tencent.merchant import SCHEME, is_signed, sign
 
 AUTHORIZATION = re.compile(
     r'WECHATPAY2-SHA256-RSA2048 mchid="(?P<mchid>[^"]*)",nonce_str="(?P<nonce>[^"]{1,32})",'
@@ -125,12 +124,7 @@ class SimulatedMerchantApi:
 
     def verify(self, text: bytes, signature: str) -> bool:
         """Return whether the merchant signed `text`."""
-        try:
-            raw = base64.b64decode(signature, validate=True)
-            pkcs1_15.new(self._merchant).verify(SHA256.new(text), raw)
-        except ValueError:
-            return False
-        return True
+        return is_signed(self._merchant, text, signature)
 
     def decrypt(self, request: SimulatorRequest, field: object) -> str | None:
         """Decrypt a field (OAEP with SHA-1 in both places); return None if not encrypted for us."""
