@@ -49,22 +49,13 @@ PROFILE_SET = "Profile.CallbackPortraitSet"
 
 
 @dataclass(frozen=True, slots=True)
-class StateChange:
-    """An IM account came online or went offline on its last device."""
+class ImPresence:
+    """Users came online or went offline: at IM, or in one chat group, which they joined or left."""
 
-    user_id: str
-    online: bool
-    at_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class GroupMembers:
-    """Members of one chat group joined, left, came online or went offline."""
-
-    group_id: str
     user_ids: tuple[str, ...]
     online: bool
     at_ms: int
+    group_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +139,7 @@ class RecordingFailure:
 
 
 CallbackEvent = (
-    StateChange
-    | GroupMembers
+    ImPresence
     | GroupDestroyed
     | ImProfileSet
     | CustomMessage
@@ -252,12 +242,12 @@ def _im_event(command: str, content: Mapping[str, Any], platform: object) -> Cal
     return None
 
 
-def _state_change(content: Mapping[str, Any]) -> StateChange | None:
+def _state_change(content: Mapping[str, Any]) -> ImPresence | None:
     info = child(content, "Info")
     online = ONLINE_BY_ACTION.get(str(info.get("Action")))
     if online is None:
         return None
-    return StateChange(text(info, "To_Account"), online, digits(content.get("EventTime"), 15))
+    return ImPresence((text(info, "To_Account"),), online, digits(content.get("EventTime"), 15))
 
 
 def _custom_message(content: Mapping[str, Any]) -> CustomMessage | None:
@@ -291,10 +281,10 @@ def _proposed_message(command: str, content: Mapping[str, Any]) -> ProposedMessa
     )
 
 
-def _members(content: Mapping[str, Any], name: str, *, online: bool) -> GroupMembers:
+def _members(content: Mapping[str, Any], name: str, *, online: bool) -> ImPresence:
     user_ids = tuple(text(member, "Member_Account") for member in objects(content, name))
     at_ms = digits(content.get("EventTime"), 15)
-    return GroupMembers(text(content, "GroupId"), user_ids, online, at_ms)
+    return ImPresence(user_ids, online, at_ms, text(content, "GroupId"))
 
 
 def _stream_event(content: Mapping[str, Any]) -> StreamEvent:

@@ -84,14 +84,14 @@ class SimulatedPushes:
         self.address = address
         self._token = token
         self.aes_key = aes_key
-        self._app_id = app_id
-        self._now = now
+        self.app_id = app_id
+        self.now = now
 
     def report(
         self, content: Mapping[str, Any], mode: str, address: str = ""
     ) -> SimulatedNotification:
         """Build a push, which is genuine unless `mode` is one of Unverifiable."""
-        text, now = json.dumps(content, ensure_ascii=False), self._now()
+        text, now = json.dumps(content, ensure_ascii=False), self.now()
         pushes = self._protocol("a guess" if mode == "forged" else self._token)
         at = int(now - (HOUR if mode == "stale" else 0))
         encrypted = pushes.encrypt(text, at)
@@ -111,7 +111,7 @@ class SimulatedPushes:
         return {
             "ToUserName": "gh_simulator",
             "FromUserName": openid,
-            "CreateTime": int(self._now()),
+            "CreateTime": int(self.now()),
             "MsgType": "event",
             "Event": name,
             **fields,
@@ -131,12 +131,12 @@ class SimulatedPushes:
             "timestamp": str(reply.get("TimeStamp")),
             "nonce": str(reply.get("Nonce")),
         }
-        opened = self._protocol(self._token).open(query, body, self._now())
+        opened = self._protocol(self._token).open(query, body, self.now())
         return None if opened.refused else dict(opened.content)
 
     def _protocol(self, token: str) -> MessagePushReader:
         """Return the protocol, which is the same in both directions."""
-        return MessagePushReader(token, self.aes_key, self._app_id)
+        return MessagePushReader(token, self.aes_key, self.app_id)
 
 
 async def post_notification(
@@ -169,18 +169,10 @@ class SentEvent:
 class SimulatedPlatformEvents:
     """Sends each event once, twice, late, or so that it cannot be verified."""
 
-    def __init__(
-        self,
-        pushes: SimulatedPushes,
-        delivery: SimulatedDelivery,
-        app_id: str,
-        now: Callable[[], float],
-    ) -> None:
+    def __init__(self, pushes: SimulatedPushes, delivery: SimulatedDelivery) -> None:
         self.sent: list[SentEvent] = []
         self.delivery = delivery
         self._pushes = pushes
-        self._app_id = app_id
-        self._now = now
 
     def start(self, request: PlatformEventRequest) -> dict[str, Any]:
         """Send an event in the way of `report`. Raises ValueError for an unknown event."""
@@ -209,8 +201,8 @@ class SimulatedPlatformEvents:
 
     def contents(self, order: str = "", openid: str = "oSimulated") -> dict[str, Content]:
         """Return the content of each event, about an order or a user."""
-        now, unique = int(self._now()), secrets.token_hex(8)
-        consent = {"OpenID": openid, "AppID": self._app_id, "RevokeInfo": "6"}
+        app_id, now, unique = self._pushes.app_id, int(self._pushes.now()), secrets.token_hex(8)
+        consent = {"OpenID": openid, "AppID": app_id, "RevokeInfo": "6"}
         events: dict[str, Content] = {
             REFUND_QUESTION: {
                 "refund_time": str(now),
@@ -242,7 +234,7 @@ class SimulatedPlatformEvents:
                 "CoinInfo": {"Quantity": 600, "OrigPrice": 6000, "ActualPrice": 6000, "Attach": ""},
             },
             "xpay_wxpay_callback_notify": {
-                "AppId": self._app_id,
+                "AppId": app_id,
                 "MerchantCode": "1900000110",
                 "BusinessTime": now,
                 "BusinessCode": unique,
@@ -253,7 +245,7 @@ class SimulatedPlatformEvents:
             "wxa_punish_event": {
                 "event_type": 1,
                 "punish_id": unique,
-                "appid": self._app_id,
+                "appid": app_id,
                 "punish_time": now,
                 "illegal_reason": "违规内容",
                 "detail": '{"warned_type": 2, "warned_ban_days": [7]}',

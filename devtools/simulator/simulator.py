@@ -77,7 +77,7 @@ class Simulator:
         self.xpay = SimulatedXpay(wechat, pay, pushes, refunds, now)
         self.transfers = transfers = SimulatedTransfers(merchant_api, delivery)
         self.bills = SimulatedBills(merchant_api, self.pay, self.xpay, refunds, transfers)
-        self.platform_events = SimulatedPlatformEvents(pushes, delivery, app_id, now)
+        self.platform_events = SimulatedPlatformEvents(pushes, delivery)
         self.content_checks = SimulatedContentChecks(wechat, pushes, delivery)
         self._faceid = partial(compare_identity, settings.age_verification, now)
         self._controls = self._make_controls()

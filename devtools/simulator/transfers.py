@@ -34,6 +34,9 @@ FINAL = frozenset({"SUCCESS", "FAIL", "CANCELLED"})
 class SimulatedBill:
     """A bill as WeChat Pay keeps it; times in Unix seconds."""
 
+    number: str
+    openid: str
+    fen: int
     request: Mapping[str, Any]
     created_at: float
     updated_at: float
@@ -43,18 +46,6 @@ class SimulatedBill:
     package: str = field(default_factory=lambda: "ABBQO+" + secrets.token_hex(24))
     name: str = ""
     """The user's real name, decrypted."""
-
-    @property
-    def number(self) -> str:
-        return str(self.request["out_bill_no"])
-
-    @property
-    def openid(self) -> str:
-        return str(self.request["openid"])
-
-    @property
-    def fen(self) -> int:
-        return int(self.request["transfer_amount"])
 
 
 class SimulatedTransfers:
@@ -83,7 +74,8 @@ class SimulatedTransfers:
         fen = content.get("transfer_amount", 0)
         if content.get("appid") not in self._api.app_ids or fen < MIN_FEN:
             return refuse(400, "PARAM_ERROR", "appid or transfer_amount")
-        bill = self.bills.get(content["out_bill_no"])
+        number = content["out_bill_no"]
+        bill = self.bills.get(number)
         if bill and bill.request != content:
             return refuse(400, "INVALID_REQUEST", "单号已存在但信息不一致")
         if bill is None:
@@ -93,8 +85,8 @@ class SimulatedTransfers:
             name = self._api.decrypt(request, content["user_name"]) if is_named else ""
             if name is None:
                 return refuse(400, "PARAM_ERROR", "user_name")
-            bill = SimulatedBill(content, now, now, name=name)
-            self.bills[bill.number] = bill
+            bill = SimulatedBill(number, content["openid"], fen, content, now, now, name=name)
+            self.bills[number] = bill
         return self._lock_money(bill)
 
     def _lock_money(self, bill: SimulatedBill) -> Outcome:

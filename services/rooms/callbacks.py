@@ -20,9 +20,8 @@ from tencent.callbacks import (
     CallbackEvent,
     CustomMessage,
     GroupDestroyed,
-    GroupMembers,
+    ImPresence,
     RecordingFailure,
-    StateChange,
     StreamEvent,
     StreamVerdict,
 )
@@ -76,10 +75,8 @@ class CallbackService:
     async def _process(self, event: CallbackEvent | None) -> str:
         """Apply the event; return "done", or the reason why it was ignored."""
         match event:
-            case StateChange(user_id, online, at_ms):
-                return await self._presence.on_im_state(user_id, online=online, at_ms=at_ms)
-            case GroupMembers():
-                return await self._apply_to_members(event)
+            case ImPresence():
+                return await self._apply_to_users(event)
             case GroupDestroyed(group_id):
                 return await self._replace_group(group_id)
             case StreamEvent(stream, on, sequence, at):
@@ -99,7 +96,7 @@ class CallbackService:
                 return await self._streams.judge(event)
         return "no_event"
 
-    async def _apply_to_members(self, event: GroupMembers) -> str:
+    async def _apply_to_users(self, event: ImPresence) -> str:
         outcomes = [
             await self._presence.on_im_state(
                 user_id, online=event.online, at_ms=event.at_ms, group_id=event.group_id

@@ -134,9 +134,9 @@ class BillFixture:
 
     def transfer(self, number: str, fen: int = 1000) -> SimulatedBill:
         """WeChat has paid a transfer."""
-        request = {"out_bill_no": number, "transfer_amount": fen, "openid": "o1"}
+        now, wechat_number = self.clock(), f"of {number}"
         bill = SimulatedBill(
-            request, self.clock(), self.clock(), "SUCCESS", wechat_number=f"of {number}"
+            number, "o1", fen, {}, now, now, "SUCCESS", wechat_number=wechat_number
         )
         self.simulator.transfers.bills[number] = bill
         return bill

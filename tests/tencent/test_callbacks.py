@@ -1,5 +1,6 @@
 import hashlib
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -9,11 +10,10 @@ from tencent.callbacks import (
     CSS_MAX_EXPIRY_SECONDS,
     IM_MAX_AGE_SECONDS,
     GroupDestroyed,
-    GroupMembers,
+    ImPresence,
     ImProfileSet,
     ProposedMessage,
     RecordingFailure,
-    StateChange,
     StreamEvent,
     StreamVerdict,
     parse_im_callback,
@@ -116,13 +116,13 @@ def test_documented_im_callbacks_are_parsed(vectors):
     for case in vectors("im")["callbacks"]:
         body = json.dumps(case["body"]).encode()
         parsed.append(parse_im_callback(case["query"], body, case["token"], APP, NOW))
-    group, at = "@TGS#aJRGC4MH6", 1670574414123
+    group, users, at = "@TGS#aJRGC4MH6", ("u_10001",), 1670574414123
     assert [callback.event for callback in parsed] == [
-        StateChange("u_10001", False, 1629883332497),
-        GroupMembers(group, ("u_10001",), True, at),
-        GroupMembers(group, ("u_10001",), False, at),
+        ImPresence(users, False, 1629883332497),
+        ImPresence(users, True, at, group),
+        ImPresence(users, False, at, group),
         GroupDestroyed(group),
-        GroupMembers(group, ("u_10001",), False, at),
+        ImPresence(users, False, at, group),
     ]
     assert not any(callback.ignored or callback.refused for callback in parsed)
     assert len({callback.id for callback in parsed}) == len(parsed)
@@ -133,15 +133,12 @@ def test_every_change_of_presence_is_parsed_and_unknown_ones_are_ignored():
         "CallbackCommand": "Group.CallbackOnMemberStateChange",
         "MemberList": LEFT["ExitMemberList"],
     }
-    at, users = 1670574414123, ("u1", "u2")
-    for content, event in (
-        (STATE | {"Info": {"Action": "Login", "To_Account": "u1"}, "EventTime": "5"}, (True, 5)),
-        (STATE | {"Info": {"Action": "Logout", "To_Account": "u1"}, "EventTime": 5}, (False, 5)),
-    ):
-        assert parse_im(content).event == StateChange("u1", *event)
-    assert parse_im(LEFT).event == GroupMembers("g", users, False, at)
-    assert parse_im(member | {"EventType": "Online"}).event == GroupMembers("g", users, True, at)
-    assert parse_im(member | {"EventType": "Offline"}).event == GroupMembers("g", users, False, at)
+    for action, at, online in (("Login", "5", True), ("Logout", 5, False)):
+        content = STATE | {"Info": {"Action": action, "To_Account": "u1"}, "EventTime": at}
+        assert parse_im(content).event == ImPresence(("u1",), online, 5)
+    left = ImPresence(("u1", "u2"), False, 1670574414123, "g")
+    assert parse_im(LEFT).event == parse_im(member | {"EventType": "Offline"}).event == left
+    assert parse_im(member | {"EventType": "Online"}).event == replace(left, online=True)
     for content in (
         {"CallbackCommand": "Group.CallbackAfterSendMsg"},
         member | {"EventType": "Asleep"},

@@ -71,7 +71,7 @@ class PushNotices(NoticeStorm):
 
     def events(self, number: str, openid: str = "") -> dict[str, Content]:
         """One event of WeChat of each kind, about this order or user."""
-        sender = SimulatedPlatformEvents(self.sent[APP], SimulatedDelivery(), APP, self._now)
+        sender = SimulatedPlatformEvents(self.sent[APP], SimulatedDelivery())
         return dict(sender.contents(number, openid))
 
     def push(self, content: Content, kind: str = "once", app: str = APP) -> Notice:
