@@ -77,23 +77,6 @@ def provider(request):
     return request.param
 
 
-async def test_held_refund_ends_on_demand_and_is_notified_again(open_shop, provider):
-    shop = await open_shop(provider)
-    await shop.call("next", outcome="held", fault="NOT_ENOUGH")
-    with pytest.raises(MerchantRefused):
-        await shop.refund()
-    assert await shop.state() is None
-    await shop.refund()
-    assert await shop.notices() == []
-    assert await shop.state() == "pending"
-    await shop.call("end", refund=NUMBER, report="twice")
-    await shop.call("end", refund=NUMBER)
-    notices = await shop.notices()
-    assert (len(notices), len(set(notices))) == (3, 1)
-    assert await shop.state() == "done"
-    assert "detail" in await shop.call("end", refund="R2")
-
-
 async def test_failed_refund_may_be_tried_again_and_no_more_is_refunded_than_was_paid(
     open_shop, provider
 ):
