@@ -40,20 +40,16 @@ class SimulatedDelivery:
 
     def start(self, notification: SimulatedNotification, mode: Report) -> None:
         """Deliver once, never, twice or late, without waiting for it."""
+        self.run(lambda _attempt: self._send(notification), mode)
 
-        async def deliver() -> None:
-            for _ in range(2 if mode == "twice" else 1):
-                await self._send(notification)
-
-        self.run(deliver, mode)
-
-    def run(self, work: Callable[[], Coroutine[Any, Any, None]], mode: Report = "once") -> None:
-        """Run `work` in the background, never or late; `quiet` waits for it."""
+    def run(self, work: Callable[[int], Coroutine[Any, Any, None]], mode: Report = "once") -> None:
+        """Run `work`, which is given 0 and then 1, in the background; `quiet` waits for it."""
 
         async def run() -> None:
             if mode == "late":
                 await asyncio.sleep(LATE_SECONDS)
-            await work()
+            for attempt in range(2 if mode == "twice" else 1):
+                await work(attempt)
 
         if mode != "never":
             task = asyncio.get_running_loop().create_task(run())
@@ -180,16 +176,13 @@ class SimulatedPlatformEvents:
         if request.event not in events:
             raise ValueError(f"event: one of {', '.join(events)}")
         content, mode = events[request.event], request.report
-        self.delivery.run(partial(self._send_as, content, mode), mode)
+        self.delivery.run(partial(self._send, content, mode), mode)
         return {"outcome": "success"}
 
-    async def _send_as(self, content: Content, mode: str) -> None:
-        for attempt in range(2 if mode == "twice" else 1):
-            again = {**content, "RetryTimes": attempt} if "RetryTimes" in content else content
-            await self._send(again, mode)
-
-    async def _send(self, content: Content, mode: str) -> None:
+    async def _send(self, content: Content, mode: str, attempt: int) -> None:
         """Deliver an event; ask a question up to three times, until it is answered in time."""
+        if "RetryTimes" in content:
+            content = {**content, "RetryTimes": attempt}
         is_question = content["Event"] == REFUND_QUESTION
         for _ in range(MAX_QUESTIONS if is_question else 1):
             push = self._pushes.report(content, mode)

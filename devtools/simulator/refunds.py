@@ -52,7 +52,7 @@ class SimulatedRefunds:
         self.refunds[refund.number] = refund
         outcome, mode = self.outcome, self.mode
 
-        async def end() -> None:
+        async def end(_attempt: int) -> None:
             await asyncio.sleep(REFUND_SECONDS)
             self._end(refund, outcome, mode)
 

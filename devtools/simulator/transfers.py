@@ -5,7 +5,6 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from devtools.simulator.merchant import Outcome, SimulatedMerchantApi, refuse
@@ -111,7 +110,7 @@ class SimulatedTransfers:
         if is_cancel:
             if bill.state in OPEN:
                 self._move(bill, "CANCELING", "never")
-                self._delivery.run(partial(self._finish_cancel, bill))
+                self._delivery.run(lambda _attempt: self._finish_cancel(bill))
             elif bill.state not in ("CANCELING", "CANCELLED"):
                 return refuse(400, "INVALID_REQUEST", f"the bill is {bill.state}")
             return 200, self._answer(bill)
