@@ -160,31 +160,24 @@ async def test_an_unsigned_answer_about_an_order_is_unclear_and_a_new_order_may_
             await call
 
 
-async def test_query_returns_the_payment_once_the_order_is_paid(simulator, pay):
-    assert await pay.query(ORDER) is None
-    await prepare(pay)
-    assert await pay.query(ORDER) is None
-    paid = simulator.pay.take(ORDER_NUMBER)
-    assert await pay.query(ORDER) == Payment(
-        "jsapi", ORDER_NUMBER, paid["transaction_id"], 600, openid=OPENID, app_id=APP
-    )
-    paths = [entry["path"] for entry in simulator.log if entry["service"] == "pay"]
-    assert paths[0] == f"/v3/pay/transactions/out-trade-no/{ORDER_NUMBER}"
-
-
 async def test_only_an_unpaid_order_is_closed_and_then_cannot_be_paid(simulator, pay):
+    assert await pay.query(ORDER) is None
     await pay.close(ORDER)  # no such order yet
     await prepare(pay)
+    assert await pay.query(ORDER) is None
     for _ in range(2):
         await pay.close(ORDER)
     assert simulator.pay.take(ORDER_NUMBER) is None
     paid = replace(ORDER, number="T20231115061320002")
     await pay.register(paid, EXPIRES_AT)
-    simulator.pay.take(paid.number)
+    transaction = simulator.pay.take(paid.number)["transaction_id"]
     await pay.close(paid)
     assert simulator.pay.closed == {ORDER_NUMBER}
-    assert (await pay.query(paid)).order == paid.number
+    payment = Payment("jsapi", paid.number, transaction, 600, openid=OPENID, app_id=APP)
+    assert await pay.query(paid) == payment
     assert await pay.query(ORDER) is None
+    paths = [entry["path"] for entry in simulator.log if entry["service"] == "pay"]
+    assert paths[0] == f"/v3/pay/transactions/out-trade-no/{ORDER_NUMBER}"
 
 
 # ---- refunds
