@@ -29,8 +29,6 @@ class SimulatedRefund:
     created_at: float
     """Unix seconds."""
     state: str = "pending"
-    is_returned: bool = False
-    """A failed refund's money can be refunded again."""
     wechat_number: str = field(default_factory=lambda: f"503{secrets.randbelow(10**25):025}")
 
 
