@@ -8,6 +8,7 @@ import secrets
 import zlib
 from collections import deque
 from collections.abc import Callable, Mapping
+from itertools import count
 from typing import Any
 from urllib.parse import urlencode
 
@@ -59,7 +60,7 @@ class SimulatedIm:
         self._callback_address = callback_address
         self._settings = settings
         self._now = now
-        self._sequences: dict[str, int] = {}
+        self._sequence = count(1)
         self._answered: dict[tuple[object, ...], tuple[float, dict[str, Any]]] = {}
         self._commands: dict[str, Callable[[dict[str, Any]], Outcome]] = {
             "/v4/im_open_login_svc/account_import": self._account_import,
@@ -275,49 +276,45 @@ class SimulatedIm:
     # ---- messages
 
     def _send_group_msg(self, content: dict[str, Any]) -> Outcome:
-        group_id, sender, now = content["GroupId"], content.get("From_Account"), self._now()
+        group_id, sender = content["GroupId"], content.get("From_Account")
         if sender is not None and sender not in self.accounts:
             return NO_ACCOUNT, {}
         if group_id not in self.groups:
             return GROUP_NOT_FOUND, {}
-        key = (group_id, content["Random"], json.dumps(content["MsgBody"]))
-        if (previous := self._answered.get(key)) and now - previous[0] < DEDUPLICATION_SECONDS:
-            return 0, previous[1]
-        self._sequences[group_id] = self._sequences.get(group_id, 0) + 1
         recipient = {"group": group_id, "priority": content.get("MsgPriority", "Normal")}
-        answer = {"MsgTime": int(now), "MsgSeq": self._sequences[group_id]}
-        return self._accept(key, recipient, content, content["Random"], answer)
+        answer = {"MsgSeq": next(self._sequence)}
+        return self._accept(recipient, content["MsgBody"], content["Random"], answer)
 
     def _sendmsg(self, content: dict[str, Any]) -> Outcome:
-        to, random, now = content["To_Account"], content["MsgRandom"], self._now()
+        to, random, second = content["To_Account"], content["MsgRandom"], int(self._now())
         if any(user not in self.accounts for user in (to, content.get("From_Account", to))):
             return NO_USER, {}
-        key = (to, random, json.dumps(content["MsgBody"]), int(now))
-        if previous := self._answered.get(key):
-            return 0, previous[1]
-        answer = {"MsgTime": int(now), "MsgKey": f"{random}_{random}_{int(now)}"}
-        return self._accept(key, {"to": to}, content, random, answer)
+        answer = {"MsgKey": f"{random}_{random}_{second}"}
+        return self._accept({"to": to}, content["MsgBody"], random, answer, second)
 
     def _accept(
         self,
-        key: tuple[object, ...],
         recipient: dict[str, Any],
-        content: dict[str, Any],
+        body: list[dict[str, Any]],
         random: int,
         answer: dict[str, Any],
+        second: int = 0,
     ) -> Outcome:
-        """Record a message, and its answer for repetitions of it."""
+        """Record a message, unless it is a repetition, which gets the first answer again."""
         now = self._now()
         while self._answered:  # ordered by age, oldest first
             oldest = next(iter(self._answered))
             if now - self._answered[oldest][0] < DEDUPLICATION_SECONDS:
                 break
             del self._answered[oldest]
-        self._answered[key] = (now, answer)
-        element = content["MsgBody"][0]["MsgContent"]
+        key = (*recipient.values(), random, json.dumps(body), second)
+        if key in self._answered:
+            return 0, self._answered[key][1]
+        self._answered[key] = now, {"MsgTime": int(now), **answer}
+        element = body[0]["MsgContent"]
         text = element["Text"] if "Text" in element else element["Data"]
         self.messages.append({**recipient, "text": text, "random": random})
-        return 0, answer
+        return 0, self._answered[key][1]
 
 
 def _envelope(code: int, extra: dict[str, Any]) -> SimulatorReply:
