@@ -12,12 +12,10 @@ from itertools import count
 from typing import Any
 from urllib.parse import urlencode
 
+from tornado.httpclient import HTTPRequest
+
 from config.sections import ImSettings
-from devtools.simulator.notifications import (
-    JSON_HEADERS,
-    SimulatedNotification,
-    post_notification,
-)
+from devtools.simulator.notifications import JSON_HEADERS, post_notification
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
 
 NOT_JSON, INVALID_URL, NOT_ADMIN, BAD_APP = 60003, 60009, 60010, 60006
@@ -135,7 +133,7 @@ class SimulatedIm:
         }
         content = json.dumps({"CallbackCommand": command, **message, "EventTime": int(now * 1000)})
         url = f"{self._callback_address}?{urlencode(query)}"
-        request = SimulatedNotification(url, content.encode(), JSON_HEADERS)
+        request = HTTPRequest(url, "POST", JSON_HEADERS, content.encode())
         _status, body = await post_notification(request, ANSWER_SECONDS)
         try:
             answer = json.loads(body)

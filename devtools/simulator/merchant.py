@@ -12,10 +12,11 @@ from typing import Any
 from Crypto.Cipher import AES, PKCS1_OAEP
 from Crypto.Hash import SHA1
 from Crypto.PublicKey import RSA
+from tornado.httpclient import HTTPRequest
 
 from config.sections import PaySettings
 from core.clock import CHINA_TZ
-from devtools.simulator.notifications import HOUR, JSON_HEADERS, SimulatedNotification
+from devtools.simulator.notifications import HOUR, JSON_HEADERS
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
 from tencent.merchant import SCHEME, is_signed, sign
 
@@ -85,7 +86,7 @@ class SimulatedMerchantApi:
         mode: str,
         *,
         original: str = "transaction",
-    ) -> SimulatedNotification:
+    ) -> HTTPRequest:
         """Build a notification, which is genuine unless `mode` is one of Unverifiable.
 
         `event` is "TRANSACTION.SUCCESS" or another one, and `original` is the type of the content.
@@ -106,7 +107,7 @@ class SimulatedMerchantApi:
             headers["Wechatpay-Signature"] = f"WECHATPAY/SIGNTEST/{secrets.token_hex(16)}"
         elif mode == "forged":
             body = body.replace(b'"EV-', b'"EV_')
-        return SimulatedNotification(address, body, {**headers, **JSON_HEADERS})
+        return HTTPRequest(address, "POST", {**headers, **JSON_HEADERS}, body)
 
     def _encrypt(self, original: str, content: Mapping[str, Any]) -> dict[str, str]:
         nonce = secrets.token_hex(6)

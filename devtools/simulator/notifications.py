@@ -24,13 +24,6 @@ QUESTION_SECONDS, MAX_QUESTIONS = 3.0, 3
 Content = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class SimulatedNotification:
-    address: str
-    body: bytes
-    headers: Mapping[str, str]
-
-
 class SimulatedDelivery:
     """Delivers notifications in the background; tests use `statuses`, the HTTP answers."""
 
@@ -38,7 +31,7 @@ class SimulatedDelivery:
         self.statuses: list[int] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, notification: SimulatedNotification, mode: Report) -> None:
+    def start(self, notification: HTTPRequest, mode: Report) -> None:
         """Deliver once, never, twice or late, without waiting for it."""
         self.run(lambda _attempt: self._send(notification), mode)
 
@@ -61,7 +54,7 @@ class SimulatedDelivery:
         while self._tasks:
             await asyncio.gather(*self._tasks)
 
-    async def _send(self, notification: SimulatedNotification) -> None:
+    async def _send(self, notification: HTTPRequest) -> None:
         """Retry while the server fails, for a shorter time than WeChat does."""
         for _ in range(MAX_ATTEMPTS):
             status, _body = await post_notification(notification)
@@ -83,9 +76,7 @@ class SimulatedPushes:
         self.app_id = app_id
         self.now = now
 
-    def report(
-        self, content: Mapping[str, Any], mode: str, address: str = ""
-    ) -> SimulatedNotification:
+    def report(self, content: Mapping[str, Any], mode: str, address: str = "") -> HTTPRequest:
         """Build a push, which is genuine unless `mode` is one of Unverifiable."""
         text, now = json.dumps(content, ensure_ascii=False), self.now()
         pushes = self._protocol("a guess" if mode == "forged" else self._token)
@@ -100,7 +91,7 @@ class SimulatedPushes:
         if mode in ("unsigned", "probe"):  # WeChat probes notifications only, not pushes
             query |= {name: "" for name in query if "signature" in name}
         url = f"{address or self.address}?{urlencode(query)}"
-        return SimulatedNotification(url, text.encode(), JSON_HEADERS)
+        return HTTPRequest(url, "POST", JSON_HEADERS, text.encode())
 
     def event(self, name: str, openid: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Return the content of an event: `fields` follow those that all events have."""
@@ -135,17 +126,9 @@ class SimulatedPushes:
         return MessagePushReader(token, self.aes_key, self.app_id)
 
 
-async def post_notification(
-    notification: SimulatedNotification, seconds: float = 5.0
-) -> tuple[int, bytes]:
+async def post_notification(request: HTTPRequest, seconds: float = 5.0) -> tuple[int, bytes]:
     """Return the HTTP status and body; 599 and no body if the request failed or timed out."""
-    request = HTTPRequest(
-        notification.address,
-        "POST",
-        dict(notification.headers),
-        notification.body,
-        request_timeout=seconds,
-    )
+    request.request_timeout = seconds
     try:
         response = await AsyncHTTPClient().fetch(request, raise_error=False)
     except (HTTPClientError, OSError):

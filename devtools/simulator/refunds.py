@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from devtools.simulator.notifications import SimulatedDelivery, SimulatedNotification
+from tornado.httpclient import HTTPRequest
+
+from devtools.simulator.notifications import SimulatedDelivery
 from devtools.simulator.requests import EmptyRequest, EndRefundRequest, NextRefundsRequest, Report
 
 REFUND_SECONDS = 0.5
@@ -24,7 +26,7 @@ class SimulatedRefund:
     order: str
     fen: int
     request: Mapping[str, Any]
-    finish: Callable[["SimulatedRefund", str], SimulatedNotification]
+    finish: Callable[["SimulatedRefund", str], HTTPRequest]
     """Applies the refund to its order, if it is done; builds its notification."""
     created_at: float
     """Unix seconds."""

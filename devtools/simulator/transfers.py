@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tornado.httpclient import HTTPRequest
+
 from devtools.simulator.merchant import Outcome, SimulatedMerchantApi, refuse
-from devtools.simulator.notifications import SimulatedDelivery, SimulatedNotification
+from devtools.simulator.notifications import SimulatedDelivery
 from devtools.simulator.requests import (
     ChosenTransferRequest,
     ConfirmTransferRequest,
@@ -162,7 +164,7 @@ class SimulatedTransfers:
         paid = sum(bill.fen for bill in self.bills.values() if bill.state == "SUCCESS")
         return {"items": items, "paid_fen": paid}
 
-    def notice(self, bill: SimulatedBill, mode: str) -> SimulatedNotification:
+    def notice(self, bill: SimulatedBill, mode: str) -> HTTPRequest:
         """Make a new notification of a finished bill for its notify_url."""
         content = {
             **self._statement(bill),

@@ -6,8 +6,10 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tornado.httpclient import HTTPRequest
+
 from config.sections import PaySettings
-from devtools.simulator.notifications import SimulatedNotification, SimulatedPushes
+from devtools.simulator.notifications import SimulatedPushes
 from devtools.simulator.refunds import NUMBER, SimulatedRefund, SimulatedRefunds
 from devtools.simulator.wechat import SimulatedWechat, error_reply
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
@@ -89,7 +91,7 @@ class SimulatedXpay:
 
     # ---- phone
 
-    def settle(self, call: Mapping[str, Any], mode: str) -> tuple[str, SimulatedNotification] | str:
+    def settle(self, call: Mapping[str, Any], mode: str) -> tuple[str, HTTPRequest] | str:
         """Pay by a phone's call; return order number and notification, or the wrong field."""
         bought = self.buy(call)
         if isinstance(bought, str):
@@ -178,7 +180,7 @@ class SimulatedXpay:
         )
         return 0
 
-    def _finish(self, refund: SimulatedRefund, mode: str) -> SimulatedNotification:
+    def _finish(self, refund: SimulatedRefund, mode: str) -> HTTPRequest:
         """Apply the refund to its order, and build a notification of it."""
         order = self.orders[refund.order]
         if refund.state == "done" and not self._left_fee(order):

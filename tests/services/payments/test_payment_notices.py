@@ -76,7 +76,7 @@ class PushNotices(NoticeStorm):
 
     def push(self, content: Content, kind: str = "once", app: str = APP) -> Notice:
         sent = self.sent[app].report(content, kind)
-        query = dict(parse_qsl(urlsplit(sent.address).query))
+        query = dict(parse_qsl(urlsplit(sent.url).query))
         push = self._received.open(query, sent.body, self._now())
         message = message_of(push, query, sent.body)
         return Notice(message, push.refused, partial(self._process_push, push))
