@@ -35,9 +35,9 @@ def client(sim_url, serve, receiver, merchant, make_service_client, clock, monke
 @pytest.fixture
 def call(simulator):
     async def send(path, **params):
-        """POST, or GET without parameters, to one of the simulator's own endpoints."""
-        method, body = ("POST", json.dumps(params).encode()) if params else ("GET", b"")
-        request = SimulatorRequest(method, f"/transfer/{path}", {}, {}, body)
+        """POST to one of the simulator's own endpoints."""
+        body = json.dumps(params).encode()
+        request = SimulatorRequest("POST", f"/transfer/{path}", body=body)
         return json.loads((await simulator.answer(request)).body)
 
     return send
