@@ -144,33 +144,25 @@ async def test_an_unknown_stream_counts_as_dropped_and_permanent_errors_are_reje
         assert len(service.requests) == 1
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
+async def test_temporary_and_unreadable_answers_raise_service_unavailable(scripted):
+    for answer in (
         failed("InternalError.CallOtherSvrError"),
         failed("SomethingNew"),
         SimulatorReply(404, {}, json.dumps(SUCCESS).encode()),
         {"Response": {"Error": {}, "RequestId": "1"}},
         {},
         [],
-    ],
-)
-async def test_temporary_and_unreadable_answers_raise_service_unavailable(scripted, answer):
-    css, _ = scripted(answer)
-    with pytest.raises(ServiceUnavailable) as failure:
-        await css.drop("room_1")
-    assert failure.value.code == "live_away"
+    ):
+        css, _ = scripted(answer)
+        with pytest.raises(ServiceUnavailable) as failure:
+            await css.drop("room_1")
+        assert failure.value.code == "live_away"
 
 
-@pytest.fixture
-def urls(vectors):
+def test_urls_are_those_of_the_vectors_and_unsigned_without_a_key(vectors):
     vector = vectors("css_live")["urls"]
     names = ("push_domain", "play_domain", "push_key", "play_key")
-    return StreamUrls(LiveStreamingSettings(**{name: vector[name] for name in names}))
-
-
-def test_url_vectors_match(urls, vectors):
-    vector = vectors("css_live")["urls"]
+    urls = StreamUrls(LiveStreamingSettings(**{name: vector[name] for name in names}))
     assert urls.push(vector["stream"], vector["unix"] - 86400) == vector["push_rtmp_upper"]
     assert urls.play(vector["stream"], vector["unix"]) == vector["play_rtmp_lower"]
     cases = vectors("css_live")["txsecret"]
@@ -181,15 +173,13 @@ def test_url_vectors_match(urls, vectors):
         stream = case["stream"]
         url = own.push(stream, now - URL_SECONDS) if upper else own.play(stream, now)
         assert url.endswith(f"?txSecret={case['txSecret']}&txTime={case['txTime']}")
-
-
-def test_urls_without_a_key_are_unsigned():
     plain = StreamUrls(LiveStreamingSettings())
     assert plain.push("s", 1) == "rtmp://push.example.com/live/s"
     assert plain.play("s", 1) == "rtmp://play.example.com/live/s"
 
 
-def test_names_of_streams_are_unique_and_url_safe(urls):
+def test_names_of_streams_are_unique_and_url_safe():
+    urls = StreamUrls(LiveStreamingSettings())
     names = {urls.new_stream("12345678") for _ in range(100)}
     assert len(names) == 100
     assert all(re.fullmatch(r"12345678_[0-9a-f]{16,}", name) for name in names)
