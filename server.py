@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import structlog
 import uvloop
@@ -19,9 +18,6 @@ from runtime import commands, gc_tuning
 from runtime.process import ServerProcess
 from storage.errors import storage_error
 from telemetry.logging import configure_logging
-
-if TYPE_CHECKING:
-    from runtime.development import DevSecrets
 
 log = structlog.get_logger("qlive")
 
@@ -42,14 +38,14 @@ def main(arguments: list[str]) -> int:
             log.error("settings_invalid", problems=invalid.problems)
         return 2
     configure_logging(settings.logging.level, as_json=settings.logging.as_json)
-    dev = None
+    simulator_key = None
     if settings.environment == "development":
         from runtime.development import fill_in  # noqa: PLC0415 - not in production
 
-        settings, dev = fill_in(settings)
+        settings, simulator_key = fill_in(settings)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            status: int = runner.run(args.run(settings, dev, args))
+            status: int = runner.run(args.run(settings, simulator_key, args))
     except (StartupError, QLiveError, OSError) as failure:
         return _fail(settings, str(failure))
     except Exception as failure:
@@ -84,12 +80,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-async def _serve(settings: Settings, dev: "DevSecrets | None", _args: argparse.Namespace) -> int:
-    process, stopping = ServerProcess(settings, dev), asyncio.Event()
+async def _serve(settings: Settings, simulator_key: str | None, _args: argparse.Namespace) -> int:
+    process, stopping = ServerProcess(settings, simulator_key), asyncio.Event()
     stop_on_signal(stopping)
     await process.start()
     gc_tuning.freeze_startup_objects()
-    if dev and not settings.logging.as_json:
+    if simulator_key and not settings.logging.as_json:
         from runtime.development import welcome  # noqa: PLC0415 - not in production
 
         print(welcome(process.address), flush=True)

@@ -91,9 +91,11 @@ class Fleet:
         redis += ["--save", "", "--appendonly", "no", "--dir", str(folder)]
         self.redis = Program(redis, folder / "redis.log", ready_marker=b"Ready to accept")
         self.redis_proxy = Proxy(redis_port, f"{seed}:redis")
-        self.settings, dev = fill_in_secrets(Settings(), folder / "dev-secrets.json")
+        self.settings, simulator_key = fill_in_secrets(Settings(), folder / "dev-secrets.json")
         self.database = self.settings.mongodb.database
-        self.tencent = SharedTencent(self.settings, dev, f"http://127.0.0.1:{server_ports[0]}")
+        self.tencent = SharedTencent(
+            self.settings, simulator_key, f"http://127.0.0.1:{server_ports[0]}"
+        )
         self.http = HttpClient(REQUEST_SECONDS)
         self.ops_token = ""
         proxied = size.proxied

@@ -6,7 +6,6 @@ from typing import Any
 from tornado.httpserver import HTTPServer
 
 from config.settings import Settings
-from devtools.development_secrets import DevSecrets
 from devtools.simulator.simulator import Simulator
 from devtools.simulator.wire import SimulatorRequest
 from runtime.process import address_of, listen
@@ -16,12 +15,12 @@ from tests.support.tencent import responder_application
 class SharedTencent:
     """A login code is valid at every server, and a group exists for every server's relay."""
 
-    def __init__(self, settings: Settings, dev: DevSecrets, server_address: str = "") -> None:
+    def __init__(self, settings: Settings, simulator_key: str, server_address: str = "") -> None:
         """`server_address` receives pushes and callbacks; without it, nothing does."""
         sockets = listen("127.0.0.1", 0)
         self.root = address_of("127.0.0.1", sockets)
         self.address = f"{self.root}/sim"
-        self.simulator = Simulator(settings, dev, server_address)
+        self.simulator = Simulator(settings, simulator_key, server_address)
         self._http = HTTPServer(responder_application(self.simulator.answer))
         self._http.add_sockets(sockets)
 

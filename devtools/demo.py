@@ -11,7 +11,6 @@ from handlers.operators.login import OperatorLoginResponse, login_response
 from services.operators.operators import Login
 from services.operators.roles import Operator, Role
 from storage.errors import OperatorExists
-from storage.gold.catalogue import GiftStore
 from storage.operators.operators import DEMO, OperatorAccount
 
 MATCHMAKERS = ["hongniang1", "hongniang2"]
@@ -44,7 +43,15 @@ async def store_demo_data(context: Context) -> None:
     """Create missing demo data, and update picture URLs to the server's present address."""
     stores, address = context.stores, context.settings.server.public_url
     app_id = next(iter(context.settings.wechat.apps))
-    await _store_gifts(stores.gifts, f"{address}/static/gifts/")
+    folder = f"{address}/static/gifts/"
+    await stores.gifts.store_defaults(
+        {"name": name, "gold": gold, "image": f"{folder}{picture}.svg", "effect": effect}
+        for name, gold, picture, effect in GIFTS
+    )
+    for gift in await stores.gifts.all():
+        _, separator, picture = gift["image"].partition("/static/gifts/")
+        if separator and not gift["image"].startswith(folder):
+            await stores.gifts.edit(gift["id"], image=folder + picture)
     await stores.blocks.store_defaults({"gold": gold, "fen": fen} for gold, fen in BLOCKS)
     for number, name, gender in USERS:
         picture = f"{address}/static/faces/{number + 1}.svg"
@@ -64,17 +71,6 @@ async def store_demo_data(context: Context) -> None:
             await stores.outbox.add("account_import", {"user_id": user.user_id})
         elif user.face_url != picture and "/static/faces/" in user.face_url:
             await stores.users.update(user.user_id, face_url=picture)
-
-
-async def _store_gifts(gifts: GiftStore, folder: str) -> None:
-    await gifts.store_defaults(
-        {"name": name, "gold": gold, "image": f"{folder}{picture}.svg", "effect": effect}
-        for name, gold, picture, effect in GIFTS
-    )
-    for gift in await gifts.all():
-        _, separator, picture = gift["image"].partition("/static/gifts/")
-        if separator and not gift["image"].startswith(folder):
-            await gifts.edit(gift["id"], image=folder + picture)
 
 
 class DemoOperatorLoginHandler(Handler):

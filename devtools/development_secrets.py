@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,18 +25,11 @@ from config.settings import (
 AnySection = TypeVar("AnySection", bound=SettingsSection)
 
 
-@dataclass(frozen=True)
-class DevSecrets:
-    """PEM key with which the simulator acts as WeChat Pay."""
-
-    platform_private_key: str = field(repr=False)
-
-
-def fill_in_secrets(settings: Settings, file: Path) -> tuple[Settings, DevSecrets]:
+def fill_in_secrets(settings: Settings, file: Path) -> tuple[Settings, str]:
     """Fill empty settings with development secrets; settings with a value stay.
 
-    For development only. The first call writes the file, with mode 0600, and blocks: two RSA keys
-    take a second.
+    Also returns the PEM key with which the simulator acts as WeChat Pay. For development only. The
+    first call writes the file, with mode 0600, and blocks: two RSA keys take a second.
     """
     stored = _stored(file)
     seed, platform = stored["seed"].encode(), RSA.import_key(stored["platform_key"])
@@ -83,7 +75,7 @@ def fill_in_secrets(settings: Settings, file: Path) -> tuple[Settings, DevSecret
         ),
         "auth": _fill(settings.auth, texts("auth", "encryption_key")),
     }
-    return settings.model_copy(update=sections), DevSecrets(stored["platform_key"])
+    return settings.model_copy(update=sections), stored["platform_key"]
 
 
 def _stored(file: Path) -> dict[str, str]:

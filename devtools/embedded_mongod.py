@@ -76,7 +76,18 @@ class EmbeddedMongod:
         """
         try:
             async with asyncio.timeout(READY_SECONDS):
-                await self._join_or_run()
+                while not self._lock():
+                    # The owner is named once its mongod has accepted writes, and until it ends. A
+                    # server does not join the mongod of a command, which ends in a moment.
+                    owner = (self._data_dir / LOCK).read_text()
+                    if owner and (owner != COMMAND or self._name == COMMAND):
+                        self.port, self.joined = last_port(self._data_dir), owner
+                        return uri_of(self.port)
+                    await asyncio.sleep(POLL_SECONDS)
+                # The mongod of a server that was killed holds its files until it has exited.
+                while is_locked(self._data_dir / "mongod.lock"):
+                    await asyncio.sleep(POLL_SECONDS)
+                await self._run()
         except TimeoutError:
             await self.stop()
             raise MongodStartFailed(
@@ -87,20 +98,6 @@ class EmbeddedMongod:
             await self.stop()
             raise
         return uri_of(self.port)
-
-    async def _join_or_run(self) -> None:
-        while not self._lock():
-            # The owner is named once its mongod has accepted writes, and until it ends. A server
-            # does not join the mongod of a command, which ends in a moment.
-            owner = (self._data_dir / LOCK).read_text()
-            if owner and (owner != COMMAND or self._name == COMMAND):
-                self.port, self.joined = last_port(self._data_dir), owner
-                return
-            await asyncio.sleep(POLL_SECONDS)
-        # The mongod of a server that was killed holds its files until it has exited.
-        while is_locked(self._data_dir / "mongod.lock"):
-            await asyncio.sleep(POLL_SECONDS)
-        await self._run()
 
     def _lock(self) -> bool:
         """Lock the data directory until this process ends; return False if it has an owner."""

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, date, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -27,9 +27,6 @@ from runtime import container
 from services.operators.operators import ONE_TIME_HOURS
 from services.operators.roles import ROLES
 from storage.migrations import SCHEMA, Migration
-
-if TYPE_CHECKING:
-    from runtime.development import DevSecrets
 
 COMMAND_LINE = "command line"
 """Name of the command line in the journal and the audit log."""
@@ -122,16 +119,16 @@ def invoker() -> str:
     return f"{user or os.getuid()}@{socket.gethostname()}"[:64]
 
 
-async def run(settings: Settings, dev: "DevSecrets | None", args: argparse.Namespace) -> int:
+async def run(settings: Settings, simulator_key: str | None, args: argparse.Namespace) -> int:
     """Carry out `args.work` on an up-to-date database, beside a server or without one."""
-    async with _open_context(settings, dev) as (context, _):
+    async with _open_context(settings, simulator_key) as (context, _):
         status: int = await args.work(context, args)
         return status
 
 
-async def migrate(settings: Settings, dev: "DevSecrets | None", _args: argparse.Namespace) -> int:
+async def migrate(settings: Settings, simulator_key: str | None, _args: argparse.Namespace) -> int:
     """Migrate the database ahead of the start of a new release, which would do it as well."""
-    async with _open_context(settings, dev) as (_, applied):
+    async with _open_context(settings, simulator_key) as (_, applied):
         pass
     for migration, documents in applied:
         number, name = migration.number, migration.name
@@ -140,10 +137,10 @@ async def migrate(settings: Settings, dev: "DevSecrets | None", _args: argparse.
     return 0
 
 
-async def openapi(_settings: Settings, dev: "DevSecrets | None", _args: argparse.Namespace) -> int:
+async def openapi(_settings: Settings, simulator_key: str | None, _args: argparse.Namespace) -> int:
     """Print the API description, in development including the simulator's calls."""
     routes, intro = ROUTES, ""
-    if dev:
+    if simulator_key:
         from runtime import development  # noqa: PLC0415 - not in production
 
         routes, intro = (*ROUTES, *development.DOCUMENTED), development.INTRO
@@ -261,11 +258,11 @@ async def begin_entry(
 
 @asynccontextmanager
 async def _open_context(
-    settings: Settings, dev: "DevSecrets | None"
+    settings: Settings, simulator_key: str | None
 ) -> AsyncIterator[tuple[Context, list[tuple[Migration, int]]]]:
     """Yield a context on an up-to-date database, and the migrations that were applied to it."""
     uri, mongod, simulator_url = settings.mongodb.uri, None, ""
-    if dev:
+    if simulator_key:
         from runtime.development import EmbeddedMongod  # noqa: PLC0415 - not in production
 
         simulator_url = "http://127.0.0.1/sim"

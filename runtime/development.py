@@ -8,7 +8,7 @@ from typing import Any
 from config.settings import Settings
 from devtools import demo
 from devtools.demo import store_demo_data
-from devtools.development_secrets import DevSecrets, fill_in_secrets
+from devtools.development_secrets import fill_in_secrets
 from devtools.embedded_mongod import EmbeddedMongod
 from devtools.simulator.simulator import Simulator
 from devtools.simulator_handler import (
@@ -28,7 +28,6 @@ DOCUMENTED = (*SIMULATOR_ROUTES, OPERATOR_LOGIN)
 """Routes that the OpenAPI document describes."""
 __all__ = [
     "INTRO",
-    "DevSecrets",
     "EmbeddedMongod",
     "RemoteSimulator",
     "Simulator",
@@ -36,8 +35,8 @@ __all__ = [
 ]
 
 
-def fill_in(settings: Settings) -> tuple[Settings, DevSecrets]:
-    """Complete the settings with generated secrets, which are stored beside the data."""
+def fill_in(settings: Settings) -> tuple[Settings, str]:
+    """Return the settings with secrets that are stored beside the data, and the simulator's key."""
     return fill_in_secrets(settings, settings.mongodb.data_dir.parent / "dev-secrets.json")
 
 

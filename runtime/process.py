@@ -23,7 +23,7 @@ from storage.gold.catalogue import DEFAULTS
 from storage.replica_set import warn_of_mongodb_risks
 
 if TYPE_CHECKING:
-    from runtime.development import DevSecrets, EmbeddedMongod, RemoteSimulator, Simulator
+    from runtime.development import EmbeddedMongod, RemoteSimulator, Simulator
 
 log = structlog.get_logger("qlive")
 
@@ -48,12 +48,12 @@ DATABASE_SECONDS = 2.0
 class ServerProcess:
     """A serving process on a port of its own; call `start`, then `stop`."""
 
-    def __init__(self, settings: Settings, dev: "DevSecrets | None") -> None:
-        """Take the development secrets as `dev`, None in production."""
+    def __init__(self, settings: Settings, simulator_key: str | None) -> None:
+        """Take the key with which the simulator acts as WeChat Pay, None in production."""
         self.settings = settings
         self.address = ""
         self.context: Context
-        self._dev = dev
+        self._simulator_key = simulator_key
         self._jobs, self._last_tasks = PeriodicTasks(), PeriodicTasks()
         self.simulator: Simulator | RemoteSimulator | None = None
         self._mongod: EmbeddedMongod | None = None
@@ -70,7 +70,7 @@ class ServerProcess:
             self.settings,
             uri,
             self.address,
-            f"{self._joined() or self.address}/sim" if self._dev else "",
+            f"{self._joined() or self.address}/sim" if self._simulator_key else "",
         )
         try:
             await self._serve(context, sockets)
@@ -140,7 +140,7 @@ class ServerProcess:
         """Store indexes, the defaults of the catalogue, and demo data in development."""
         await context.stores.make_indexes()
         await context.stores.configs.store_defaults(DEFAULTS)
-        if self._dev and not self._joined():
+        if self._simulator_key and not self._joined():
             await _development().store_demo_data(context)
 
     def _joined(self) -> str:
@@ -148,13 +148,13 @@ class ServerProcess:
         return self._mongod.joined if self._mongod else ""
 
     def _application(self, context: Context) -> Any:
-        if not self._dev:
+        if not self._simulator_key:
             return application(context)
         development = _development()
         self.simulator = (
             development.RemoteSimulator(self._joined())
             if self._joined()
-            else development.Simulator(self.settings, self._dev, self.address)
+            else development.Simulator(self.settings, self._simulator_key, self.address)
         )
         return application(
             context,

@@ -49,7 +49,7 @@ PROFILE_SET = "Profile.CallbackPortraitSet"
 
 
 @dataclass(frozen=True, slots=True)
-class StateChange:
+class ImPresence:
     """Users came online or went offline: in one chat group, or (None) on their last device."""
 
     user_ids: tuple[str, ...]
@@ -139,7 +139,7 @@ class RecordingFailure:
 
 
 CallbackEvent = (
-    StateChange
+    ImPresence
     | GroupDestroyed
     | ImProfileSet
     | CustomMessage
@@ -223,9 +223,9 @@ def _verify_signature(key: str, expected: Any, given: object) -> None:
 
 def _im_event(command: str, content: Mapping[str, Any], platform: object) -> CallbackEvent | None:
     match command:
-        case "State.StateChange":
+        case "State.ImPresence":
             return _state_change(content)
-        case "Group.CallbackOnMemberStateChange":
+        case "Group.CallbackOnMemberImPresence":
             online = ONLINE_BY_MEMBER_EVENT.get(str(content.get("EventType")))
             return None if online is None else _members(content, "MemberList", online=online)
         case _ if command in ONLINE_BY_LIST:
@@ -242,12 +242,12 @@ def _im_event(command: str, content: Mapping[str, Any], platform: object) -> Cal
     return None
 
 
-def _state_change(content: Mapping[str, Any]) -> StateChange | None:
+def _state_change(content: Mapping[str, Any]) -> ImPresence | None:
     info = child(content, "Info")
     online = ONLINE_BY_ACTION.get(str(info.get("Action")))
     if online is None:
         return None
-    return StateChange((text(info, "To_Account"),), online, digits(content.get("EventTime"), 15))
+    return ImPresence((text(info, "To_Account"),), online, digits(content.get("EventTime"), 15))
 
 
 def _custom_message(content: Mapping[str, Any]) -> CustomMessage | None:
@@ -281,10 +281,10 @@ def _proposed_message(command: str, content: Mapping[str, Any]) -> ProposedMessa
     )
 
 
-def _members(content: Mapping[str, Any], name: str, *, online: bool) -> StateChange:
+def _members(content: Mapping[str, Any], name: str, *, online: bool) -> ImPresence:
     user_ids = tuple(text(member, "Member_Account") for member in objects(content, name))
     at_ms = digits(content.get("EventTime"), 15)
-    return StateChange(user_ids, online, at_ms, text(content, "GroupId"))
+    return ImPresence(user_ids, online, at_ms, text(content, "GroupId"))
 
 
 def _stream_event(content: Mapping[str, Any]) -> StreamEvent:

@@ -12,7 +12,7 @@ import structlog
 from yarl import URL
 
 from config.sections import AgeVerificationSettings, LiveStreamingSettings
-from tencent.errors import LiveStreamingRejected, ServiceUnavailable, Unreadable
+from tencent.errors import CommandRejected, ServiceUnavailable, Unreadable
 from tencent.json_reader import child, json_text
 from tencent.service_client import ServiceClient
 
@@ -83,7 +83,7 @@ class CloudApiClient(Generic[Section]):
         signature = tc3_signature(
             settings.secret_key, self.service, timestamp, covered, body.encode()
         )
-        scope = f"{_date(timestamp)}/{self.service}/tc3_request"
+        scope = _scope(self.service, timestamp)
         headers = {
             **covered,
             "Authorization": f"TC3-HMAC-SHA256 Credential={settings.secret_id}/{scope}, "
@@ -124,7 +124,7 @@ class FaceIdClient(CloudApiClient[AgeVerificationSettings]):
 class LiveStreamingClient(CloudApiClient[LiveStreamingSettings]):
     """Drops and forbids streams of one push domain by stream name.
 
-    Both are idempotent, and raise ServiceUnavailable if a retry may help, LiveStreamingRejected if
+    Both are idempotent, and raise ServiceUnavailable if a retry may help, CommandRejected if
     not.
     """
 
@@ -146,7 +146,7 @@ class LiveStreamingClient(CloudApiClient[LiveStreamingSettings]):
             return
         log.warning("live_streaming_request_rejected", error_code=code)
         if code.partition(".")[0] in PERMANENT_ERROR_CODES:
-            raise LiveStreamingRejected(code, info)
+            raise CommandRejected(code, info)
         raise ServiceUnavailable(self.service)
 
 
@@ -185,7 +185,7 @@ def tc3_signature(
     lines = "".join(f"{name}:{value}\n" for name, value in headers.items())
     payload = hashlib.sha256(body).hexdigest()
     request = f"POST\n/\n\n{lines}\n{';'.join(headers)}\n{payload}"
-    scope = f"{_date(timestamp)}/{service}/tc3_request"
+    scope = _scope(service, timestamp)
     digest = hashlib.sha256(request.encode()).hexdigest()
     key = f"TC3{secret_key}".encode()
     for part in (*scope.split("/"), f"TC3-HMAC-SHA256\n{timestamp}\n{scope}\n{digest}"):
@@ -193,8 +193,8 @@ def tc3_signature(
     return key.hex()
 
 
-def _date(timestamp: int) -> str:
-    return datetime.fromtimestamp(timestamp, UTC).date().isoformat()
+def _scope(service: str, timestamp: int) -> str:
+    return f"{datetime.fromtimestamp(timestamp, UTC).date()}/{service}/tc3_request"
 
 
 def _url(domain: str, key: str, stream: str, tx_time: str) -> str:

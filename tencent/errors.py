@@ -10,10 +10,9 @@ Unavailable
 └── ServiceUnavailable      <service>_away: wechat, im, pay, live, cos, faceid
     └── ImMisconfigured     im_away; a request that needs IM is answered with im_refused instead
 CommandRejected                 permanent: the outbox does not try again
-├── ImRejected
-│   ├── ImGroupMissing
-│   └── ImGroupTaken
-└── LiveStreamingRejected
+└── ImRejected
+    ├── ImGroupMissing
+    └── ImGroupTaken
 MerchantRefused                 WeChat refused a refund, or a call about a transfer or bill
 └── MerchantNotFound
 NotVerified                     verification of an incoming message failed, for a Reason
@@ -76,10 +75,6 @@ class ImGroupTaken(ImRejected):
 
 class ImGroupMissing(ImRejected):
     """IM does not have the group: it was dissolved."""
-
-
-class LiveStreamingRejected(CommandRejected):
-    """CSS rejected a call."""
 
 
 class MerchantRefused(Exception):

@@ -218,8 +218,21 @@ class ImClient:
 
         An `account` that IM does not know is imported, and the command sent again.
         """
-        answer = await self._ask(command, body)
-        code = answer["ErrorCode"]
+        query = {
+            "sdkappid": str(self._settings.sdk_app_id),
+            "identifier": self._settings.admin,
+            "usersig": self.user_sig(self._settings.admin, ADMIN_SECONDS),
+            "random": str(secrets.randbits(32)),
+            "contenttype": "json",
+        }
+        response = await self._client.request(
+            "POST", f"/v4/{command}", query, json_text(body), safe_to_repeat=True
+        )
+        answer = response.content
+        code = answer.get("ErrorCode")
+        if type(code) is not int:
+            log.error("im_answer_unreadable", command=command, status=response.status)
+            raise ServiceUnavailable(self._client.service)
         if code == 0 or code in accepted:
             return answer
         if account and code in UNKNOWN_ACCOUNT_CODES:
@@ -235,23 +248,6 @@ class ImClient:
         if code == GROUP_QUOTA_EXCEEDED:
             log.error("im_group_quota_exceeded", command=command)
         raise REJECTIONS.get(code, ImRejected)(code, str(answer.get("ErrorInfo", "")))
-
-    async def _ask(self, command: str, body: dict[str, Any]) -> dict[str, Any]:
-        query = {
-            "sdkappid": str(self._settings.sdk_app_id),
-            "identifier": self._settings.admin,
-            "usersig": self.user_sig(self._settings.admin, ADMIN_SECONDS),
-            "random": str(secrets.randbits(32)),
-            "contenttype": "json",
-        }
-        response = await self._client.request(
-            "POST", f"/v4/{command}", query, json_text(body), safe_to_repeat=True
-        )
-        answer = response.content
-        if type(answer.get("ErrorCode")) is not int:
-            log.error("im_answer_unreadable", command=command, status=response.status)
-            raise ServiceUnavailable(self._client.service)
-        return answer
 
 
 def truncate_utf8(text: str, limit: int) -> str:

@@ -242,11 +242,18 @@ def verify(headers: Mapping[str, str], body: bytes, keys: Mapping[str, RsaKey], 
     if key is None:
         raise NotVerified(Reason.SERIAL, "unknown serial")
     prefix = f"{timestamp}\n{lowered.get('wechatpay-nonce', '')}\n".encode()
+    if not is_signed(key, prefix + body + b"\n", signature):
+        raise NotVerified(Reason.SIGN, "wrong signature")
+
+
+def is_signed(key: RsaKey, content: bytes, signature: str) -> bool:
+    """Return whether `signature` is that of `content` by this key or its private one."""
     try:
         raw = base64.b64decode(signature, validate=True)
-        pkcs1_15.new(key).verify(SHA256.new(prefix + body + b"\n"), raw)
+        pkcs1_15.new(key).verify(SHA256.new(content), raw)
     except ValueError:
-        raise NotVerified(Reason.SIGN, "wrong signature") from None
+        return False
+    return True
 
 
 def decrypt_resource(apiv3_key: str, resource: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ TRANSFER = "transfer"
 FINISHED = "MCHTRANSFER.BILL.FINISHED"
 PACKAGE_LENGTH, FAIL_REASON_LENGTH = 1024, 256
 BILLS_PATH = "/v3/fund-app/mch-transfer/transfer-bills"
+NUMBERS_PATH = f"{BILLS_PATH}/out-bill-no"
 
 
 class TransferClient:
@@ -95,13 +96,14 @@ class TransferClient:
             return _transfer(number, content)
 
         try:
-            return await self._merchant.call(TRANSFER, number, read, "GET", _path(number))
+            path = f"{NUMBERS_PATH}/{number}"
+            return await self._merchant.call(TRANSFER, number, read, "GET", path)
         except MerchantNotFound:
             return None
 
     async def cancel(self, number: str) -> Transfer:
         """Ask to cancel a bill that the user has not confirmed; a query shows the result."""
-        read, path = partial(_transfer, number), f"{_path(number)}/cancel"
+        read, path = partial(_transfer, number), f"{NUMBERS_PATH}/{number}/cancel"
         return await self._merchant.call(TRANSFER, number, read, "POST", path, safe_to_repeat=False)
 
     def _encrypt(self, name: str) -> str:
@@ -112,10 +114,6 @@ class TransferClient:
         """
         key = self._merchant.keys[self._merchant.encryption_serial]
         return base64.b64encode(PKCS1_OAEP.new(key, hashAlgo=SHA1).encrypt(name.encode())).decode()
-
-
-def _path(bill: str) -> str:
-    return f"{BILLS_PATH}/out-bill-no/{bill}"
 
 
 def transfer_of(content: Mapping[str, Any]) -> Transfer:

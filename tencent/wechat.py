@@ -5,6 +5,7 @@ import base64
 import json
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -44,7 +45,6 @@ CONFIG_ERROR_CODES = frozenset({40013, 41002, 41004, 40125})  # appid or secret 
 
 BUSY_PAUSE_SECONDS = 0.2
 PROFILE = {"version": 2, "scene": 1}
-PICTURE, SIGN_IN = {"media_type": 2}, {"scene": 0}
 RISK_RANKS = range(5)
 SUGGESTIONS = ("pass", "review", "risky")
 ANSWER_SECONDS = 2.0
@@ -101,14 +101,13 @@ class WechatClient:
         errcode = answer.get("errcode") or 0  # absent or 0 on success
         if errcode in ERRORS_BY_CODE:
             raise ERRORS_BY_CODE[errcode]()
-        openid, session_key = answer.get("openid"), answer.get("session_key")
-        are_texts = isinstance(openid, str) and isinstance(session_key, str)
-        if errcode or not are_texts or not openid or not session_key:
-            is_ours = errcode in CONFIG_ERROR_CODES
-            log_failure = log.error if is_ours else log.warning
-            log_failure("code2session_failed", errcode=errcode, settings=is_ours)
-            raise ServiceUnavailable(self._client.service)
-        return WechatLogin(str(openid), str(session_key))
+        with suppress(Unreadable):
+            if not errcode:
+                return WechatLogin(text(answer, "openid"), text(answer, "session_key"))
+        is_ours = errcode in CONFIG_ERROR_CODES
+        log_failure = log.error if is_ours else log.warning
+        log_failure("code2session_failed", errcode=errcode, settings=is_ours)
+        raise ServiceUnavailable(self._client.service)
 
     async def _request_session(self, app_id: str, code: str) -> dict[str, Any]:
         query = {
@@ -218,7 +217,7 @@ class ContentSecurityClient:
 
     async def send_picture(self, app_id: str, openid: str, url: str) -> str:
         """Submit the picture at a public address to a check; return the trace id of its event."""
-        request = {**PROFILE, **PICTURE, "openid": openid, "media_url": url}
+        request = {**PROFILE, "media_type": 2, "openid": openid, "media_url": url}
         try:
             return text(await self._call(app_id, "media_check_async", request), "trace_id")
         except Unreadable:
@@ -226,7 +225,7 @@ class ContentSecurityClient:
 
     async def risk_rank(self, app_id: str, openid: str, client_ip: str) -> int:
         """Return how risky a user is who signs in from this address: 0 (unknown) to 4."""
-        request = {**SIGN_IN, "appid": app_id, "openid": openid, "client_ip": client_ip}
+        request = {"scene": 0, "appid": app_id, "openid": openid, "client_ip": client_ip}
         rank = (await self._call(app_id, "getuserriskrank", request)).get("risk_rank")
         if type(rank) is not int or rank not in RISK_RANKS:
             raise NotChecked("no rank")

@@ -46,8 +46,8 @@ class CrashEnvironment:
         port = free_port()
         self.address = f"http://127.0.0.1:{port}"
         secrets_file = folder / "dev-secrets.json"
-        settings, secrets = fill_in_secrets(Settings(), secrets_file)
-        self._tencent = SharedTencent(settings, secrets, self.address)
+        settings, simulator_key = fill_in_secrets(Settings(), secrets_file)
+        self._tencent = SharedTencent(settings, simulator_key, self.address)
         self.simulator, self.simulate = self._tencent.simulator, self._tencent.simulate
         variables = {
             **NO_LIMITS_ENVIRONMENT,

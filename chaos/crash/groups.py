@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import partial
 
+from tornado.httpclient import HTTPRequest
+
 from chaos.api import open_room
 from chaos.crash.deletions import DELETION, DeletedUsers
 from chaos.crash.environment import CrashEnvironment
@@ -38,7 +40,6 @@ from chaos.crash.paths import (
 from chaos.crash.refunds import RefundCases
 from chaos.crash.withdrawals import PREPARED, Withdrawals
 from chaos.run import GOLD
-from devtools.simulator.notifications import SimulatedNotification
 from devtools.simulator.refunds import SimulatedRefund
 from storage.database import Document
 from tencent.pay import JSAPI
@@ -129,7 +130,7 @@ class MoneyGroup:
         def refund_of(provider: str) -> TakeTarget:
             return of(lambda: cases.refund(provider), "fast_sweeps")
 
-        def refund_notice(refund: SimulatedRefund) -> SimulatedNotification:
+        def refund_notice(refund: SimulatedRefund) -> HTTPRequest:
             return refund.finish(refund, "once")
 
         approve, decline = "withdrawals/{}/approve", "withdrawals/{}/decline"

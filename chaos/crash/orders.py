@@ -2,11 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 
+from tornado.httpclient import HTTPRequest
+
 from chaos.crash.environment import CrashEnvironment
 from chaos.crash.invariants import order_violations
 from chaos.crash.marked_sweeps import NEVER
 from chaos.crash.paths import PreparedTargets
-from devtools.simulator.notifications import SimulatedNotification
 from ledger.journal import user_account
 from ledger.recharge import Order
 from storage.documents import dated_id
@@ -94,14 +95,14 @@ async def pay_xpay_order(env: CrashEnvironment, buyer: UserClient) -> str:
     return number
 
 
-def payment_notice(env: CrashEnvironment, number: str) -> SimulatedNotification:
+def payment_notice(env: CrashEnvironment, number: str) -> HTTPRequest:
     """WeChat Pay's notification of an order."""
     pay, api = env.simulator.pay, env.simulator.merchant_api
     address, paid = pay.orders[number]["notify_url"], pay.paid[number]
     return api.notification(address, "TRANSACTION.SUCCESS", paid, "once")
 
 
-def delivery_push(env: CrashEnvironment, number: str) -> SimulatedNotification:
+def delivery_push(env: CrashEnvironment, number: str) -> HTTPRequest:
     """Return the push that requests delivery of an order of virtual payment."""
     content = env.simulator.xpay.delivery(env.simulator.xpay.orders[number])
     address = f"{env.address}{BASE}qlive_pay/xpay_notify/"

@@ -4,8 +4,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
+from tornado.httpclient import HTTPRequest
+
 from chaos.crash.environment import CrashEnvironment
-from devtools.simulator.notifications import SimulatedNotification
 from tests.support.client import BASE, Api, Reply
 
 TakeTarget = Callable[[], Awaitable[Any]]
@@ -110,12 +111,12 @@ def notice_path(
     `notice_of` makes the notice of a target.
     """
 
-    async def take_notice() -> SimulatedNotification:
+    async def take_notice() -> HTTPRequest:
         return notice_of(await take())
 
-    async def send(api: Api, notice: SimulatedNotification) -> Reply:
-        assert notice.address.startswith(env.address + BASE)
-        path, headers = notice.address.removeprefix(env.address), dict(notice.headers)
+    async def send(api: Api, notice: HTTPRequest) -> Reply:
+        assert notice.url.startswith(env.address + BASE)
+        path, headers = notice.url.removeprefix(env.address), dict(notice.headers)
         return await api.request("POST", path, data=notice.body, headers=headers)
 
     return RequestPath(name, env, take_notice, send)

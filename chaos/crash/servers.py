@@ -15,7 +15,6 @@ from chaos.crash.crash_points import CallRecorder, install
 from chaos.crash.exit_plans import ExitPlan, ExitReport
 from chaos.crash.marked_sweeps import change_jobs
 from config.settings import Settings
-from devtools.development_secrets import DevSecrets
 from handlers.context import Context
 from runtime import development
 from runtime.process import ServerProcess
@@ -29,8 +28,8 @@ PRELOADED = [__name__, development.__name__]
 class CrashServers:
     """Call `start_child` and `wait_exit` for each child."""
 
-    def __init__(self, settings: Settings, secrets: DevSecrets | None, log: Path) -> None:
-        self._arguments = settings, secrets, log
+    def __init__(self, settings: Settings, simulator_key: str | None, log: Path) -> None:
+        self._arguments = settings, simulator_key, log
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(PRELOADED)
         self._child: Any = None
@@ -80,7 +79,7 @@ class CrashServers:
 def _serve(
     plan: ExitPlan,
     settings: Settings,
-    secrets: DevSecrets | None,
+    simulator_key: str | None,
     log: Path,
     pipe: Connection,
     *,
@@ -108,7 +107,7 @@ def _serve(
         ServerProcess.store_first_data = skip  # type: ignore[method-assign]
 
     async def serve() -> None:
-        await ServerProcess(settings, secrets).start()
+        await ServerProcess(settings, simulator_key).start()
         pipe.send(None)
         await asyncio.Event().wait()
 

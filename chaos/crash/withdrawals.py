@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tornado.httpclient import HTTPRequest
+
 from chaos.crash.environment import AUTO_FEN, CrashEnvironment
 from chaos.crash.marked_sweeps import NEVER
 from chaos.run import GOLD
-from devtools.simulator.notifications import SimulatedNotification
 from devtools.simulator.transfers import OPEN
 from ledger.withdrawal_requests import REQUESTS_PER_DAY
 from tests.support.client import Api, Reply, UserClient
@@ -130,7 +131,7 @@ class Withdrawals:
         await self.env.set_due("withdrawals", {"_id": id_}, NEVER)
         return id_
 
-    def notice(self, id_: str) -> SimulatedNotification:
+    def notice(self, id_: str) -> HTTPRequest:
         """Return the notice of a final withdrawal, not sent yet."""
         transfers = self.env.simulator.transfers
         return transfers.notice(transfers.bills[id_], "once")

@@ -119,7 +119,8 @@ class SimulatedBills:
         for at, number, row in made:
             known.add(number)
             change = changes.get(number, {})
-            if _day(at).startswith(period.replace("-", "")) and change is not None:
+            day = f"{datetime.fromtimestamp(at, CHINA_TZ):%Y%m%d}"
+            if day.startswith(period.replace("-", "")) and change is not None:
                 bill.append({**row, **change})
         added = {number: row for number, row in changes.items() if number not in known}
         own = "业务凭证号" if source in FUNDS else "商户订单号"
@@ -152,17 +153,8 @@ class SimulatedBills:
 
 
 def _payment(number: str, other: str, fen: int) -> Row:
-    row = {
-        "微信订单号": other,
-        "商户订单号": number,
-        "交易状态": "SUCCESS",
-        "商品名称": "gold, once",
-    }
-    return {**row, "微信退款单号": "0", "商户退款单号": "0", "订单金额": _yuan(fen)}
-
-
-def _day(at: float) -> str:
-    return f"{datetime.fromtimestamp(at, CHINA_TZ):%Y%m%d}"
+    row = {"微信订单号": other, "商户订单号": number, "交易状态": "SUCCESS", "订单金额": _yuan(fen)}
+    return {**row, "商品名称": "gold, once", "微信退款单号": "0", "商户退款单号": "0"}
 
 
 def _yuan(fen: int) -> str:

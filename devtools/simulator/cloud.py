@@ -8,12 +8,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from tornado.httpclient import HTTPRequest
+
 from config.sections import AgeVerificationSettings, LiveStreamingSettings
-from devtools.simulator.notifications import (
-    JSON_HEADERS,
-    SimulatedDelivery,
-    SimulatedNotification,
-)
+from devtools.simulator.notifications import JSON_HEADERS, SimulatedDelivery
 from devtools.simulator.requests import StreamEventRequest
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
 from tencent.cloud_api import tc3_signature
@@ -114,7 +112,7 @@ class SimulatedLiveStreaming:
         key = "a guess" if request.report == "forged" else self._settings.callback_key
         sign = hashlib.md5(f"{key}{expires}".encode(), usedforsecurity=False).hexdigest()
         body = {**_event(request), "t": expires, "sign": sign}
-        notification = SimulatedNotification(self._address, json.dumps(body).encode(), JSON_HEADERS)
+        notification = HTTPRequest(self._address, "POST", JSON_HEADERS, json.dumps(body))
         self._delivery.start(notification, request.report)
         return {"outcome": "success"}
 

@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 from tornado.httputil import HTTPFile, parse_body_arguments
@@ -70,8 +69,16 @@ class SimulatedCos:
     def _post_form(self, request: SimulatorRequest) -> SimulatorReply:
         """Store the file of a form that keeps to its policy."""
         form, file = _form(request)
-        policy = self._verified_policy(form)
-        fields = {**form, "bucket": self._uploads.bucket, "q-sign-time": form.get("q-key-time", "")}
+        key_time = form.get("q-key-time", "")
+        text = base64.b64decode(form.get("policy", "")).decode()
+        signature = policy_signature(text, self._uploads.secret_key, key_time)
+        if not hmac.compare_digest(signature, form.get("q-signature", "")):
+            raise Refusal(403, "SignatureDoesNotMatch")
+        policy = json.loads(text)
+        self._check_time(key_time)
+        if datetime.fromisoformat(policy["expiration"]) < datetime.fromtimestamp(self._now(), UTC):
+            raise Refusal(403, "AccessDenied")
+        fields = {**form, "bucket": self._uploads.bucket, "q-sign-time": key_time}
         for condition in policy.get("conditions") or [None]:
             _check_condition(condition, fields, len(file))
         key = form.get("key", "")
@@ -79,17 +86,6 @@ class SimulatedCos:
             raise Refusal(400, "MalformedPOSTRequest")
         etag = self.store(key, file, {"Content-Type": form.get("Content-Type", "")})
         return SimulatorReply(int(form.get("success_action_status", "204")), {"ETag": etag}, b"")
-
-    def _verified_policy(self, form: Mapping[str, str]) -> dict[str, Any]:
-        text, key_time = base64.b64decode(form.get("policy", "")).decode(), form.get("q-key-time")
-        signature = policy_signature(text, self._uploads.secret_key, key_time or "")
-        if not hmac.compare_digest(signature, form.get("q-signature", "")):
-            raise Refusal(403, "SignatureDoesNotMatch")
-        policy: dict[str, Any] = json.loads(text)
-        self._check_time(key_time or "")
-        if datetime.fromisoformat(policy["expiration"]) < datetime.fromtimestamp(self._now(), UTC):
-            raise Refusal(403, "AccessDenied")
-        return policy
 
     def _check_signature(self, request: SimulatorRequest, key: str) -> None:
         authorization = request.header("Authorization")

@@ -8,15 +8,14 @@ import secrets
 import zlib
 from collections import deque
 from collections.abc import Callable, Mapping
+from itertools import count
 from typing import Any
 from urllib.parse import urlencode
 
+from tornado.httpclient import HTTPRequest
+
 from config.sections import ImSettings
-from devtools.simulator.notifications import (
-    JSON_HEADERS,
-    SimulatedNotification,
-    post_notification,
-)
+from devtools.simulator.notifications import JSON_HEADERS, post_notification
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
 
 NOT_JSON, INVALID_URL, NOT_ADMIN, BAD_APP = 60003, 60009, 60010, 60006
@@ -59,7 +58,7 @@ class SimulatedIm:
         self._callback_address = callback_address
         self._settings = settings
         self._now = now
-        self._sequences: dict[str, int] = {}
+        self._sequence = count(1)
         self._answered: dict[tuple[object, ...], tuple[float, dict[str, Any]]] = {}
         self._commands: dict[str, Callable[[dict[str, Any]], Outcome]] = {
             "/v4/im_open_login_svc/account_import": self._account_import,
@@ -105,7 +104,7 @@ class SimulatedIm:
 
     def _chat_error(self, content: dict[str, Any]) -> int:
         user_id, usersig = str(content.get("user_id")), str(content.get("user_sig", ""))
-        if code := self._usersig_error(usersig, user_id):
+        if code := self.usersig_error(usersig, user_id):
             return code
         ticket = _read_usersig(usersig)
         # A kick ends the UserSigs that were signed before; their time has whole seconds only.
@@ -134,7 +133,7 @@ class SimulatedIm:
         }
         content = json.dumps({"CallbackCommand": command, **message, "EventTime": int(now * 1000)})
         url = f"{self._callback_address}?{urlencode(query)}"
-        request = SimulatedNotification(url, content.encode(), JSON_HEADERS)
+        request = HTTPRequest(url, "POST", JSON_HEADERS, content.encode())
         _status, body = await post_notification(request, ANSWER_SECONDS)
         try:
             answer = json.loads(body)
@@ -149,13 +148,12 @@ class SimulatedIm:
         command = self._commands.get(request.path)
         if command is None or request.method != "POST":
             return INVALID_URL, {}
-        query = request.query
-        identifier = query.get("identifier", "")
+        query, identifier = request.query, request.query.get("identifier", "")
         if query.get("sdkappid") != str(self._settings.sdk_app_id):
             return BAD_APP, {}
         if identifier != self._settings.admin:
             return NOT_ADMIN, {}
-        if code := self._usersig_error(query.get("usersig", ""), identifier):
+        if code := self.usersig_error(query.get("usersig", ""), identifier):
             return code, {}
         content = request.json_object()
         if content is None:
@@ -165,9 +163,28 @@ class SimulatedIm:
         except (KeyError, TypeError, ValueError):  # a field is missing or has another type
             return BAD_PARAMETER, {}
 
-    def _usersig_error(self, usersig: str, identifier: str) -> int:
-        key, app = self._settings.secret_key, self._settings.sdk_app_id
-        return usersig_error(usersig, key, identifier, app, self._now())
+    def usersig_error(self, usersig: str, identifier: str) -> int:
+        """Return IM's error number; 0 if `usersig` authenticates `identifier` now.
+
+        The check is written independently of the signing side.
+        """
+        if not usersig:
+            return EMPTY
+        ticket = _read_usersig(usersig)
+        if ticket is None:
+            return MALFORMED
+        names = ["identifier", "sdkappid", "time", "expire"]
+        if "TLS.userbuf" in ticket:
+            names.append("userbuf")
+        signed = "".join(f"TLS.{name}:{ticket[f'TLS.{name}']}\n" for name in names)
+        digest = hmac.digest(self._settings.secret_key.encode(), signed.encode(), hashlib.sha256)
+        if not hmac.compare_digest(base64.b64encode(digest), str(ticket["TLS.sig"]).encode()):
+            return INVALID_SIGNATURE
+        if ticket["TLS.time"] + ticket["TLS.expire"] < self._now():
+            return EXPIRED
+        if ticket["TLS.identifier"] != identifier:
+            return OTHER_USER
+        return 0 if ticket["TLS.sdkappid"] == self._settings.sdk_app_id else OTHER_APP
 
     # ---- accounts
 
@@ -257,79 +274,51 @@ class SimulatedIm:
     # ---- messages
 
     def _send_group_msg(self, content: dict[str, Any]) -> Outcome:
-        group_id, sender, now = content["GroupId"], content.get("From_Account"), self._now()
+        group_id, sender = content["GroupId"], content.get("From_Account")
         if sender is not None and sender not in self.accounts:
             return NO_ACCOUNT, {}
         if group_id not in self.groups:
             return GROUP_NOT_FOUND, {}
-        key = (group_id, content["Random"], json.dumps(content["MsgBody"]))
-        if (previous := self._answered.get(key)) and now - previous[0] < DEDUPLICATION_SECONDS:
-            return 0, previous[1]
-        self._sequences[group_id] = self._sequences.get(group_id, 0) + 1
         recipient = {"group": group_id, "priority": content.get("MsgPriority", "Normal")}
-        answer = {"MsgTime": int(now), "MsgSeq": self._sequences[group_id]}
-        return self._accept(key, recipient, content, content["Random"], answer)
+        answer = {"MsgSeq": next(self._sequence)}
+        return self._accept(recipient, content["MsgBody"], content["Random"], answer)
 
     def _sendmsg(self, content: dict[str, Any]) -> Outcome:
-        to, random, now = content["To_Account"], content["MsgRandom"], self._now()
+        to, random, second = content["To_Account"], content["MsgRandom"], int(self._now())
         if any(user not in self.accounts for user in (to, content.get("From_Account", to))):
             return NO_USER, {}
-        key = (to, random, json.dumps(content["MsgBody"]), int(now))
-        if previous := self._answered.get(key):
-            return 0, previous[1]
-        answer = {"MsgTime": int(now), "MsgKey": f"{random}_{random}_{int(now)}"}
-        return self._accept(key, {"to": to}, content, random, answer)
+        answer = {"MsgKey": f"{random}_{random}_{second}"}
+        return self._accept({"to": to}, content["MsgBody"], random, answer, second)
 
     def _accept(
         self,
-        key: tuple[object, ...],
         recipient: dict[str, Any],
-        content: dict[str, Any],
+        body: list[dict[str, Any]],
         random: int,
         answer: dict[str, Any],
+        second: int = 0,
     ) -> Outcome:
-        """Record a message, and its answer for repetitions of it."""
+        """Record a message, unless it is a repetition, which gets the first answer again."""
         now = self._now()
         while self._answered:  # ordered by age, oldest first
             oldest = next(iter(self._answered))
             if now - self._answered[oldest][0] < DEDUPLICATION_SECONDS:
                 break
             del self._answered[oldest]
-        self._answered[key] = (now, answer)
-        element = content["MsgBody"][0]["MsgContent"]
+        key = (*recipient.values(), random, json.dumps(body), second)
+        if key in self._answered:
+            return 0, self._answered[key][1]
+        self._answered[key] = now, {"MsgTime": int(now), **answer}
+        element = body[0]["MsgContent"]
         text = element["Text"] if "Text" in element else element["Data"]
         self.messages.append({**recipient, "text": text, "random": random})
-        return 0, answer
+        return 0, self._answered[key][1]
 
 
 def _envelope(code: int, extra: dict[str, Any]) -> SimulatorReply:
     envelope = {"ActionStatus": "FAIL" if code else "OK", "ErrorCode": code}
     info = f"error {code}" if code else ""
     return json_reply({**envelope, "ErrorInfo": info, **extra})
-
-
-def usersig_error(usersig: str, key: str, identifier: str, sdk_app_id: int, now: float) -> int:
-    """Return IM's error number; 0 if `usersig` authenticates `identifier` at `now` (Unix seconds).
-
-    The check is written independently of the signing side.
-    """
-    if not usersig:
-        return EMPTY
-    ticket = _read_usersig(usersig)
-    if ticket is None:
-        return MALFORMED
-    names = ["identifier", "sdkappid", "time", "expire"]
-    if "TLS.userbuf" in ticket:
-        names.append("userbuf")
-    signed = "".join(f"TLS.{name}:{ticket[f'TLS.{name}']}\n" for name in names)
-    digest = hmac.digest(key.encode(), signed.encode(), hashlib.sha256)
-    if not hmac.compare_digest(base64.b64encode(digest), str(ticket["TLS.sig"]).encode()):
-        return INVALID_SIGNATURE
-    if ticket["TLS.time"] + ticket["TLS.expire"] < now:
-        return EXPIRED
-    if ticket["TLS.identifier"] != identifier:
-        return OTHER_USER
-    return 0 if ticket["TLS.sdkappid"] == sdk_app_id else OTHER_APP
 
 
 def _read_usersig(usersig: str) -> dict[str, Any] | None:

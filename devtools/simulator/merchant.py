@@ -10,16 +10,15 @@ from datetime import datetime
 from typing import Any
 
 from Crypto.Cipher import AES, PKCS1_OAEP
-from Crypto.Hash import SHA1, SHA256
+from Crypto.Hash import SHA1
 from Crypto.PublicKey import RSA
-from Crypto.Signature import pkcs1_15
+from tornado.httpclient import HTTPRequest
 
 from config.sections import PaySettings
 from core.clock import CHINA_TZ
-from devtools.development_secrets import DevSecrets
-from devtools.simulator.notifications import HOUR, JSON_HEADERS, SimulatedNotification
+from devtools.simulator.notifications import HOUR, JSON_HEADERS
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
-from tencent.merchant import SCHEME, sign
+from tencent.merchant import SCHEME, is_signed, sign
 
 AUTHORIZATION = re.compile(
     r'WECHATPAY2-SHA256-RSA2048 mchid="(?P<mchid>[^"]*)",nonce_str="(?P<nonce>[^"]{1,32})",'
@@ -36,7 +35,7 @@ class SimulatedMerchantApi:
         self,
         app_ids: Collection[str],
         pay: PaySettings,
-        dev: DevSecrets,
+        platform_key: str,
         now: Callable[[], float],
     ) -> None:
         self.app_ids = frozenset(app_ids)
@@ -46,7 +45,7 @@ class SimulatedMerchantApi:
         self._apiv3_key = pay.apiv3_key
         self._merchant = RSA.import_key(pay.private_key)
         self._platform_id = pay.public_key_id
-        self._platform = RSA.import_key(dev.platform_private_key)
+        self._platform = RSA.import_key(platform_key)
 
     def verified(
         self, outcome: Callable[[SimulatorRequest], Outcome]
@@ -87,7 +86,7 @@ class SimulatedMerchantApi:
         mode: str,
         *,
         original: str = "transaction",
-    ) -> SimulatedNotification:
+    ) -> HTTPRequest:
         """Build a notification, which is genuine unless `mode` is one of Unverifiable.
 
         `event` is "TRANSACTION.SUCCESS" or another one, and `original` is the type of the content.
@@ -108,7 +107,7 @@ class SimulatedMerchantApi:
             headers["Wechatpay-Signature"] = f"WECHATPAY/SIGNTEST/{secrets.token_hex(16)}"
         elif mode == "forged":
             body = body.replace(b'"EV-', b'"EV_')
-        return SimulatedNotification(address, body, {**headers, **JSON_HEADERS})
+        return HTTPRequest(address, "POST", {**headers, **JSON_HEADERS}, body)
 
     def _encrypt(self, original: str, content: Mapping[str, Any]) -> dict[str, str]:
         nonce = secrets.token_hex(6)
@@ -126,12 +125,7 @@ class SimulatedMerchantApi:
 
     def verify(self, text: bytes, signature: str) -> bool:
         """Return whether the merchant signed `text`."""
-        try:
-            raw = base64.b64decode(signature, validate=True)
-            pkcs1_15.new(self._merchant).verify(SHA256.new(text), raw)
-        except ValueError:
-            return False
-        return True
+        return is_signed(self._merchant, text, signature)
 
     def decrypt(self, request: SimulatorRequest, field: object) -> str | None:
         """Decrypt a field (OAEP with SHA-1 in both places); return None if not encrypted for us."""

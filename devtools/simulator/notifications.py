@@ -24,13 +24,6 @@ QUESTION_SECONDS, MAX_QUESTIONS = 3.0, 3
 Content = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class SimulatedNotification:
-    address: str
-    body: bytes
-    headers: Mapping[str, str]
-
-
 class SimulatedDelivery:
     """Delivers notifications in the background; tests use `statuses`, the HTTP answers."""
 
@@ -38,22 +31,18 @@ class SimulatedDelivery:
         self.statuses: list[int] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, notification: SimulatedNotification, mode: Report) -> None:
+    def start(self, notification: HTTPRequest, mode: Report) -> None:
         """Deliver once, never, twice or late, without waiting for it."""
+        self.run(lambda _attempt: self._send(notification), mode)
 
-        async def deliver() -> None:
-            for _ in range(2 if mode == "twice" else 1):
-                await self._send(notification)
-
-        self.run(deliver, mode)
-
-    def run(self, work: Callable[[], Coroutine[Any, Any, None]], mode: Report = "once") -> None:
-        """Run `work` in the background, never or late; `quiet` waits for it."""
+    def run(self, work: Callable[[int], Coroutine[Any, Any, None]], mode: Report = "once") -> None:
+        """Run `work`, which is given 0 and then 1, in the background; `quiet` waits for it."""
 
         async def run() -> None:
             if mode == "late":
                 await asyncio.sleep(LATE_SECONDS)
-            await work()
+            for attempt in range(2 if mode == "twice" else 1):
+                await work(attempt)
 
         if mode != "never":
             task = asyncio.get_running_loop().create_task(run())
@@ -65,7 +54,7 @@ class SimulatedDelivery:
         while self._tasks:
             await asyncio.gather(*self._tasks)
 
-    async def _send(self, notification: SimulatedNotification) -> None:
+    async def _send(self, notification: HTTPRequest) -> None:
         """Retry while the server fails, for a shorter time than WeChat does."""
         for _ in range(MAX_ATTEMPTS):
             status, _body = await post_notification(notification)
@@ -84,14 +73,12 @@ class SimulatedPushes:
         self.address = address
         self._token = token
         self.aes_key = aes_key
-        self._app_id = app_id
-        self._now = now
+        self.app_id = app_id
+        self.now = now
 
-    def report(
-        self, content: Mapping[str, Any], mode: str, address: str = ""
-    ) -> SimulatedNotification:
+    def report(self, content: Mapping[str, Any], mode: str, address: str = "") -> HTTPRequest:
         """Build a push, which is genuine unless `mode` is one of Unverifiable."""
-        text, now = json.dumps(content, ensure_ascii=False), self._now()
+        text, now = json.dumps(content, ensure_ascii=False), self.now()
         pushes = self._protocol("a guess" if mode == "forged" else self._token)
         at = int(now - (HOUR if mode == "stale" else 0))
         encrypted = pushes.encrypt(text, at)
@@ -104,14 +91,14 @@ class SimulatedPushes:
         if mode in ("unsigned", "probe"):  # WeChat probes notifications only, not pushes
             query |= {name: "" for name in query if "signature" in name}
         url = f"{address or self.address}?{urlencode(query)}"
-        return SimulatedNotification(url, text.encode(), JSON_HEADERS)
+        return HTTPRequest(url, "POST", JSON_HEADERS, text.encode())
 
     def event(self, name: str, openid: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Return the content of an event: `fields` follow those that all events have."""
         return {
             "ToUserName": "gh_simulator",
             "FromUserName": openid,
-            "CreateTime": int(self._now()),
+            "CreateTime": int(self.now()),
             "MsgType": "event",
             "Event": name,
             **fields,
@@ -131,25 +118,17 @@ class SimulatedPushes:
             "timestamp": str(reply.get("TimeStamp")),
             "nonce": str(reply.get("Nonce")),
         }
-        opened = self._protocol(self._token).open(query, body, self._now())
+        opened = self._protocol(self._token).open(query, body, self.now())
         return None if opened.refused else dict(opened.content)
 
     def _protocol(self, token: str) -> MessagePushReader:
         """Return the protocol, which is the same in both directions."""
-        return MessagePushReader(token, self.aes_key, self._app_id)
+        return MessagePushReader(token, self.aes_key, self.app_id)
 
 
-async def post_notification(
-    notification: SimulatedNotification, seconds: float = 5.0
-) -> tuple[int, bytes]:
+async def post_notification(request: HTTPRequest, seconds: float = 5.0) -> tuple[int, bytes]:
     """Return the HTTP status and body; 599 and no body if the request failed or timed out."""
-    request = HTTPRequest(
-        notification.address,
-        "POST",
-        dict(notification.headers),
-        notification.body,
-        request_timeout=seconds,
-    )
+    request.request_timeout = seconds
     try:
         response = await AsyncHTTPClient().fetch(request, raise_error=False)
     except (HTTPClientError, OSError):
@@ -169,18 +148,10 @@ class SentEvent:
 class SimulatedPlatformEvents:
     """Sends each event once, twice, late, or so that it cannot be verified."""
 
-    def __init__(
-        self,
-        pushes: SimulatedPushes,
-        delivery: SimulatedDelivery,
-        app_id: str,
-        now: Callable[[], float],
-    ) -> None:
+    def __init__(self, pushes: SimulatedPushes, delivery: SimulatedDelivery) -> None:
         self.sent: list[SentEvent] = []
         self.delivery = delivery
         self._pushes = pushes
-        self._app_id = app_id
-        self._now = now
 
     def start(self, request: PlatformEventRequest) -> dict[str, Any]:
         """Send an event in the way of `report`. Raises ValueError for an unknown event."""
@@ -188,16 +159,13 @@ class SimulatedPlatformEvents:
         if request.event not in events:
             raise ValueError(f"event: one of {', '.join(events)}")
         content, mode = events[request.event], request.report
-        self.delivery.run(partial(self._send_as, content, mode), mode)
+        self.delivery.run(partial(self._send, content, mode), mode)
         return {"outcome": "success"}
 
-    async def _send_as(self, content: Content, mode: str) -> None:
-        for attempt in range(2 if mode == "twice" else 1):
-            again = {**content, "RetryTimes": attempt} if "RetryTimes" in content else content
-            await self._send(again, mode)
-
-    async def _send(self, content: Content, mode: str) -> None:
+    async def _send(self, content: Content, mode: str, attempt: int) -> None:
         """Deliver an event; ask a question up to three times, until it is answered in time."""
+        if "RetryTimes" in content:
+            content = {**content, "RetryTimes": attempt}
         is_question = content["Event"] == REFUND_QUESTION
         for _ in range(MAX_QUESTIONS if is_question else 1):
             push = self._pushes.report(content, mode)
@@ -209,8 +177,8 @@ class SimulatedPlatformEvents:
 
     def contents(self, order: str = "", openid: str = "oSimulated") -> dict[str, Content]:
         """Return the content of each event, about an order or a user."""
-        now, unique = int(self._now()), secrets.token_hex(8)
-        consent = {"OpenID": openid, "AppID": self._app_id, "RevokeInfo": "6"}
+        app_id, now, unique = self._pushes.app_id, int(self._pushes.now()), secrets.token_hex(8)
+        consent = {"OpenID": openid, "AppID": app_id, "RevokeInfo": "6"}
         events: dict[str, Content] = {
             REFUND_QUESTION: {
                 "refund_time": str(now),
@@ -242,7 +210,7 @@ class SimulatedPlatformEvents:
                 "CoinInfo": {"Quantity": 600, "OrigPrice": 6000, "ActualPrice": 6000, "Attach": ""},
             },
             "xpay_wxpay_callback_notify": {
-                "AppId": self._app_id,
+                "AppId": app_id,
                 "MerchantCode": "1900000110",
                 "BusinessTime": now,
                 "BusinessCode": unique,
@@ -253,7 +221,7 @@ class SimulatedPlatformEvents:
             "wxa_punish_event": {
                 "event_type": 1,
                 "punish_id": unique,
-                "appid": self._app_id,
+                "appid": app_id,
                 "punish_time": now,
                 "illegal_reason": "违规内容",
                 "detail": '{"warned_type": 2, "warned_ban_days": [7]}',

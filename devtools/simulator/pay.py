@@ -6,8 +6,9 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
+from tornado.httpclient import HTTPRequest
+
 from devtools.simulator.merchant import Outcome, SimulatedMerchantApi, refuse
-from devtools.simulator.notifications import SimulatedNotification
 from devtools.simulator.refunds import NUMBER, SimulatedRefund, SimulatedRefunds
 from devtools.simulator.wire import SimulatorRequest
 
@@ -86,7 +87,7 @@ class SimulatedPay:
 
     # ---- phone
 
-    def settle(self, call: Mapping[str, Any], mode: str) -> tuple[str, SimulatedNotification] | str:
+    def settle(self, call: Mapping[str, Any], mode: str) -> tuple[str, HTTPRequest] | str:
         """Pay by a phone's call; return order number and notification, or the wrong field."""
         number = self._order_number(call)
         paid = self.take(number) if number else None
@@ -160,7 +161,7 @@ class SimulatedPay:
             "amount": {**amount, "refund": refund.fen, "payer_refund": refund.fen},
         }
 
-    def _finish(self, refund: SimulatedRefund, mode: str) -> SimulatedNotification:
+    def _finish(self, refund: SimulatedRefund, mode: str) -> HTTPRequest:
         status = REFUND_STATUSES[refund.state]
         if refund.state == "done":
             self.paid[refund.order]["trade_state"] = "REFUND"

@@ -5,10 +5,11 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
-from devtools.simulator.notifications import SimulatedDelivery, SimulatedNotification
+from tornado.httpclient import HTTPRequest
+
+from devtools.simulator.notifications import SimulatedDelivery
 from devtools.simulator.requests import EmptyRequest, EndRefundRequest, NextRefundsRequest, Report
 
 REFUND_SECONDS = 0.5
@@ -25,13 +26,11 @@ class SimulatedRefund:
     order: str
     fen: int
     request: Mapping[str, Any]
-    finish: Callable[["SimulatedRefund", str], SimulatedNotification]
+    finish: Callable[["SimulatedRefund", str], HTTPRequest]
     """Applies the refund to its order, if it is done; builds its notification."""
     created_at: float
     """Unix seconds."""
     state: str = "pending"
-    is_returned: bool = False
-    """A failed refund's money can be refunded again."""
     wechat_number: str = field(default_factory=lambda: f"503{secrets.randbelow(10**25):025}")
 
 
@@ -51,8 +50,14 @@ class SimulatedRefunds:
 
     def add(self, refund: SimulatedRefund) -> None:
         self.refunds[refund.number] = refund
-        if self.outcome != "held":
-            self._delivery.run(partial(self._end, refund, self.outcome, self.mode))
+        outcome, mode = self.outcome, self.mode
+
+        async def end(_attempt: int) -> None:
+            await asyncio.sleep(REFUND_SECONDS)
+            self._end(refund, outcome, mode)
+
+        if outcome != "held":
+            self._delivery.run(end)
 
     def take_fault(self) -> bool:
         """Return whether this request gets the fault."""
@@ -73,7 +78,7 @@ class SimulatedRefunds:
         refund = self.refunds.get(request.refund)
         if refund is None:
             raise ValueError("refund: our number")
-        self._end_now(refund, request.outcome, request.report)
+        self._end(refund, request.outcome, request.report)
         return request.model_dump()
 
     def show(self, _request: EmptyRequest) -> dict[str, Any]:
@@ -81,11 +86,7 @@ class SimulatedRefunds:
         refunds = self.refunds.values()
         return {"items": [{name: getattr(refund, name) for name in names} for refund in refunds]}
 
-    async def _end(self, refund: SimulatedRefund, outcome: str, mode: Report) -> None:
-        await asyncio.sleep(REFUND_SECONDS)
-        self._end_now(refund, outcome, mode)
-
-    def _end_now(self, refund: SimulatedRefund, outcome: str, mode: Report) -> None:
+    def _end(self, refund: SimulatedRefund, outcome: str, mode: Report) -> None:
         if refund.state == "pending":
             refund.state = "done" if outcome == "success" else "failed"
         self._delivery.start(refund.finish(refund, mode), mode)

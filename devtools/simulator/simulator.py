@@ -8,12 +8,9 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
 from time import time
-from typing import Any
-
-from pydantic import BaseModel
+from typing import Any, get_type_hints
 
 from config.settings import Settings
-from devtools.development_secrets import DevSecrets
 from devtools.simulator.bills import SimulatedBills
 from devtools.simulator.cloud import SimulatedLiveStreaming, compare_identity
 from devtools.simulator.content_checks import SimulatedContentChecks
@@ -27,21 +24,7 @@ from devtools.simulator.notifications import (
 )
 from devtools.simulator.pay import SimulatedPay
 from devtools.simulator.refunds import SimulatedRefunds
-from devtools.simulator.requests import (
-    ChosenTransferRequest,
-    ConfirmTransferRequest,
-    EmptyRequest,
-    EndRefundRequest,
-    NextBillsRequest,
-    NextChecksRequest,
-    NextRefundsRequest,
-    OutageRequest,
-    PhoneLoginRequest,
-    PhonePayRequest,
-    PlatformEventRequest,
-    StreamEventRequest,
-    TransferFaultRequest,
-)
+from devtools.simulator.requests import EmptyRequest, OutageRequest, PhonePayRequest
 from devtools.simulator.transfers import SimulatedTransfers
 from devtools.simulator.wechat import SimulatedWechat
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
@@ -49,8 +32,8 @@ from devtools.simulator.xpay import SimulatedXpay
 
 MAX_LOG_ENTRIES = 200
 
-Control = tuple[type[BaseModel], Callable[[Any], dict[str, Any]]]
-"""Model of a request to the simulator itself, and the function that carries it out."""
+Control = Callable[[Any], dict[str, Any]]
+"""Carries out a call to the simulator itself; its parameter has the model of the request."""
 Answer = Callable[[SimulatorRequest], SimulatorReply | Awaitable[SimulatorReply]]
 
 
@@ -64,7 +47,7 @@ class Simulator:
     def __init__(
         self,
         settings: Settings,
-        dev: DevSecrets,
+        platform_key: str,
         address: str,
         now: Callable[[], float] = time,
     ) -> None:
@@ -88,13 +71,13 @@ class Simulator:
         )
         uploads_folder = settings.mongodb.data_dir.parent / "uploads"
         self.cos = SimulatedCos(settings.uploads, uploads_folder, now)
-        self.merchant_api = merchant_api = SimulatedMerchantApi(apps, pay, dev, now)
+        self.merchant_api = merchant_api = SimulatedMerchantApi(apps, pay, platform_key, now)
         self.refunds = refunds = SimulatedRefunds(delivery)
         self.pay = SimulatedPay(merchant_api, refunds)
         self.xpay = SimulatedXpay(wechat, pay, pushes, refunds, now)
         self.transfers = transfers = SimulatedTransfers(merchant_api, delivery)
         self.bills = SimulatedBills(merchant_api, self.pay, self.xpay, refunds, transfers)
-        self.platform_events = SimulatedPlatformEvents(pushes, delivery, app_id, now)
+        self.platform_events = SimulatedPlatformEvents(pushes, delivery)
         self.content_checks = SimulatedContentChecks(wechat, pushes, delivery)
         self._faceid = partial(compare_identity, settings.age_verification, now)
         self._controls = self._make_controls()
@@ -104,22 +87,22 @@ class Simulator:
         """Return the calls to the simulator itself, by path."""
         transfers, refunds = self.transfers, self.refunds
         return {
-            "/phone/login": (PhoneLoginRequest, self.wechat.login),
-            "/phone/pay": (PhonePayRequest, self._pay),
-            "/transfer/confirm": (ConfirmTransferRequest, transfers.confirm),
-            "/transfer/expire": (ChosenTransferRequest, transfers.expire),
-            "/transfer/notify": (ChosenTransferRequest, transfers.notify_again),
-            "/transfer/fault": (TransferFaultRequest, transfers.set_fault),
-            "/transfer/bills": (EmptyRequest, transfers.show),
-            "/refund/next": (NextRefundsRequest, refunds.set_next),
-            "/refund/end": (EndRefundRequest, refunds.end),
-            "/refund/list": (EmptyRequest, refunds.show),
-            "/bill/next": (NextBillsRequest, self.bills.set_next),
-            "/content/next": (NextChecksRequest, self.content_checks.set_next),
-            "/stream/event": (StreamEventRequest, self.live_streaming.send_event),
-            "/wechat_event": (PlatformEventRequest, self.platform_events.start),
-            "/log": (EmptyRequest, lambda _: {"items": list(self.log)}),
-            "/outage": (OutageRequest, self._set_outage),
+            "/phone/login": self.wechat.login,
+            "/phone/pay": self._pay,
+            "/transfer/confirm": transfers.confirm,
+            "/transfer/expire": transfers.expire,
+            "/transfer/notify": transfers.notify_again,
+            "/transfer/fault": transfers.set_fault,
+            "/transfer/bills": transfers.show,
+            "/refund/next": refunds.set_next,
+            "/refund/end": refunds.end,
+            "/refund/list": refunds.show,
+            "/bill/next": self.bills.set_next,
+            "/content/next": self.content_checks.set_next,
+            "/stream/event": self.live_streaming.send_event,
+            "/wechat_event": self.platform_events.start,
+            "/log": self._show_log,
+            "/outage": self._set_outage,
         }
 
     def _make_services(self) -> list[tuple[str, str, Answer]]:
@@ -157,16 +140,21 @@ class Simulator:
         Waits during a simulated delay, and while the server is asked about a chat message.
         """
         if control := self._controls.get(request.path):
-            model, act = control
+            model, *_ = get_type_hints(control).values()
             try:
-                return json_reply(act(model.model_validate_json(request.body or b"{}")))
+                return json_reply(control(model.model_validate_json(request.body or b"{}")))
             except ValueError as error:
                 return json_reply({"detail": str(error)}, 400)
         for path, service, handler in self._services:
             if re.fullmatch(path, request.path):
-                reply = await self._simulate_outage(service) or handler(request)
-                if not isinstance(reply, SimulatorReply):
-                    reply = await reply
+                outage = self.outage.get(service)
+                if isinstance(outage, int):
+                    reply = json_reply({"detail": f"{service} plays an outage"}, outage)
+                else:
+                    if outage:
+                        await asyncio.sleep(outage)
+                    answer = handler(request)
+                    reply = answer if isinstance(answer, SimulatorReply) else await answer
                 # Query and body are left out, because they have codes, secrets and signatures.
                 at = datetime.now(UTC).isoformat(timespec="milliseconds")
                 outcome = _outcome(reply)
@@ -175,13 +163,8 @@ class Simulator:
                 return reply
         return json_reply({"detail": "the simulator does not play this"}, 404)
 
-    async def _simulate_outage(self, service: str) -> SimulatorReply | None:
-        outage = self.outage.get(service)
-        if isinstance(outage, int):
-            return json_reply({"detail": f"{service} plays an outage"}, outage)
-        if outage is not None:
-            await asyncio.sleep(outage)
-        return None
+    def _show_log(self, _request: EmptyRequest) -> dict[str, Any]:
+        return {"items": list(self.log)}
 
     def _pay(self, request: PhonePayRequest) -> dict[str, Any]:
         """Pay an order as the user of a phone; `why` is the field that WeChat rejects."""

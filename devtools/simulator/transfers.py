@@ -5,11 +5,12 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
+from tornado.httpclient import HTTPRequest
+
 from devtools.simulator.merchant import Outcome, SimulatedMerchantApi, refuse
-from devtools.simulator.notifications import SimulatedDelivery, SimulatedNotification
+from devtools.simulator.notifications import SimulatedDelivery
 from devtools.simulator.requests import (
     ChosenTransferRequest,
     ConfirmTransferRequest,
@@ -34,6 +35,9 @@ FINAL = frozenset({"SUCCESS", "FAIL", "CANCELLED"})
 class SimulatedBill:
     """A bill as WeChat Pay keeps it; times in Unix seconds."""
 
+    number: str
+    openid: str
+    fen: int
     request: Mapping[str, Any]
     created_at: float
     updated_at: float
@@ -43,18 +47,6 @@ class SimulatedBill:
     package: str = field(default_factory=lambda: "ABBQO+" + secrets.token_hex(24))
     name: str = ""
     """The user's real name, decrypted."""
-
-    @property
-    def number(self) -> str:
-        return str(self.request["out_bill_no"])
-
-    @property
-    def openid(self) -> str:
-        return str(self.request["openid"])
-
-    @property
-    def fen(self) -> int:
-        return int(self.request["transfer_amount"])
 
 
 class SimulatedTransfers:
@@ -83,7 +75,8 @@ class SimulatedTransfers:
         fen = content.get("transfer_amount", 0)
         if content.get("appid") not in self._api.app_ids or fen < MIN_FEN:
             return refuse(400, "PARAM_ERROR", "appid or transfer_amount")
-        bill = self.bills.get(content["out_bill_no"])
+        number = content["out_bill_no"]
+        bill = self.bills.get(number)
         if bill and bill.request != content:
             return refuse(400, "INVALID_REQUEST", "单号已存在但信息不一致")
         if bill is None:
@@ -93,8 +86,8 @@ class SimulatedTransfers:
             name = self._api.decrypt(request, content["user_name"]) if is_named else ""
             if name is None:
                 return refuse(400, "PARAM_ERROR", "user_name")
-            bill = SimulatedBill(content, now, now, name=name)
-            self.bills[bill.number] = bill
+            bill = SimulatedBill(number, content["openid"], fen, content, now, now, name=name)
+            self.bills[number] = bill
         return self._lock_money(bill)
 
     def _lock_money(self, bill: SimulatedBill) -> Outcome:
@@ -119,7 +112,7 @@ class SimulatedTransfers:
         if is_cancel:
             if bill.state in OPEN:
                 self._move(bill, "CANCELING", "never")
-                self._delivery.run(partial(self._finish_cancel, bill))
+                self._delivery.run(lambda _attempt: self._finish_cancel(bill))
             elif bill.state not in ("CANCELING", "CANCELLED"):
                 return refuse(400, "INVALID_REQUEST", f"the bill is {bill.state}")
             return 200, self._answer(bill)
@@ -171,7 +164,7 @@ class SimulatedTransfers:
         paid = sum(bill.fen for bill in self.bills.values() if bill.state == "SUCCESS")
         return {"items": items, "paid_fen": paid}
 
-    def notice(self, bill: SimulatedBill, mode: str) -> SimulatedNotification:
+    def notice(self, bill: SimulatedBill, mode: str) -> HTTPRequest:
         """Make a new notification of a finished bill for its notify_url."""
         content = {
             **self._statement(bill),

@@ -6,8 +6,10 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tornado.httpclient import HTTPRequest
+
 from config.sections import PaySettings
-from devtools.simulator.notifications import SimulatedNotification, SimulatedPushes
+from devtools.simulator.notifications import SimulatedPushes
 from devtools.simulator.refunds import NUMBER, SimulatedRefund, SimulatedRefunds
 from devtools.simulator.wechat import SimulatedWechat, error_reply
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
@@ -69,6 +71,7 @@ class SimulatedXpay:
         match name:
             case "query_order":
                 visible = {key: value for key, value in order.items() if not key.startswith("_")}
+                visible["left_fee"] = self._left_fee(order)
                 return json_reply({"errcode": 0, "errmsg": "OK", "order": visible})
             case "notify_provide_goods":
                 delivered, order["status"] = order["status"] == DELIVERED, DELIVERED
@@ -88,7 +91,7 @@ class SimulatedXpay:
 
     # ---- phone
 
-    def settle(self, call: Mapping[str, Any], mode: str) -> tuple[str, SimulatedNotification] | str:
+    def settle(self, call: Mapping[str, Any], mode: str) -> tuple[str, HTTPRequest] | str:
         """Pay by a phone's call; return order number and notification, or the wrong field."""
         bought = self.buy(call)
         if isinstance(bought, str):
@@ -114,14 +117,12 @@ class SimulatedXpay:
 
     def take(self, purchase: Mapping[str, Any], openid: str) -> dict[str, Any]:
         """Pay the order of a purchase; return it as query_order shows it."""
-        fee = purchase["goodsPrice"] * purchase["buyQuantity"]
         return self.orders.setdefault(
             purchase["outTradeNo"],
             {
                 "order_id": purchase["outTradeNo"],
                 "status": PAID,
-                "order_fee": fee,
-                "left_fee": fee,
+                "order_fee": purchase["goodsPrice"] * purchase["buyQuantity"],
                 "paid_time": int(self._now()),
                 "env_type": self._env + 1,
                 "wx_order_id": f"WX{secrets.token_hex(8)}",
@@ -155,7 +156,10 @@ class SimulatedXpay:
 
     # ---- refunds
 
-    def _refund(self, order: dict[str, Any], content: Mapping[str, Any]) -> int:
+    def _left_fee(self, order: Mapping[str, Any]) -> int:
+        return int(order["order_fee"]) - self._refunds.refunded(order["order_id"])
+
+    def _refund(self, order: Mapping[str, Any], content: Mapping[str, Any]) -> int:
         """Refund an order; return the errcode of refund_order."""
         number, fen = str(content.get("refund_order_id")), content.get("refund_fee")
         if number in self._refunds.refunds:
@@ -164,11 +168,11 @@ class SimulatedXpay:
         valid = all(str(content.get(name)) in allowed for name, allowed in codes.items())
         if not NUMBER.fullmatch(number) or type(fen) is not int or not valid:
             return BAD_PARAMETER
-        if content.get("left_fee") != order["left_fee"] or not 0 < fen <= order["left_fee"]:
+        left_fee = self._left_fee(order)
+        if content.get("left_fee") != left_fee or not 0 < fen <= left_fee:
             return WRONG_LEFT_FEE
         if self._refunds.take_fault():
             return NOT_ENOUGH
-        order["left_fee"] -= fen
         self._refunds.add(
             SimulatedRefund(
                 number, PROVIDER, order["order_id"], fen, content, self._finish, self._now()
@@ -176,13 +180,10 @@ class SimulatedXpay:
         )
         return 0
 
-    def _finish(self, refund: SimulatedRefund, mode: str) -> SimulatedNotification:
-        """Apply the refund to its order, once, and build a notification of it."""
+    def _finish(self, refund: SimulatedRefund, mode: str) -> HTTPRequest:
+        """Apply the refund to its order, and build a notification of it."""
         order = self.orders[refund.order]
-        if refund.state == "failed" and not refund.is_returned:
-            refund.is_returned = True
-            order["left_fee"] += refund.fen
-        if refund.state == "done" and not order["left_fee"]:
+        if refund.state == "done" and not self._left_fee(order):
             order["status"] = REFUNDED
         fields = {
             "OpenId": order["_openid"],

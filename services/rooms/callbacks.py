@@ -21,8 +21,8 @@ from tencent.callbacks import (
     CallbackEvent,
     CustomMessage,
     GroupDestroyed,
+    ImPresence,
     RecordingFailure,
-    StateChange,
     StreamEvent,
     StreamVerdict,
 )
@@ -70,7 +70,7 @@ class CallbackService:
     async def _process(self, event: CallbackEvent | None) -> str:
         """Apply the event; return "done", or the reason why it was ignored."""
         match event:
-            case StateChange(user_ids, online, at_ms, group_id):
+            case ImPresence(user_ids, online, at_ms, group_id):
                 outcomes = [
                     await self._presence.on_im_state(
                         user_id, online=online, at_ms=at_ms, group_id=group_id

@@ -15,8 +15,8 @@ FILE = ROOT / "settings.yaml"
 
 def test_secrets_are_generated_once_and_stored(tmp_path: Path, secrets_file: Path) -> None:
     file = tmp_path / "var" / "dev-secrets.json"
-    first, simulator = fill_in_secrets(Settings(), file)
-    assert (first, simulator) == fill_in_secrets(Settings(), file)
+    first, simulator_key = fill_in_secrets(Settings(), file)
+    assert (first, simulator_key) == fill_in_secrets(Settings(), file)
     other, _ = fill_in_secrets(Settings(), secrets_file)
     assert first.im.callback_token != other.im.callback_token
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -33,7 +33,7 @@ def test_secrets_are_generated_once_and_stored(tmp_path: Path, secrets_file: Pat
     assert empty == base_urls | {"ops.token", "pay.sandbox", "pay.jsapi_sells_goods_only"}
     assert all(app.secret for app in first.wechat.apps.values())
     merchant_key = RSA.import_key(first.pay.private_key)
-    platform_key = RSA.import_key(simulator.platform_private_key)
+    platform_key = RSA.import_key(simulator_key)
     assert merchant_key.size_in_bits() == platform_key.size_in_bits() == 2048
     assert RSA.import_key(first.pay.public_key) == platform_key.public_key()
     assert merchant_key != platform_key

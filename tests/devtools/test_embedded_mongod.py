@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pymongo import AsyncMongoClient, MongoClient
+from pymongo import AsyncMongoClient
 from structlog.testing import capture_logs
 
 from devtools import embedded_mongod as module
@@ -67,18 +67,6 @@ def has_exited(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return True
     return False
-
-
-async def until_exited(pid: int) -> None:
-    await until(lambda: has_exited(pid))
-
-
-@pytest.fixture
-def shared(mongo_uri: str) -> tuple[str, Path]:
-    """(URI, data folder) of the mongod of all tests, which must not be changed."""
-    with MongoClient[Any](mongo_uri) as client:
-        options = client.admin.command("getCmdLineOpts")["parsed"]
-    return mongo_uri, Path(options["storage"]["dbPath"])
 
 
 async def test_restarts_keep_the_data_also_after_a_kill_and_the_port_while_it_is_free(
@@ -138,7 +126,7 @@ async def test_mongod_dies_with_a_killed_server_and_the_next_one_starts(
         server.wait()
     async with running(data_dir):
         assert pid_in(data_dir) != pid
-    await until_exited(pid)
+    await until(lambda: has_exited(pid))
 
 
 async def test_mongod_does_not_start_if_its_parent_has_exited(data_dir: Path) -> None:
@@ -150,14 +138,17 @@ async def test_mongod_does_not_start_if_its_parent_has_exited(data_dir: Path) ->
 
 
 async def test_second_process_uses_the_running_mongod_unless_it_serves_beside_a_command(
-    shared: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+    mongo_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    uri, folder = shared
-    joining = EmbeddedMongod(folder)
-    assert await joining.start() == uri
-    await asyncio.wait_for(joining.stop(), 20)
-    async with connect(uri) as client:
+    """It joins the mongod of all tests."""
+    async with connect(mongo_uri) as client:
         options = (await client.admin.command("getCmdLineOpts"))["parsed"]
+    folder = Path(options["storage"]["dbPath"])
+    joining = EmbeddedMongod(folder)
+    assert await joining.start() == mongo_uri
+    await asyncio.wait_for(joining.stop(), 20)
+    async with connect(mongo_uri) as client:
+        assert await client.admin.command("ping"), "it runs on"
     assert options["net"]["bindIp"] == "127.0.0.1"
     assert os.getpgid(pid_in(folder)) != os.getpgid(0), "Ctrl-C in the terminal leaves it running"
     monkeypatch.setattr(module, "READY_SECONDS", 0.1)
@@ -188,7 +179,8 @@ async def test_mongod_that_never_listens_is_killed(
     limits[0].reschedule(0)
     with pytest.raises(MongodStartFailed, match="was not ready within 60.0 s: see .*mongod.log"):
         await starting
-    await until_exited(int(pid_file.read_text()))
+    pid = int(pid_file.read_text())
+    await until(lambda: has_exited(pid))
 
 
 def test_without_a_wheel_mongod_is_taken_from_the_path(

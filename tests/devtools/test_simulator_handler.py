@@ -1,4 +1,4 @@
-"""HTTP access to the simulator, in the same process and through a relay."""
+"""HTTP access to a simulator through a relay; all other tests show that without one."""
 
 import socket
 
@@ -17,12 +17,9 @@ def relay_to(server, address):
     server.simulator.answer = RemoteSimulator(address).answer
 
 
-@pytest.fixture(params=["local", "remote"])
-def simulator_at(request, io_loop, server, settings):
-    """The simulator of `server`, or one on another HTTP server to which it relays."""
-    if request.param == "local":
-        yield
-        return
+@pytest.fixture
+def relayed(io_loop, server, settings):
+    """The simulator is on another HTTP server, to which `server` relays."""
     sockets = listen("127.0.0.1", 0)
     simulator = Simulator(*settings, server.address)
     remote = HTTPServer(responder_application(simulator.answer))
@@ -33,7 +30,7 @@ def simulator_at(request, io_loop, server, settings):
     io_loop.run_sync(remote.close_all_connections)
 
 
-@pytest.mark.usefixtures("simulator_at")
+@pytest.mark.usefixtures("relayed")
 async def test_requests_and_answers_are_relayed_unchanged(server, api):
     app_id, app = next(iter(server.settings.wechat.apps.items()))
     login = await api.wechat("红娘 & 100%", 2)

@@ -10,7 +10,6 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from config.settings import Settings
-from devtools.development_secrets import DevSecrets
 from runtime.process import ServerProcess
 from tests.support.api import ApiClient, ApiFixture, Socket
 from tests.support.callbacks import CallbackSender, proposed
@@ -25,8 +24,8 @@ pytestmark = pytest.mark.programs
 class ServerPair:
     """Two servers in this process with one simulator, and an ApiFixture for each."""
 
-    def __init__(self, settings: Settings, dev: DevSecrets) -> None:
-        self.settings, self.dev = settings, dev
+    def __init__(self, settings: Settings, simulator_key: str) -> None:
+        self.settings, self.simulator_key = settings, simulator_key
         self.servers: list[ServerProcess] = []
         self.apis: list[ApiFixture] = []
 
@@ -51,7 +50,7 @@ class ServerPair:
         settings = self.settings
         if self.servers:
             settings = settings.at("", f"{self.servers[0].address}/sim")
-        server = ServerProcess(settings, self.dev)
+        server = ServerProcess(settings, self.simulator_key)
         self.servers.append(server)
         await server.start()
         self.apis.append(ApiFixture(server.address))
@@ -86,7 +85,7 @@ def changes(redis_server: RedisServer, check_seconds: float) -> dict[str, Any]:
 
 
 @pytest.fixture
-def pair(io_loop: IOLoop, settings: tuple[Settings, DevSecrets]) -> Iterator[ServerPair]:
+def pair(io_loop: IOLoop, settings: tuple[Settings, str]) -> Iterator[ServerPair]:
     pair = ServerPair(*settings)
     io_loop.run_sync(pair.start)
     yield pair

@@ -12,7 +12,6 @@ from tornado.ioloop import IOLoop
 
 import storage.database
 from config.settings import Settings
-from devtools.development_secrets import DevSecrets
 from devtools.embedded_mongod import EmbeddedMongod
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
@@ -44,7 +43,7 @@ def changes(mongod: EmbeddedMongod) -> dict[str, Any]:
 
 @pytest.fixture
 def server(
-    io_loop: IOLoop, settings: tuple[Settings, DevSecrets], monkeypatch: pytest.MonkeyPatch
+    io_loop: IOLoop, settings: tuple[Settings, str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ServerProcess]:
     monkeypatch.setattr(storage.database, "OPERATION_MS", OPERATION_MS)
     server = ServerProcess(*settings)

@@ -8,7 +8,6 @@ from config.sections import PaySettings, WechatSettings
 from config.settings import Settings
 from core.clock import CHINA_TZ
 from core.limits import NamedLocks
-from devtools.development_secrets import DevSecrets
 from devtools.simulator.refunds import SimulatedRefund
 from devtools.simulator.requests import NextBillsRequest
 from devtools.simulator.simulator import Simulator
@@ -48,8 +47,8 @@ class BillFixture:
         apps = {APP: {"secret": "s3cret"}}
         settings = Settings.model_validate({"pay": pay, "wechat": {"apps": apps}})
         self.clock, self.stores = Clock(NOON.timestamp()), stores
-        dev = DevSecrets(merchant["platform"]["private_key_pem"])
-        self.simulator = Simulator(settings, dev, "http://127.0.0.1:9", self.clock)
+        key = merchant["platform"]["private_key_pem"]
+        self.simulator = Simulator(settings, key, "http://127.0.0.1:9", self.clock)
         url = serve(self.simulator.answer)
         tokens = AccessTokenCache(make_client("xpay", url), {APP: "s3cret"})
         self.xpay = XpayClient(make_client("xpay", url), tokens, pay, lambda *_: None)
@@ -135,9 +134,9 @@ class BillFixture:
 
     def transfer(self, number: str, fen: int = 1000) -> SimulatedBill:
         """WeChat has paid a transfer."""
-        request = {"out_bill_no": number, "transfer_amount": fen, "openid": "o1"}
+        now, wechat_number = self.clock(), f"of {number}"
         bill = SimulatedBill(
-            request, self.clock(), self.clock(), "SUCCESS", wechat_number=f"of {number}"
+            number, "o1", fen, {}, now, now, "SUCCESS", wechat_number=wechat_number
         )
         self.simulator.transfers.bills[number] = bill
         return bill

@@ -16,7 +16,7 @@ from tornado.ioloop import IOLoop
 from config.sections import UploadsSettings
 from config.settings import Settings
 from devtools import demo
-from devtools.development_secrets import DevSecrets, fill_in_secrets
+from devtools.development_secrets import fill_in_secrets
 from devtools.simulator.wechat import openid_of
 from handlers.context import Context
 from rooms.members import DEFAULT_GRACE, GracePolicy
@@ -122,7 +122,7 @@ def settings(
     secrets_file: Path,
     changes: dict[str, Any],
     has_bucket: bool,
-) -> tuple[Settings, DevSecrets]:
+) -> tuple[Settings, str]:
     """Development settings on the tests' MongoDB, with an empty database.
 
     There are no rate limits and no second operator.
@@ -140,10 +140,10 @@ def settings(
     }
     for section, values in changes.items():
         base[section] = {**base.get(section, {}), **values}
-    settings, dev = fill_in_secrets(Settings.model_validate(base), secrets_file)
+    settings, simulator_key = fill_in_secrets(Settings.model_validate(base), secrets_file)
     if not has_bucket:
         settings = settings.model_copy(update={"uploads": UploadsSettings()})
-    return settings, dev
+    return settings, simulator_key
 
 
 @pytest.fixture
@@ -194,7 +194,7 @@ def delay_slow_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def server(
     io_loop: IOLoop,
-    settings: tuple[Settings, DevSecrets],
+    settings: tuple[Settings, str],
     demo_users: bool,
     grace: GracePolicy,
     lease_seconds: float,

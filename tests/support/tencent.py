@@ -15,7 +15,6 @@ from tornado.web import Application, RequestHandler
 
 from config.sections import PaySettings
 from config.settings import Settings
-from devtools.development_secrets import DevSecrets
 from devtools.simulator.simulator import Simulator
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 from tencent.merchant import MerchantClient, read_key, sign
@@ -233,8 +232,8 @@ def simulator(merchant: dict[str, Any], clock: Clock) -> Simulator:
         "live_streaming": {"secret_id": "AKIDTEST", "secret_key": "SECRETTEST"},
         "age_verification": {"secret_id": "AKIDTEST", "secret_key": "SECRETTEST"},
     }
-    dev = DevSecrets(merchant["platform"]["private_key_pem"])
-    return Simulator(Settings.model_validate(settings), dev, "http://127.0.0.1:9", clock)
+    key = merchant["platform"]["private_key_pem"]
+    return Simulator(Settings.model_validate(settings), key, "http://127.0.0.1:9", clock)
 
 
 @pytest.fixture

@@ -110,10 +110,7 @@ def test_a_file_that_is_cut_or_grows_too_long_is_refused(monkeypatch):
     [
         ({"errcode": 268490011}, "268490011"),
         ({"errcode": 0, "url": ""}, "STATEMENT_CREATING"),
-        (
-            {"errcode": 0, "bill_list": [{"month": "202610", "bill_url": "http://a"}, 1]},
-            "STATEMENT",
-        ),
+        ({"bill_list": [{"month": "202610", "bill_url": "http://a"}, 1]}, "STATEMENT"),
         ({"errcode": 0, "url": "https://elsewhere.example.com/bill"}, "STATEMENT_CREATING"),
         ({"errcode": 0, "url": "http://[x"}, "address"),
     ],

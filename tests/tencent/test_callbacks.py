@@ -1,7 +1,7 @@
 import hashlib
 import json
+from dataclasses import replace
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,10 +9,10 @@ from tencent.callbacks import (
     CSS_MAX_EXPIRY_SECONDS,
     IM_MAX_AGE_SECONDS,
     GroupDestroyed,
+    ImPresence,
     ImProfileSet,
     ProposedMessage,
     RecordingFailure,
-    StateChange,
     StreamEvent,
     StreamVerdict,
     parse_im_callback,
@@ -115,13 +115,13 @@ def test_documented_im_callbacks_are_parsed(vectors):
     for case in vectors("im")["callbacks"]:
         body = json.dumps(case["body"]).encode()
         parsed.append(parse_im_callback(case["query"], body, case["token"], APP, NOW))
-    group, at = "@TGS#aJRGC4MH6", 1670574414123
+    group, users, at = "@TGS#aJRGC4MH6", ("u_10001",), 1670574414123
     assert [callback.event for callback in parsed] == [
-        StateChange(("u_10001",), False, 1629883332497),
-        StateChange(("u_10001",), True, at, group),
-        StateChange(("u_10001",), False, at, group),
+        ImPresence(users, False, 1629883332497),
+        ImPresence(users, True, at, group),
+        ImPresence(users, False, at, group),
         GroupDestroyed(group),
-        StateChange(("u_10001",), False, at, group),
+        ImPresence(users, False, at, group),
     ]
     assert not any(callback.ignored or callback.refused for callback in parsed)
     assert len({callback.id for callback in parsed}) == len(parsed)
@@ -132,15 +132,12 @@ def test_every_change_of_presence_is_parsed_and_unknown_ones_are_ignored():
         "CallbackCommand": "Group.CallbackOnMemberStateChange",
         "MemberList": LEFT["ExitMemberList"],
     }
-    at, users = 1670574414123, ("u1", "u2")
-    for content, event in (
-        (STATE | {"Info": {"Action": "Login", "To_Account": "u1"}, "EventTime": "5"}, (True, 5)),
-        (STATE | {"Info": {"Action": "Logout", "To_Account": "u1"}, "EventTime": 5}, (False, 5)),
-    ):
-        assert parse_im(content).event == StateChange(("u1",), *event)
-    assert parse_im(LEFT).event == StateChange(users, False, at, "g")
-    assert parse_im(member | {"EventType": "Online"}).event == StateChange(users, True, at, "g")
-    assert parse_im(member | {"EventType": "Offline"}).event == StateChange(users, False, at, "g")
+    for action, at, online in (("Login", "5", True), ("Logout", 5, False)):
+        content = STATE | {"Info": {"Action": action, "To_Account": "u1"}, "EventTime": at}
+        assert parse_im(content).event == ImPresence(("u1",), online, 5)
+    left = ImPresence(("u1", "u2"), False, 1670574414123, "g")
+    assert parse_im(LEFT).event == parse_im(member | {"EventType": "Offline"}).event == left
+    assert parse_im(member | {"EventType": "Online"}).event == replace(left, online=True)
     for content in (
         {"CallbackCommand": "Group.CallbackAfterSendMsg"},
         member | {"EventType": "Asleep"},
@@ -201,22 +198,19 @@ def test_messages_that_im_asks_about_are_parsed():
     assert parse_im(BEFORE_USER | {"MsgBody": [half]}).event.text == "half ? of a pair"
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
+def test_callback_with_an_invalid_field_or_that_cannot_be_stored_is_unreadable():
+    for content in (
         BEFORE_GROUP | {"GroupId": None},
         BEFORE_GROUP | {"MsgBody": [{"MsgType": "TIMTextElem"}]},
         BEFORE_USER | {"To_Account": ""},
         STATE | {"EventTime": 10**15},
         STATE | {"Info": None},
         LEFT | {"ExitMemberList": [{}]},
-    ],
-)
-def test_im_callback_with_an_invalid_field_is_unreadable(content):
-    assert parse_im(content).refused == "unreadable"
-
-
-def test_body_that_cannot_be_stored_is_unreadable_unless_its_signature_is_wrong():
+    ):
+        assert parse_im(content).refused == "unreadable"
+    for name in ("stream_id", "sequence", "event_time", "t"):
+        for value in (None, "", True, "x" * 257):
+            assert parse_css(PUSH | {name: value}).refused == "unreadable"
     for body in (b"", b'{"a": "\\ud800"}'):
         assert parse_im(body).refused == "unreadable"
         assert parse_live_streaming_callback(body, KEY, NOW).refused == "unreadable"
@@ -259,12 +253,6 @@ def test_css_event_with_a_wrong_signature_or_without_a_configured_key_is_refused
     body = json.dumps({**PUSH, "sign": signature}).encode()
     for unsigned in (body, b'{"event_type": 1}'):
         assert parse_live_streaming_callback(unsigned, "", NOW).refused == "no_key"
-
-
-@pytest.mark.parametrize("name", ["stream_id", "sequence", "event_time", "t"])
-def test_css_event_with_an_invalid_field_is_unreadable(name):
-    for value in (None, "", True, "x" * 257):
-        assert parse_css(PUSH | {name: value}).refused == "unreadable"
 
 
 def test_what_css_finds_suspicious_in_a_stream_is_parsed_in_every_form():

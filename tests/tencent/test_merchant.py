@@ -30,11 +30,6 @@ def client(merchant):
 
 
 @pytest.fixture
-def platform_keys(client):
-    return client.keys
-
-
-@pytest.fixture
 def answer(merchant):
     """A signed answer."""
     return merchant["responses"][0]
@@ -54,24 +49,24 @@ def test_signatures_of_requests_and_payment_calls_equal_the_vectors(merchant, cl
     assert client.sign(*lines) == case["paySign"]
 
 
-def test_answer_vectors_verify_and_changed_bytes_do_not(merchant, platform_keys):
+def test_answer_vectors_verify_and_changed_bytes_do_not(merchant, client):
     assert len(merchant["responses"]) == 3
     for case in merchant["responses"]:
         body = case["body"].encode()
         lower_case = {name.lower(): value for name, value in case["headers"].items()}
-        verify(lower_case, body, platform_keys, NOW)
-        verify(case["headers"], body, platform_keys, NOW)
+        verify(lower_case, body, client.keys, NOW)
+        verify(case["headers"], body, client.keys, NOW)
         with pytest.raises(NotVerified, match="wrong signature"):
-            verify(case["headers"], body + b" ", platform_keys, NOW)
+            verify(case["headers"], body + b" ", client.keys, NOW)
 
 
-def test_an_answer_is_fresh_for_five_minutes_in_either_direction(answer, platform_keys):
+def test_an_answer_is_fresh_for_five_minutes_in_either_direction(answer, client):
     body, timestamp = answer["body"].encode(), int(answer["headers"]["Wechatpay-Timestamp"])
     for now in (timestamp - 300, timestamp + 300):
-        verify(answer["headers"], body, platform_keys, now)
+        verify(answer["headers"], body, client.keys, now)
     for now in (timestamp - 301, timestamp + 301):
         with pytest.raises(NotVerified, match="stale"):
-            verify(answer["headers"], body, platform_keys, now)
+            verify(answer["headers"], body, client.keys, now)
 
 
 @pytest.mark.parametrize(
@@ -86,11 +81,11 @@ def test_an_answer_is_fresh_for_five_minutes_in_either_direction(answer, platfor
         ("Wechatpay-Signature", "WECHATPAY/SIGNTEST/AAECAwQ=", "probe"),
     ],
 )
-def test_missing_or_changed_header_is_refused(answer, platform_keys, header, value, reason):
+def test_missing_or_changed_header_is_refused(answer, client, header, value, reason):
     headers = {**answer["headers"], header: value}
     headers = {name: text for name, text in headers.items() if text is not None}
     with pytest.raises(NotVerified, match=reason):
-        verify(headers, answer["body"].encode(), platform_keys, NOW)
+        verify(headers, answer["body"].encode(), client.keys, NOW)
 
 
 def test_official_fixtures_verify_and_decrypt(merchant):

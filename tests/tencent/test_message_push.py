@@ -137,12 +137,9 @@ def test_push_for_another_app_or_with_a_wrong_length_is_refused(encrypted_reader
         assert refusal(encrypted_reader, *encrypt(b"{}", length=length)) == "app"
 
 
-def test_push_is_refused_when_no_token_is_configured():
+def test_a_missing_token_refuses_pushes_and_an_invalid_aes_key_the_start():
     signed_query = {"timestamp": str(NOW), "nonce": "nonce", "signature": sha1_signature("", NOW)}
     assert refusal(MessagePushReader("", "", "wx"), signed_query, b"{}") == "no_key"
-
-
-def test_invalid_aes_key_is_refused_at_construction():
     for key in ("A" * 42, "A" * 44, "?" * 43):
         with pytest.raises(ValueError, match=r"43 characters|base64|padding|characters"):
             MessagePushReader("t", key, "wx")

@@ -5,7 +5,6 @@ import pytest
 
 from config.sections import PaySettings, WithdrawSettings
 from core.errors import RateLimited
-from devtools.development_secrets import DevSecrets
 from devtools.simulator.merchant import SimulatedMerchantApi
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 from ledger.transfers import Transfer, TransferBody, TransferRequest, TransferState
@@ -76,8 +75,8 @@ def test_simulator_decrypts_the_vectors_and_refuses_others(transfer_vectors):
     pay = PaySettings(private_key=transfer_vectors["merchant"]["private_key_pem"])
     request = SimulatorRequest("POST", BILLS, {}, {"Wechatpay-Serial": ""}, b"")
     for case in cases:
-        dev = DevSecrets(transfer_vectors[case["encrypted_for"]]["private_key_pem"])
-        api = SimulatedMerchantApi((), pay, dev, lambda: 0.0)
+        key = transfer_vectors[case["encrypted_for"]]["private_key_pem"]
+        api = SimulatedMerchantApi((), pay, key, lambda: 0.0)
         expected = case["plaintext"] if case["expect"] == "ok" else None
         assert api.decrypt(request, case["ciphertext"]) == expected, case["name"]
 

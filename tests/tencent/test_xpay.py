@@ -15,7 +15,6 @@ from tencent.xpay import CLIENT_CALL, parse_event, pay_sig, user_signature
 APP = "wxd678efh567hg6787"
 ORDER = Order("Q20231115000000abc", "12345678", "xpay", APP, openid_of("alice"), "gold_60", 600, 60)
 REFUND = "R20231115000000abc"
-APPS = {APP: "s3cret"}
 TOKEN = {"access_token": "t", "expires_in": 7200}
 UNKNOWN = {"errcode": 268490002, "errmsg": "order_id"}
 PAID = {"errcode": 0, "order": {"order_id": ORDER.number, "status": 4, "left_fee": 600}}
@@ -31,14 +30,10 @@ def client_at(build_xpay):
     return build_xpay
 
 
-@pytest.fixture
-def tokens(sim_url, make_service_client):
-    return AccessTokenCache(make_service_client("wechat", sim_url), APPS)
-
-
-def session_key(simulator):
-    """The session key of a new login."""
-    return simulator.wechat.issue(APP, "alice").session_key
+def buy(simulator, xpay):
+    """Pays the order with the session key of a new login; as the simulator shows it."""
+    key = simulator.wechat.issue(APP, "alice").session_key
+    return simulator.xpay.buy(xpay.payment_call(ORDER, "", key))
 
 
 def test_signature_vectors_match(vectors):
@@ -56,17 +51,12 @@ def test_signature_vectors_match(vectors):
 # ---- orders
 
 
-async def test_payment_call_pays_the_order(simulator, xpay):
-    call = xpay.payment_call(ORDER, "", session_key(simulator))
+async def test_order_is_paid_queried_and_delivered(simulator, xpay):
+    call = xpay.payment_call(ORDER, "", "key")
     assert call.keys() == {"signData", "mode", "paySig", "signature"}
     assert call["mode"] == "short_series_goods"
-    bought = simulator.xpay.buy(call)
-    assert (bought["order_id"], bought["order_fee"]) == (ORDER.number, 600)
-
-
-async def test_order_is_queried_and_delivered(simulator, xpay):
-    simulator.xpay.buy(xpay.payment_call(ORDER, "", session_key(simulator)))
-    order = simulator.xpay.orders[ORDER.number]
+    order = buy(simulator, xpay)
+    assert (order["order_id"], order["order_fee"]) == (ORDER.number, 600)
     paid = Payment("xpay", ORDER.number, order["wxpay_order_id"], 600, sandbox=True)
     assert await xpay.query(ORDER) == paid
     for _ in range(2):
@@ -91,7 +81,7 @@ async def test_a_rejected_request_is_unavailable_and_counted_and_a_wrong_key_log
         with pytest.raises(ServiceUnavailable):
             await call
     assert counted == [("query_order", "268490002"), ("notify_provide_goods", "268490002")]
-    simulator.xpay.buy(xpay.payment_call(ORDER, "", session_key(simulator)))
+    buy(simulator, xpay)
     for wrong, errcode in (({"app_key": "other"}, 268490003), ({"secret": "other"}, 40125)):
         with capture_logs() as logs, pytest.raises(ServiceUnavailable):
             await build_xpay(sim_url, **wrong).query(ORDER)
@@ -100,7 +90,7 @@ async def test_a_rejected_request_is_unavailable_and_counted_and_a_wrong_key_log
 
 
 async def test_an_expired_access_token_is_renewed_once_for_all_calls(simulator, xpay):
-    simulator.xpay.buy(xpay.payment_call(ORDER, "", session_key(simulator)))
+    buy(simulator, xpay)
     await xpay.query(ORDER)
     simulator.wechat.tokens.clear()
     assert None not in await asyncio.gather(*(xpay.query(ORDER) for _ in range(3)))
@@ -116,8 +106,9 @@ async def test_an_expired_access_token_is_renewed_once_for_all_calls(simulator, 
 
 
 async def test_concurrent_callers_share_one_access_token_until_it_fails_or_ends(
-    simulator, tokens, clock
+    simulator, sim_url, make_service_client, clock
 ):
+    tokens = AccessTokenCache(make_service_client("wechat", sim_url), {APP: "s3cret"})
     received = await asyncio.gather(*(tokens.get(APP) for _ in range(20)))
     assert len(set(received)) == 1
     clock.now += 7200 - 301

@@ -2,10 +2,8 @@ import json
 
 import pytest
 
-from devtools.simulator.notifications import SimulatedNotification, post_notification
 from devtools.simulator.wechat import CODE_SECONDS, SimulatedWechat, openid_of
 from devtools.simulator.wire import SimulatorRequest
-from tests.support.ports import free_port
 
 
 @pytest.fixture
@@ -24,11 +22,6 @@ def exchange_query(code):
     return query | {"grant_type": "authorization_code"}
 
 
-async def test_a_notification_without_a_receiver_has_status_599():
-    nowhere = SimulatedNotification(f"http://127.0.0.1:{free_port()}/", b"{}", {})
-    assert await post_notification(nowhere) == (599, b"")
-
-
 async def test_log_lists_calls_and_outcomes_without_secrets(call):
     _, answer = await call("POST", "/phone/login", {"name": "alice"})
     _, login = await call("GET", "/sns/jscode2session", **exchange_query(answer["code"]))
@@ -45,23 +38,6 @@ async def test_log_lists_calls_and_outcomes_without_secrets(call):
     ]
     for secret in (answer["code"], "s3cret", login["session_key"]):
         assert secret not in json.dumps(log)
-
-
-async def test_outage_of_seconds_delays_the_answer_and_an_invalid_one_is_400(
-    call, simulator, monkeypatch
-):
-    delays = []
-
-    async def record_delay(seconds):
-        delays.append(seconds)
-
-    for outage in ({"service": "tea"}, {"service": "im", "status": 99}):
-        assert (await call("POST", "/outage", outage))[0] == 400
-        assert simulator.outage == {}
-    monkeypatch.setattr("devtools.simulator.simulator.asyncio.sleep", record_delay)
-    await call("POST", "/outage", {"service": "wechat", "seconds": 10})
-    status, answer = await call("GET", "/sns/jscode2session")
-    assert (status, answer["errcode"], delays) == (200, 40013, [10.0])
 
 
 @pytest.fixture

@@ -8,14 +8,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from config.settings import Settings
-from devtools.development_secrets import DevSecrets
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
 from tests.support.payments import create_order, gold_of
 
 
 async def test_order_is_registered_at_wechat_pay_and_answered_signed(
-    api: ApiFixture, settings: tuple[Settings, DevSecrets], server: ServerProcess, db: Any
+    api: ApiFixture, settings: tuple[Settings, str], server: ServerProcess, db: Any
 ) -> None:
     anna = await api.user("anna", 2)
     order = (await anna.post("qlive_pay/", block_id="2")).ok()

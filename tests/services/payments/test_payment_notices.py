@@ -71,12 +71,12 @@ class PushNotices(NoticeStorm):
 
     def events(self, number: str, openid: str = "") -> dict[str, Content]:
         """One event of WeChat of each kind, about this order or user."""
-        sender = SimulatedPlatformEvents(self.sent[APP], SimulatedDelivery(), APP, self._now)
+        sender = SimulatedPlatformEvents(self.sent[APP], SimulatedDelivery())
         return dict(sender.contents(number, openid))
 
     def push(self, content: Content, kind: str = "once", app: str = APP) -> Notice:
         sent = self.sent[app].report(content, kind)
-        query = dict(parse_qsl(urlsplit(sent.address).query))
+        query = dict(parse_qsl(urlsplit(sent.url).query))
         push = self._received.open(query, sent.body, self._now())
         message = message_of(push, query, sent.body)
         return Notice(message, push.refused, partial(self._process_push, push))

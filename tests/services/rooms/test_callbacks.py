@@ -7,13 +7,13 @@ from storage.jobs.inbox import DONE, ignored
 from tencent.callbacks import (
     CallbackEvent,
     GroupDestroyed,
-    StateChange,
+    ImPresence,
     StreamEvent,
 )
 from tencent.json_reader import ParsedCallback
 
 STREAM = "10000001_0123456789abcdef01234567"
-STATE_CHANGE = StateChange(("anna",), online=False, at_ms=5)
+STATE_CHANGE = ImPresence(("anna",), online=False, at_ms=5)
 PUSH = StreamEvent(STREAM, on=True, sequence="66", at=5)
 DROPPED = [("drop_stream", {"streams": [STREAM]}, {"key": STREAM})]
 
@@ -68,7 +68,7 @@ async def test_an_event_of_many_members_is_done_if_it_was_for_one(
 ) -> None:
     fixture = CallbackFixture(*results)
     user_ids = tuple(str(n) for n in range(len(results)))
-    event = StateChange(user_ids, online=False, at_ms=5, group_id="g")
+    event = ImPresence(user_ids, online=False, at_ms=5, group_id="g")
     assert await fixture.process(event) == outcome
     assert len(fixture.applied) == len(user_ids)
 
