@@ -46,6 +46,13 @@ class ApprovalResponse(Response):
     decided_at: datetime | None
 
 
+class NextFieldsResponse(Response):
+    """`fields` that change at the time `at`, a midnight in China; a block's price is in `fen`."""
+
+    fields: dict[str, Any]
+    at: datetime
+
+
 Changed = TypeVar("Changed")
 View = TypeVar("View")
 PAGE_SIZE = 50

@@ -2,27 +2,29 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints
 
 from core.errors import InvalidParameter
-from handlers.accounts.models import (
-    LeavingUserInfoResponse,
-    LikeRequest,
-    LikeStateResponse,
-    OptionalUserRequest,
-    UpdateUserinfoRequest,
-    UploadTicketRequest,
-    UploadTicketResponse,
-    UserInfoResponse,
-    UserInfoWithRateResponse,
-    UserRequest,
-    UserStateResponse,
-    VerifyAgeRequest,
-)
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
-from handlers.models import USER_TYPE, OkResponse
+from handlers.models import (
+    CLEARED_BY_NULL,
+    USER_TYPE,
+    Gender,
+    Name,
+    OkResponse,
+    PictureUrl,
+    Request,
+    Response,
+    Time,
+    UserId,
+    UserRequest,
+    Whole,
+)
 from rooms.errors import GenderInUse
+from services.accounts.pictures import MAX_BYTES, PictureKind, PictureType
 from services.errors import (
     AccountBanned,
     AgeUnverified,
@@ -32,10 +34,111 @@ from services.errors import (
     UploadRefused,
     UploadsOff,
 )
-from storage.accounts.users import User
+from storage.accounts.users import ADULT_YEARS, User
 from storage.errors import UserNotFound
 from tencent.cos import VALID_SECONDS
 from tencent.errors import ServiceUnavailable
+
+Area = Annotated[str, StringConstraints(pattern=r"^([0-9]{6})?$")]
+Height = Annotated[Whole, Field(ge=100, le=250)]
+
+
+class UpdateUserinfoRequest(Request):
+    """Any subset of the fields; null clears `area`, `face_url` and `height` (in cm).
+
+    `show_in_ranking` agrees to be shown in rankings, or withdraws.
+    """
+
+    nickname: Name | None = None
+    gender: Gender | None = None
+    age: Annotated[Whole, Field(ge=ADULT_YEARS, le=120)] | None = None
+    area: Annotated[Area | None, CLEARED_BY_NULL] = None
+    face_url: Annotated[PictureUrl | None, CLEARED_BY_NULL] = None
+    height: Annotated[Height | None, AfterValidator(lambda value: value or 0)] = None
+    show_in_ranking: bool | None = None
+
+
+class VerifyAgeRequest(Request):
+    """Real name, and number of the ID card; neither is stored."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=50, strip_whitespace=True)]
+    id_number: Annotated[
+        str,
+        StringConstraints(min_length=18, max_length=18),
+        Field(examples=["11010119900307002X"]),
+    ]
+
+
+class UploadTicketRequest(Request):
+    """`type` and `size` (in bytes) of the picture."""
+
+    kind: Annotated[PictureKind, Field(examples=["face"])]
+    type: Annotated[PictureType, Field(examples=["image/jpeg"])]
+    size: Annotated[Whole, Field(ge=1, le=MAX_BYTES, examples=[60_000])]
+
+
+class OptionalUserRequest(Request):
+    user_id: UserId | None = None
+
+
+class LikeRequest(Request):
+    user_id: UserId
+    like_state: Annotated[Whole, Field(ge=0, le=1)]
+
+
+class UserInfoResponse(Response):
+    """For another user, `user_sig` is "" and private fields are null.
+
+    `show_in_ranking`: whether the user agreed to be shown in rankings. `in_review`: names and
+    pictures of the user and of their room that are being checked, by their parameter
+    (`nickname`, `face_url`, `room_name`, `room_image`).
+    """
+
+    user_id: str
+    user_sig: str = ""
+    user_sig_expired: Time | None = None
+    nickname: str
+    gender: int
+    age: int
+    face_url: str
+    area: str
+    gold: int | None
+    height: int
+    is_matchmaker: bool
+    income: int | None
+    last_login_time: Time | None
+    create_time: Time
+    show_in_ranking: bool | None
+    in_review: dict[str, str] | None = None
+
+
+class UserInfoWithRateResponse(UserInfoResponse):
+    rate: str = ""
+
+
+class LeavingUserInfoResponse(UserInfoWithRateResponse):
+    """Own profile of a user whose deletion is due at `delete_at`."""
+
+    delete_at: Time
+
+
+class UploadTicketResponse(Response):
+    url: str
+    key: str
+    fields: dict[str, str]
+    seconds: int
+
+
+class UserStateResponse(Response):
+    live_room_name: str = ""
+    live_id: int | Literal[""] = ""
+    group_id: str = ""
+    user_type: int = 0
+
+
+class LikeStateResponse(Response):
+    like_state: Literal[0, 1]
+
 
 SIG_SECONDS = 24 * 3600
 """Validity of a UserSig, the key to Tencent IM; `get_userinfo` gives a new one. It is short because

@@ -5,9 +5,8 @@ from typing import Annotated
 from pydantic import Field, RootModel, StringConstraints
 
 from core.errors import InvalidParameter
-from handlers.accounts.models import UserRequest
 from handlers.base import ActiveUserHandler, endpoint
-from handlers.models import FaceView, Number, OkResponse, Request, UserId
+from handlers.models import FaceView, Number, OkResponse, Request, UserId, UserRequest
 from rooms.errors import RoomNotFound
 from services.moderation.user_safety import ReportReason
 from storage.errors import TooManyBlocks, UserNotFound

@@ -6,14 +6,13 @@ Gold is credited only by the notifications of payments and by the order query.
 import time
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, RootModel
+from pydantic import ConfigDict, RootModel, StringConstraints
 from pydantic.alias_generators import to_pascal
 
 from handlers.base import ActiveUserHandler, endpoint
-from handlers.models import NoContentResponse, Response, TextResponse
-from handlers.payments.models import BlockListResponse, BlockResponse, OrderResponse, PayRequest
+from handlers.models import NoContentResponse, Number, Request, Response, TextResponse
 from handlers.webhook_base import MerchantWebhookHandler, WebhookHandler
 from services.errors import AgeUnverified, SessionKeyMissing, TooManyOrders
 from services.payments.payment_notifications import message_of
@@ -21,6 +20,32 @@ from storage.errors import BlockNotFound
 from tencent.errors import ServiceUnavailable
 from tencent.message_push import MEDIA_CHECKED, REFUND_QUESTION, event_name
 from tencent.pay import JSAPI
+
+
+class PayRequest(Request):
+    """`platform`: `platform` of wx.getDeviceInfo(), such as ios or android; kept with the order."""
+
+    block_id: Number
+    platform: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{0,16}$", to_lower=True)] = ""
+
+
+class BlockResponse(Response):
+    """`price` in yuan with two decimals."""
+
+    id: int
+    gold: int
+    price: str
+
+
+class BlockListResponse(RootModel[list[BlockResponse]]):
+    pass
+
+
+class OrderResponse(Response):
+    success: Literal["success"] = "success"
+    timestamp: str
+    sign: str
+    content: str
 
 
 class EchoResponse(TextResponse):

@@ -1,20 +1,42 @@
 """Users whom a host keeps away: banned from the room, or muted in its chat."""
 
+from typing import Annotated
+
+from pydantic import Field, RootModel
+
 from core.clock import now_ms
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
-from handlers.models import LiveRequest, OkResponse
-from handlers.rooms.models import (
-    InviteMicroRequest,
-    MuteAllRequest,
-    MuteRequest,
-    RemoveUserRequest,
-    RoomBansResponse,
-    RoomBanView,
-)
+from handlers.models import BanMinutes, FaceView, LiveRequest, MuteMinutes, OkResponse
+from handlers.rooms.mic import InviteMicroRequest
 from rooms.errors import BannedByOperator, NotHost, NotLive, RoomNotFound
 from rooms.room import Room
 from storage.errors import UserNotFound
+
+
+class RemoveUserRequest(InviteMicroRequest):
+    """`minutes`: how long the user is banned from the room."""
+
+    minutes: BanMinutes = 60
+
+
+class MuteRequest(InviteMicroRequest):
+    minutes: MuteMinutes
+
+
+class MuteAllRequest(LiveRequest):
+    on: Annotated[bool, Field(examples=[True])]
+
+
+class RoomBanView(FaceView):
+    """A user banned from the room until `until` (ms); `by_operator`: the host cannot lift it."""
+
+    until: int
+    by_operator: bool
+
+
+class RoomBansResponse(RootModel[list[RoomBanView]]):
+    pass
 
 
 class RemoveUserHandler(ActiveUserHandler):

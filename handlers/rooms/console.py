@@ -2,28 +2,74 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, GetPydanticSchema, StringConstraints
 
 from core.clock import now_ms
 from handlers.base import endpoint
 from handlers.context import Context
-from handlers.models import OkResponse, Page, ReasonRequest, SearchRequest
-from handlers.operator_base import PAGE_SIZE, OperatorHandler
-from handlers.rooms.bans import room_bans
-from handlers.rooms.mic import play_url
-from handlers.rooms.models import (
-    LiftRoomBanRequest,
-    OpsRemoveUserRequest,
-    RoomDetailRequest,
-    RoomDetailResponse,
-    RoomRowResponse,
+from handlers.models import (
+    BanMinutes,
+    OkResponse,
+    Page,
+    ReasonRequest,
+    Request,
+    Response,
+    SearchRequest,
+    UserId,
+    Whole,
+    pydantic_type,
 )
+from handlers.operator_base import PAGE_SIZE, OperatorHandler
+from handlers.rooms.bans import RoomBanView, room_bans
+from handlers.rooms.mic import play_url
 from rooms.errors import NotLive, RoomNotFound
 from rooms.events import NumberedEvent
 from rooms.members import MemberCounts, Role
 from rooms.room import Room
+from rooms.state import Snapshot
 from storage.errors import UserNotFound
 from storage.stores import Stores
+
+
+class LiftRoomBanRequest(ReasonRequest):
+    user_id: UserId
+
+
+class OpsRemoveUserRequest(LiftRoomBanRequest):
+    """`minutes`: how long the user is banned from the room."""
+
+    minutes: BanMinutes = 60
+
+
+class RoomDetailRequest(Request):
+    """`since` and `epoch`: `seq` and `epoch` of an earlier response.
+
+    Only later events are returned.
+    """
+
+    since: Annotated[Whole, Field(ge=0, le=2**53)] | None = None
+    epoch: Annotated[str, StringConstraints(max_length=64)] = ""
+
+
+class RoomRowResponse(Response):
+    id: int
+    epoch: str
+    seq: int
+    started_at: int
+    room: Annotated[
+        dict[str, Any],
+        GetPydanticSchema(lambda _dict, schema_of: schema_of(pydantic_type(Snapshot))),
+    ]
+    """Same as the data of the WebSocket's `snapshot` frame."""
+
+
+class RoomDetailResponse(RoomRowResponse):
+    put_out: list[RoomBanView]
+    events: list[NumberedEvent]
+    """Events after `since`, in order; the latest if it is missing, of another live or too old."""
+
 
 LATEST_EVENTS = 50
 """Events returned without a usable `since`; the room keeps the last 256."""

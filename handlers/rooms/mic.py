@@ -3,13 +3,7 @@
 from core.clock import now_ms
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
-from handlers.models import LiveRequest, OkResponse
-from handlers.rooms.models import (
-    InviteMicroRequest,
-    LeaveMicroRequest,
-    OnMicResponse,
-    SeatedResponse,
-)
+from handlers.models import Gender, LiveRequest, OkResponse, Response, UserId
 from rooms.errors import (
     AlreadyOnMic,
     NoGender,
@@ -25,6 +19,30 @@ from rooms.errors import (
 from rooms.state import Seat
 from services.errors import Blocked, HighRisk
 from storage.errors import UserNotFound
+
+
+class LeaveMicroRequest(LiveRequest):
+    user_id: UserId | None = None
+    gender: Gender | None = None
+
+
+class InviteMicroRequest(LiveRequest):
+    user_id: UserId
+
+
+class OnMicResponse(Response):
+    play_url: str = ""
+    nickname: str
+    area: str
+    age: int
+    user_id: str
+    face_url: str
+
+
+class SeatedResponse(OnMicResponse):
+    push_url: str
+    gender: int
+
 
 CANDIDATE_ERRORS = [RoomNotFound, NotLive, NotInRoom, NoGender, AlreadyOnMic]
 """Refusals of a user who can neither apply, nor be invited, nor take a seat."""

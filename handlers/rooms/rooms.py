@@ -1,26 +1,28 @@
 """Rooms: list, enter, members, open, end, leave."""
 
 import asyncio
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, RootModel
 
 from handlers.accounts.profiles import PICTURE_ERRORS
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
 from handlers.errors import ImRefused
-from handlers.models import LIST_PAGE_SIZE, USER_TYPE, LiveRequest, OkResponse, PageRequest
-from handlers.rooms.mic import on_mic_response, play_url, push_url
-from handlers.rooms.models import (
-    AnchorInfoResponse,
-    EmptySeatResponse,
-    LiveListResponse,
-    LiveRoomResponse,
-    MatchmakerEnterResponse,
-    OnMicResponse,
-    PlayerResponse,
-    PlayUrlResponse,
-    UpdateRoomRequest,
-    UsersInfoRequest,
-    UsersInRoomResponse,
+from handlers.models import (
+    CLEARED_BY_NULL,
+    LIST_PAGE_SIZE,
+    USER_TYPE,
+    Gender,
+    LiveRequest,
+    Name,
+    Number,
+    OkResponse,
+    PageRequest,
+    PictureUrl,
+    Response,
 )
+from handlers.rooms.mic import OnMicResponse, on_mic_response, play_url, push_url
 from rooms.errors import (
     HostIsLive,
     HostMustEnd,
@@ -37,6 +39,83 @@ from rooms.room import Room
 from rooms.state import Seat
 from services.errors import AccountBanned, ContentRefused
 from tencent.errors import ServiceUnavailable
+
+
+class UsersInfoRequest(PageRequest):
+    live_id: Number
+    gender: Gender
+
+
+class UpdateRoomRequest(LiveRequest):
+    """Null returns to the host's own name or face."""
+
+    room_name: Annotated[Name | None, CLEARED_BY_NULL] = None
+    room_image: Annotated[PictureUrl | None, CLEARED_BY_NULL] = None
+
+
+class PlayerResponse(Response):
+    boy: str
+    girl: str
+
+
+class LiveRoomResponse(Response):
+    id: int
+    group_id: str
+    room_name: str
+    room_image: str
+    player: PlayerResponse
+    audience_count: int
+
+
+class LiveListResponse(RootModel[list[LiveRoomResponse]]):
+    pass
+
+
+class AnchorInfoResponse(Response):
+    nickname: str
+    face_url: str
+
+
+class EmptySeatResponse(Response):
+    model_config = ConfigDict(extra="forbid")
+
+
+class PlayUrlResponse(Response):
+    anchor_info: AnchorInfoResponse
+    owner: OnMicResponse
+    male: OnMicResponse | EmptySeatResponse
+    female: OnMicResponse | EmptySeatResponse
+    user_type: int
+    push_url: str
+    num_list: list[int]
+
+
+class UserInRoomResponse(Response):
+    """`state` 0: viewer, 1: applicant.
+
+    `blocked`, for the host alone: one of the two has blocked the other.
+    """
+
+    user_id: str
+    face_url: str
+    nickname: str
+    state: Literal[0, 1]
+    blocked: bool = False
+
+
+class UsersInRoomResponse(RootModel[list[UserInRoomResponse]]):
+    pass
+
+
+class MatchmakerEnterResponse(Response):
+    status: Literal["ok"] = "ok"
+    user_id: str
+    live_id: int
+    nickname: str
+    face_url: str
+    push_url: str
+    play_url: str
+    group_id: str
 
 
 class GetLivelistHandler(ActiveUserHandler):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tornado.ioloop import IOLoop
 
 from core.clock import CHINA_TZ
-from handlers.payments.models import BillResponse
+from handlers.payments.console import BillResponse
 from services.payments.bills import JOB_NAME, BillService
 from storage.errors import AlreadyDecided
 from storage.payments.bills import BillStore
