@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Awaitable, Callable, Sequence
+from types import NoneType
 from typing import Any, ClassVar, NamedTuple, cast, get_type_hints
 
 import structlog
@@ -20,7 +21,7 @@ from handlers.errors import (
     status_of,
 )
 from handlers.limits import LimitClass
-from handlers.models import NoContentResponse, TextResponse
+from handlers.models import NoContentResponse, OkResponse, TextResponse
 from handlers.request_data import (
     bearer_token,
     limit_key,
@@ -44,7 +45,7 @@ HEADERS = {
 LOGGED_PATH = 200
 """Number of characters of a path that are logged; nothing else limits the path of a 404."""
 log = structlog.get_logger("qlive.http")
-Method = Callable[..., Awaitable[BaseModel]]
+Method = Callable[..., Awaitable[BaseModel | None]]
 HttpMethod = Callable[..., Awaitable[None] | None]
 
 
@@ -56,13 +57,14 @@ def endpoint(
     """Turn `async def get(self, params: SomeRequest) -> SomeResponse` into an HTTP method.
 
     The wrapper authorizes the request within the rate limits of `limit`, validates its parameters
-    with the model of `params` and writes the returned model as JSON. The OpenAPI document is
-    generated from the models, `limit` and `errors`: what the method may raise in addition to the
-    errors common to all endpoints of its kind.
+    with the model of `params` and writes the returned model as JSON, or OkResponse for None. The
+    OpenAPI document is generated from the models, `limit` and `errors`: what the method may raise
+    in addition to the errors common to all endpoints of its kind.
     """
 
     def decorate(method: Method) -> Callable[..., Awaitable[None]]:
         hints = get_type_hints(method)
+        response = OkResponse if hints["return"] is NoneType else hints["return"]
 
         @functools.wraps(method)
         async def wrapper(self: "Handler", *path: str) -> None:
@@ -76,14 +78,14 @@ def endpoint(
                 arguments = [read(hints["params"], params)] if "params" in hints else []
                 model = await method(self, *path, *arguments)
                 await self.done()
-                self.write_model(model)
+                self.write_model(OkResponse() if model is None else model)
             finally:
                 self.context.lifecycle.requests -= 1
                 if self._counted_for:
                     self.context.request_limits.end(self._counted_for)
 
         described: Any = wrapper
-        described.call = CallDescription(hints.get("params"), hints["return"], limit, tuple(errors))
+        described.call = CallDescription(hints.get("params"), response, limit, tuple(errors))
         return wrapper
 
     return decorate

@@ -11,7 +11,6 @@ from handlers.base import endpoint
 from handlers.models import (
     CursorRequest,
     FaceView,
-    OkResponse,
     Page,
     Request,
     Response,
@@ -134,11 +133,10 @@ class OpsDecideHandler(ItemTargetHandler):
     """
 
     @endpoint(errors=[NotFound, AlreadyDecided])
-    async def post(self, item_id: str, params: DecisionRequest) -> OkResponse:
+    async def post(self, item_id: str, params: DecisionRequest) -> None:
         await self.context.services.decisions.decide(
             item_id, params.state, self.operator.name, params.reason, approved=params.approved
         )
-        return OkResponse()
 
 
 class OpsModerationPolicyHandler(OperatorHandler):

@@ -236,7 +236,7 @@ class UploadTicketHandler(ActiveUserHandler):
     @endpoint(limit="upload", errors=[UploadsOff])
     async def post(self, params: UploadTicketRequest) -> UploadTicketResponse:
         fields = await self.context.services.accounts.pictures.ticket(
-            self.user.user_id, params.kind, params.type, params.size
+            self.user_id, params.kind, params.type, params.size
         )
         url = f"{self.context.settings.uploads.endpoint}/"
         return UploadTicketResponse(
@@ -251,7 +251,7 @@ class GetUserStateHandler(ActiveUserHandler):
 
     @endpoint(limit="read")
     async def get(self) -> UserStateResponse:
-        room = await current_room(self.context, self.user.user_id)
+        room = await current_room(self.context, self.user_id)
         return UserStateResponse.model_validate(room)
 
 
@@ -259,11 +259,10 @@ class VerifyAgeHandler(ActiveUserHandler):
     """Verify the caller as an adult by name and ID number; recharge and gifts may require it."""
 
     @endpoint(limit="verify", errors=[AgeUnverified, ServiceUnavailable("faceid")])
-    async def post(self, params: VerifyAgeRequest) -> OkResponse:
+    async def post(self, params: VerifyAgeRequest) -> None:
         await self.context.services.accounts.age_verification.verify(
             self.user, params.name, params.id_number
         )
-        return OkResponse()
 
 
 class LikeHandler(ActiveUserHandler):
@@ -274,18 +273,18 @@ class LikeHandler(ActiveUserHandler):
         change = (
             self.context.stores.likes.put if params.like_state else self.context.stores.likes.drop
         )
-        await change(self.user.user_id, params.user_id)
+        await change(self.user_id, params.user_id)
         return OkResponse(detail="ok")
 
     @endpoint(limit="read", errors=[UserNotFound])
     async def get(self, params: UserRequest) -> LikeStateResponse:
         """Read whether the caller likes a user."""
         await self._check_target(params.user_id)
-        liked = await self.context.stores.likes.has(self.user.user_id, params.user_id)
+        liked = await self.context.stores.likes.has(self.user_id, params.user_id)
         return LikeStateResponse(like_state=1 if liked else 0)
 
     async def _check_target(self, user_id: str) -> None:
-        if user_id == self.user.user_id:
+        if user_id == self.user_id:
             raise InvalidParameter({"user_id": "you cannot like yourself"})
         await self.context.stores.users.get(user_id)
 

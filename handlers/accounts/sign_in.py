@@ -7,7 +7,7 @@ from pydantic import StringConstraints
 
 from handlers.accounts.profiles import SIG_SECONDS, current_room
 from handlers.base import Handler, endpoint
-from handlers.models import OkResponse, Request, Response, Text, clean_name
+from handlers.models import Request, Response, Text, clean_name
 from handlers.request_data import bearer_token
 from services.errors import AccountBanned, NotAuthenticated
 from tencent.errors import (
@@ -121,10 +121,9 @@ class LogoutHandler(Handler):
         structlog.contextvars.bind_contextvars(user_id=self.user_id)
 
     @endpoint(limit="read")  # a user can always log out
-    async def get(self) -> OkResponse:
+    async def get(self) -> None:
         if not self.logout_complete:
             await self.context.services.accounts.sign_in.log_out(self.token, self.user_id)
-        return OkResponse()
 
 
 async def _credentials(handler: Handler, user_id: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ from pydantic import Field, RootModel, StringConstraints
 
 from core.errors import InvalidParameter
 from handlers.base import ActiveUserHandler, endpoint
-from handlers.models import FaceView, Number, OkResponse, Request, UserId, UserRequest
+from handlers.models import FaceView, Number, Request, UserId, UserRequest
 from rooms.errors import RoomNotFound
 from services.moderation.user_safety import ReportReason
 from storage.errors import TooManyBlocks, UserNotFound
@@ -33,12 +33,11 @@ class ReportHandler(ActiveUserHandler):
     """Report a user to the operators, once a day."""
 
     @endpoint(limit="report", errors=[UserNotFound, RoomNotFound])
-    async def post(self, params: ReportRequest) -> OkResponse:
+    async def post(self, params: ReportRequest) -> None:
         _check_other(self, params.user_id)
         await self.context.services.moderation.user_safety.report(
             self.user, params.user_id, params.live_id, params.reason, params.text
         )
-        return OkResponse()
 
 
 class BlockHandler(ActiveUserHandler):
@@ -49,13 +48,12 @@ class BlockHandler(ActiveUserHandler):
     """
 
     @endpoint(limit="like", errors=[UserNotFound, TooManyBlocks])
-    async def post(self, params: BlockRequest) -> OkResponse:
+    async def post(self, params: BlockRequest) -> None:
         _check_other(self, params.user_id)
         stores = self.context.stores
         await stores.users.get(params.user_id)
         change = stores.user_blocks.put if params.blocked else stores.user_blocks.drop
-        await change(self.user.user_id, params.user_id)
-        return OkResponse()
+        await change(self.user_id, params.user_id)
 
 
 class BlocksHandler(ActiveUserHandler):
@@ -66,7 +64,7 @@ class BlocksHandler(ActiveUserHandler):
     @endpoint(limit="read")
     async def get(self) -> BlocksResponse:
         stores = self.context.stores
-        user_ids = await stores.user_blocks.blocked_by(self.user.user_id)
+        user_ids = await stores.user_blocks.blocked_by(self.user_id)
         return BlocksResponse.model_validate(
             [user.person().public_profile() for user in await stores.users.find_many(user_ids)]
         )

@@ -12,7 +12,6 @@ from handlers.gold.gifts import GiftResponse
 from handlers.models import (
     Gold,
     IdSearchRequest,
-    OkResponse,
     Page,
     ReasonRequest,
     Request,
@@ -132,10 +131,9 @@ class OpsGiftHandler(OperatorHandler):
         return GiftResponse.model_validate(row)
 
     @endpoint(errors=[GiftNotFound])
-    async def delete(self, number: str) -> OkResponse:
+    async def delete(self, number: str) -> None:
         """Remove a gift."""
         await self._change_gift(int(number), None)
-        return OkResponse()
 
     async def _change_gift(self, number: int, fields: Document | None) -> Document:
         gifts = self.context.stores.gifts
@@ -178,12 +176,11 @@ class OpsConfigHandler(OperatorHandler):
         return self.unless_waiting(answer, ConfigResponse.model_validate)
 
     @endpoint(errors=[NotFound, RateRequired])
-    async def delete(self, number: str) -> OkResponse:
+    async def delete(self, number: str) -> None:
         """Remove a config, but not a rate."""
         await self.context.services.operators.approvals.change_catalogue(
             "config", int(number), None, self.operator.name
         )
-        return OkResponse()
 
 
 class OpsNextConfigHandler(OperatorHandler):

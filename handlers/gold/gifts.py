@@ -214,7 +214,7 @@ class PushGiftHandler(ActiveUserHandler):
         ],
     )
     async def get(self, params: PushGiftRequest) -> GiftGivenResponse:
-        if params.user_id == self.user.user_id:
+        if params.user_id == self.user_id:
             raise InvalidParameter({"user_id": "you cannot give a gift to yourself"})
         services = self.context.services
 
@@ -224,7 +224,7 @@ class PushGiftHandler(ActiveUserHandler):
             await services.moderation.user_safety.check_pair(self.user, params.user_id)
 
         result = await services.gold.gifts.send(
-            self.user.user_id,
+            self.user_id,
             params.user_id,
             params.gift_id,
             params.num,

@@ -14,7 +14,6 @@ from handlers.models import (
     CursorRequest,
     Gold,
     IdSearchRequest,
-    OkResponse,
     Page,
     ReasonRequest,
     Request,
@@ -208,12 +207,11 @@ class OpsBlockHandler(OperatorHandler):
         return self.unless_waiting(answer, _block)
 
     @endpoint(errors=[BlockNotFound])
-    async def delete(self, number: str) -> OkResponse:
+    async def delete(self, number: str) -> None:
         """Remove a recharge block."""
         await self.context.services.operators.approvals.change_catalogue(
             "block", int(number), None, self.operator.name
         )
-        return OkResponse()
 
 
 class OpsNextBlockHandler(OperatorHandler):

@@ -11,7 +11,6 @@ from handlers.base import endpoint
 from handlers.context import Context
 from handlers.models import (
     BanMinutes,
-    OkResponse,
     Page,
     ReasonRequest,
     Request,
@@ -142,10 +141,9 @@ class OpsEndLiveHandler(OperatorHandler):
         return {"live": room.live, "epoch": room.epoch} if room else {}
 
     @endpoint(errors=[RoomNotFound])
-    async def post(self, live_id: str, params: ReasonRequest) -> OkResponse:
+    async def post(self, live_id: str, params: ReasonRequest) -> None:
         del params  # the reason is in the audit log
         await self.context.room_changes.change(int(live_id), lambda room: room.close("operator"))
-        return OkResponse()
 
 
 class RoomBanTargetHandler(OperatorHandler):
@@ -161,22 +159,20 @@ class OpsRemoveUserHandler(RoomBanTargetHandler):
     """Remove a user, except the host, from a room and ban them for `minutes`."""
 
     @endpoint(errors=[RoomNotFound, UserNotFound, NotLive])
-    async def post(self, live_id: str, params: OpsRemoveUserRequest) -> OkResponse:
+    async def post(self, live_id: str, params: OpsRemoveUserRequest) -> None:
         await self.context.services.rooms.removals.ban_from_room(
             int(live_id), params.user_id, params.minutes
         )
-        return OkResponse()
 
 
 class OpsLiftRoomBanHandler(RoomBanTargetHandler):
     """Lift a user's room ban, whether set by host or operator."""
 
     @endpoint(errors=[RoomNotFound])
-    async def post(self, live_id: str, params: LiftRoomBanRequest) -> OkResponse:
+    async def post(self, live_id: str, params: LiftRoomBanRequest) -> None:
         await self.context.services.rooms.removals.change(
             int(live_id), lambda room: room.lift_ban(params.user_id, now_ms())
         )
-        return OkResponse()
 
 
 async def _events(context: Context, room: Room, params: RoomDetailRequest) -> list[NumberedEvent]:

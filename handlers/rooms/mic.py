@@ -3,7 +3,7 @@
 from core.clock import now_ms
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
-from handlers.models import Gender, LiveRequest, OkResponse, Response, UserId
+from handlers.models import Gender, LiveRequest, Response, UserId
 from rooms.errors import (
     AlreadyOnMic,
     NoGender,
@@ -55,9 +55,8 @@ class ApplyMicroHandler(ActiveUserHandler):
         limit="room_change",
         errors=[*CANDIDATE_ERRORS, QueueFull, HighRisk],
     )
-    async def post(self, params: LiveRequest) -> OkResponse:
+    async def post(self, params: LiveRequest) -> None:
         await self.context.services.rooms.mic.apply(params.live_id, self.user)
-        return OkResponse()
 
 
 class InviteMicroHandler(ActiveUserHandler):
@@ -67,10 +66,9 @@ class InviteMicroHandler(ActiveUserHandler):
         limit="room_change",
         errors=[*CANDIDATE_ERRORS, NotHost, UserNotFound, SeatTaken, QueueFull, Blocked],
     )
-    async def post(self, params: InviteMicroRequest) -> OkResponse:
+    async def post(self, params: InviteMicroRequest) -> None:
         mic = self.context.services.rooms.mic
         await mic.invite(params.live_id, self.user, params.user_id)
-        return OkResponse()
 
 
 class AcceptMicroHandler(ActiveUserHandler):
@@ -94,12 +92,10 @@ class RefuseMicroHandler(ActiveUserHandler):
     """Withdraw an application or refuse an invitation."""
 
     @endpoint(limit="room_change", errors=[RoomNotFound])
-    async def post(self, params: LiveRequest) -> OkResponse:
-        user_id = self.user_id
+    async def post(self, params: LiveRequest) -> None:
         await self.context.room_changes.change(
-            params.live_id, lambda room: room.refuse(user_id), user_id
+            params.live_id, lambda room: room.refuse(self.user_id), self.user_id
         )
-        return OkResponse()
 
 
 class LeaveMicroHandler(ActiveUserHandler):
@@ -109,10 +105,9 @@ class LeaveMicroHandler(ActiveUserHandler):
     """
 
     @endpoint(limit="room_change", errors=[NotHost, RoomNotFound])
-    async def get(self, params: LeaveMicroRequest) -> OkResponse:
+    async def get(self, params: LeaveMicroRequest) -> None:
         mic, target = self.context.services.rooms.mic, params.user_id or self.user_id
         await mic.leave(params.live_id, self.user_id, target, params.gender)
-        return OkResponse()
 
 
 def on_mic_response(context: Context, seat: Seat) -> OnMicResponse:

@@ -17,7 +17,6 @@ from handlers.models import (
     LiveRequest,
     Name,
     Number,
-    OkResponse,
     PageRequest,
     PictureUrl,
     Response,
@@ -137,7 +136,7 @@ class GetPlayurlHandler(ActiveUserHandler):
 
     @endpoint(limit="room_change", errors=[RemovedFromRoom, RoomNotFound, NotLive, HostIsLive])
     async def get(self, params: LiveRequest) -> PlayUrlResponse:
-        context, user_id = self.context, self.user.user_id
+        context, user_id = self.context, self.user_id
         room = await context.services.rooms.lives.enter(params.live_id, self.user, self.token)
         counts = await context.stores.members.count(room.live_id, room.epoch)
         owner = room.owner.person
@@ -228,11 +227,10 @@ class UpdateRoomHandler(ActiveUserHandler):
         limit="profile",
         errors=[NotHost, RoomNotFound, ContentRefused("room_name"), *PICTURE_ERRORS],
     )
-    async def post(self, params: UpdateRoomRequest) -> OkResponse:
+    async def post(self, params: UpdateRoomRequest) -> None:
         await self.context.services.rooms.lives.update_info(
             params.live_id, self.user, params.room_name, params.room_image
         )
-        return OkResponse()
 
 
 class LiveEndHandler(ActiveUserHandler):
@@ -240,24 +238,20 @@ class LiveEndHandler(ActiveUserHandler):
 
     # Not room_change: earlier changes must not keep a host from ending the live.
     @endpoint(limit="read", errors=[NotHost, RoomNotFound])
-    async def post(self, params: LiveRequest) -> OkResponse:
-        user_id = self.user.user_id
+    async def post(self, params: LiveRequest) -> None:
         await self.context.room_changes.change(
-            params.live_id, lambda room: room.end(user_id), user_id
+            params.live_id, lambda room: room.end(self.user_id), self.user_id
         )
-        return OkResponse()
 
 
 class LeaveRoomHandler(ActiveUserHandler):
     """Leave the room, giving up seat and application."""
 
     @endpoint(limit="room_change", errors=[RoomNotFound, HostMustEnd])
-    async def get(self, params: LiveRequest) -> OkResponse:
-        user_id = self.user.user_id
+    async def get(self, params: LiveRequest) -> None:
         await self.context.room_changes.change(
-            params.live_id, lambda room: room.leave(user_id), user_id
+            params.live_id, lambda room: room.leave(self.user_id), self.user_id
         )
-        return OkResponse()
 
 
 def _seat(context: Context, seat: Seat | None) -> OnMicResponse | EmptySeatResponse:
