@@ -171,9 +171,7 @@ class OpsDebtHandler(UserTargetHandler):
     More than `ops.second_person_gold` of one operator in 24 hours waits for another operator.
     """
 
-    @endpoint(
-        errors=[UserNotFound, InsufficientGold, RequestIdReused, DebtExceeded],
-    )
+    @endpoint(errors=[UserNotFound, InsufficientGold, RequestIdReused, DebtExceeded])
     async def post(self, user_id: str, params: SettleRequest) -> BalanceResponse | ApprovalResponse:
         await self.context.stores.users.get(user_id, deleted=True)
         answer = await self.context.services.operators.approvals.settle_debt(

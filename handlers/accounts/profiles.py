@@ -34,7 +34,7 @@ from services.errors import (
     UploadRefused,
     UploadsOff,
 )
-from storage.accounts.users import ADULT_YEARS, User
+from storage.accounts.users import ADULT_YEARS
 from storage.errors import UserNotFound
 from tencent.cos import VALID_SECONDS
 from tencent.errors import ServiceUnavailable
@@ -185,44 +185,34 @@ class GetUserinfoHandler(ActiveUserHandler):
     """Own profile including credentials, or another user's public profile."""
 
     read_only = True
-
-    async def authorize(self) -> None:
-        """Leaves the user to `get`, which reads it once."""
-        await self.authorize_cached_token()
+    loads_user = False
 
     @endpoint(limit="read", errors=[UserNotFound, Blocked])
     async def get(
         self, params: OptionalUserRequest
     ) -> UserInfoWithRateResponse | LeavingUserInfoResponse:
+        stores, moderation = self.context.stores, self.context.services.moderation
         # Without the rate "0", not a refusal: a client cannot start without its profile.
         rate = str((await self.context.services.gold.catalogue.current()).withdraw_rate or 0)
-        is_own = params.user_id in (None, self.user_id)
-        user, changes = await (self._own() if is_own else self._other(params.user_id or ""))
-        is_leaving = is_own and user.delete_at
-        model = LeavingUserInfoResponse if is_leaving else UserInfoWithRateResponse
-        answer = model.model_validate(user)
-        return answer.model_copy(update={**changes, "rate": rate})
-
-    async def _own(self) -> tuple[User, dict[str, Any]]:
-        """Signs a UserSig, then reads session and user, both in the database.
-
-        A kick that IM has carried out before does not end it; one that comes later does.
-        """
-        signed = sign_own(self)
-        user = await self.active(await self.context.stores.tokens.user_of(self.token))
-        signed["in_review"] = await self.context.services.moderation.proposals.in_review(
-            self.user_id
-        )
-        return user, signed
-
-    async def _other(self, user_id: str) -> tuple[User, dict[str, Any]]:
-        users = self.context.stores.users
-        own, user = await asyncio.gather(users.find(self.user_id), users.find(user_id))
-        own = await self.active(own)
-        if user is None or user.deleted_at:
-            raise UserNotFound
-        await self.context.services.moderation.user_safety.check_pair(own, user_id)
-        return user, dict.fromkeys(("gold", "income", "show_in_ranking"))
+        user_id = params.user_id or self.user_id
+        if user_id == self.user_id:
+            # Signed before session and user are read, both in the database: a kick that IM has
+            # carried out before does not end the UserSig; one that comes later does.
+            changes = sign_own(self)
+            user = await self.active(await stores.tokens.user_of(self.token))
+            changes["in_review"] = await moderation.proposals.in_review(self.user_id)
+            model = LeavingUserInfoResponse if user.delete_at else UserInfoWithRateResponse
+        else:
+            own, other = await asyncio.gather(
+                stores.users.find(self.user_id), stores.users.find(user_id)
+            )
+            own = await self.active(own)
+            if other is None or other.deleted_at:
+                raise UserNotFound
+            await moderation.user_safety.check_pair(own, user_id)
+            user, model = other, UserInfoWithRateResponse
+            changes = dict.fromkeys(("gold", "income", "show_in_ranking"))
+        return model.model_validate(user).model_copy(update={**changes, "rate": rate})
 
 
 class UploadTicketHandler(ActiveUserHandler):

@@ -9,14 +9,7 @@ from pydantic import Field, StringConstraints
 from core.errors import NotFound
 from handlers.base import endpoint
 from handlers.gold.gifts import GiftResponse
-from handlers.models import (
-    Gold,
-    IdSearchRequest,
-    Page,
-    ReasonRequest,
-    Request,
-    Response,
-)
+from handlers.models import Gold, IdSearchRequest, Page, ReasonRequest, Request, Response
 from handlers.operator_base import PAGE_SIZE, ApprovalResponse, NextFieldsResponse, OperatorHandler
 from ledger.errors import EntryNotFound, InsufficientGold, NotReversible
 from ledger.journal import Kind, reversal_key
@@ -225,9 +218,7 @@ class OpsReversalHandler(OperatorHandler):
         reversal = reversal_key(str(self.parameters().get("entry")))
         return {"reversed": await self.context.stores.ledger.find(reversal) is not None}
 
-    @endpoint(
-        errors=[EntryNotFound, InsufficientGold, NotReversible],
-    )
+    @endpoint(errors=[EntryNotFound, InsufficientGold, NotReversible])
     async def post(self, params: ReversalRequest) -> ReversedResponse | ApprovalResponse:
         answer = await self.context.services.operators.approvals.reverse(
             params.entry, params.reason, by=self.operator.name

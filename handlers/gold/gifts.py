@@ -191,7 +191,11 @@ class GiftListHandler(ActiveUserHandler):
         )
 
     def _page_url(self, page: int) -> str:
-        return f"{self.scheme}://{self.request.host}{self.request.path}?page={page}"
+        request, scheme = self.request, self.request.protocol
+        if request.remote_ip in self.context.settings.server.trusted_proxies:
+            forwarded = request.headers.get("X-Forwarded-Proto")
+            scheme = forwarded if forwarded in ("http", "https") else scheme
+        return f"{scheme}://{request.host}{request.path}?page={page}"
 
 
 class PushGiftHandler(ActiveUserHandler):

@@ -123,12 +123,8 @@ class JsapiWebhookHandler(MerchantWebhookHandler):
 
     @endpoint()
     async def post(self) -> NoContentResponse:
-        client = self.context.tencent.jsapi
-        return await self.receive_notification(
-            JSAPI,
-            client.notifications if client else None,
-            self.context.services.payments.notifications.record,
-        )
+        record = self.context.services.payments.notifications.record
+        return await self.receive_notification(JSAPI, self.context.tencent.jsapi, record)
 
 
 class XpayWebhookHandler(WebhookHandler):

@@ -51,10 +51,7 @@ CANDIDATE_ERRORS = [RoomNotFound, NotLive, NotInRoom, NoGender, AlreadyOnMic]
 class ApplyMicroHandler(ActiveUserHandler):
     """Apply for the seat of the user's gender."""
 
-    @endpoint(
-        limit="room_change",
-        errors=[*CANDIDATE_ERRORS, QueueFull, HighRisk],
-    )
+    @endpoint(limit="room_change", errors=[*CANDIDATE_ERRORS, QueueFull, HighRisk])
     async def post(self, params: LiveRequest) -> None:
         await self.context.services.rooms.mic.apply(params.live_id, self.user)
 

@@ -156,13 +156,8 @@ class GetUsersInfoHandler(ActiveUserHandler):
     """The men or the women in the room who are not on mic: applicants first, then viewers."""
 
     read_only = True
-
-    async def authorize(self) -> None:
-        """Leave the user to `get`, which reads them together with the room.
-
-        Wrong parameters are therefore refused before a banned user is.
-        """
-        await self.authorize_cached_token()
+    loads_user = False
+    """Read together with the room: wrong parameters are refused before a banned user is."""
 
     @endpoint(limit="read", errors=[NotAMember, RoomNotFound])
     async def get(self, params: UsersInfoRequest) -> UsersInRoomResponse:
