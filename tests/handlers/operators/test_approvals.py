@@ -43,16 +43,3 @@ async def test_a_large_grant_is_answered_202_and_booked_once_another_operator_co
     assert confirmed["parameters"] == {"approval": {**request, "state": "waiting"}}
     assert confirmed["reason"] == YES["reason"]
     assert (confirmed["before"], confirmed["after"]) == ({"state": "waiting"}, {"state": "done"})
-
-
-async def test_large_settlements_and_reversals_wait_as_well(api: ApiFixture, db: Any) -> None:
-    anna = await api.user("anna", 2)
-    (await api.ops("POST", f"users/{anna.id}/grant", **GRANT | {"gold": 100})).ok()
-    db.users.update_one({"_id": anna.id}, {"$set": {"owed_income": 200}})
-    settlement = {"gold": 101, "reason": "as agreed", "paid_by": "house", "unit": "income"}
-    for path, body, kind in (
-        (f"users/{anna.id}/settle", {**settlement, "request_id": "s1"}, "settle"),
-        ("ledger/reverse", {"entry": "grant:one", "reason": "a mistake"}, "reverse"),
-    ):
-        reply = await api.ops("POST", path, **body)
-        assert (reply.status, reply.json["kind"]) == (202, kind)

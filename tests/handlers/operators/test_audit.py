@@ -121,15 +121,6 @@ async def test_catalogue_rows_are_stored_as_created_changed_and_deleted(api: Api
         assert await latest_change(api) == (after | stored[1], {}), catalogue
 
 
-async def test_a_change_that_waits_for_midnight_is_stored(api: ApiFixture) -> None:
-    block = (await api.ops("POST", "blocks", gold=7, price="6.00")).ok()
-    (await api.ops("PATCH", f"blocks/{block['id']}", price="7.00")).ok()
-    before, after = await latest_change(api)
-    assert (before, after["next"]["fields"]) == ({}, {"fen": 700})
-    (await api.ops("DELETE", f"blocks/{block['id']}/next")).ok()
-    assert await latest_change(api) == (after, {})
-
-
 async def test_room_bans_and_the_end_of_a_live_are_stored(api: ApiFixture) -> None:
     host = await api.host()
     bert = await api.guest("bert", 1, host.live_id)
