@@ -20,7 +20,7 @@ from handlers.models import (
     Response,
 )
 from handlers.operator_base import PAGE_SIZE, ApprovalResponse, NextFieldsResponse, OperatorHandler
-from handlers.payments.payments import BlockResponse, block_response
+from handlers.payments.payments import BlockResponse
 from ledger.bills import BillName, Category, Kind
 from ledger.recharge import OrderState
 from storage.errors import AlreadyDecided, BlockNotFound, NothingWaits
@@ -176,7 +176,7 @@ class OpsBlocksHandler(OperatorHandler):
     async def get(self) -> Page[OpsBlockResponse]:
         """All recharge blocks, cheapest first."""
         rows = await self.context.stores.blocks.all()
-        return Page[OpsBlockResponse].of(map(_block, rows))
+        return Page[OpsBlockResponse].of(rows)
 
     @endpoint()
     async def post(self, params: NewBlockRequest) -> OpsBlockResponse | ApprovalResponse:
@@ -186,7 +186,7 @@ class OpsBlocksHandler(OperatorHandler):
             "block", None, fields, self.operator.name
         )
         self.created = None if isinstance(answer, Approval) else answer
-        return self.unless_waiting(answer, _block)
+        return self.unless_waiting(answer, OpsBlockResponse.model_validate)
 
 
 class OpsBlockHandler(OperatorHandler):
@@ -204,7 +204,7 @@ class OpsBlockHandler(OperatorHandler):
         answer = await self.context.services.operators.approvals.change_catalogue(
             "block", int(number), changes, self.operator.name
         )
-        return self.unless_waiting(answer, _block)
+        return self.unless_waiting(answer, OpsBlockResponse.model_validate)
 
     @endpoint(errors=[BlockNotFound])
     async def delete(self, number: str) -> None:
@@ -222,7 +222,8 @@ class OpsNextBlockHandler(OperatorHandler):
     async def delete(self, number: str) -> OpsBlockResponse:
         """Withdraw the change of a block that waits for midnight; refused once it has come."""
         blocks = self.context.stores.blocks
-        return _block(await self.context.services.gold.catalogue.withdraw_next(blocks, int(number)))
+        row = await self.context.services.gold.catalogue.withdraw_next(blocks, int(number))
+        return OpsBlockResponse.model_validate(row)
 
 
 class OpsOrdersHandler(OperatorHandler):
@@ -308,7 +309,3 @@ class OpsInboxRetryHandler(OperatorHandler):
     async def post(self, params: RetryRequest) -> OutcomeResponse:
         result = await self.context.services.payments.notifications.reprocess(params.id)
         return OutcomeResponse(outcome=result.outcome, reason=result.reason)
-
-
-def _block(row: Mapping[str, Any]) -> OpsBlockResponse:
-    return OpsBlockResponse(**block_response(row).model_dump(), next=row.get("next"))

@@ -4,11 +4,10 @@ Gold is credited only by the notifications of payments and by the order query.
 """
 
 import time
-from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, RootModel, StringConstraints
+from pydantic import BeforeValidator, ConfigDict, Field, RootModel, StringConstraints
 from pydantic.alias_generators import to_pascal
 
 from handlers.base import ActiveUserHandler, endpoint
@@ -29,12 +28,16 @@ class PayRequest(Request):
     platform: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{0,16}$", to_lower=True)] = ""
 
 
+def _yuan(fen: int) -> str:
+    return f"{fen // 100}.{fen % 100:02}"
+
+
 class BlockResponse(Response):
     """`price` in yuan with two decimals."""
 
     id: int
     gold: int
-    price: str
+    price: Annotated[str, Field(validation_alias="fen"), BeforeValidator(_yuan)]
 
 
 class BlockListResponse(RootModel[list[BlockResponse]]):
@@ -88,9 +91,7 @@ class PayHandler(ActiveUserHandler):
     @endpoint(limit="read")
     async def get(self) -> BlockListResponse:
         """List the blocks of gold for sale."""
-        return BlockListResponse(
-            [block_response(row) for row in await self.context.stores.blocks.all()]
-        )
+        return BlockListResponse.model_validate(await self.context.stores.blocks.all())
 
     @endpoint(
         limit="order",
@@ -111,11 +112,6 @@ class PayHandler(ActiveUserHandler):
         services.accounts.age_verification.check(self.user)
         order = await services.payments.recharge.order(self.user, params.block_id, params.platform)
         return OrderResponse(**order._asdict())
-
-
-def block_response(row: Mapping[str, Any]) -> BlockResponse:
-    yuan, fen = divmod(row["fen"], 100)
-    return BlockResponse(id=row["id"], gold=row["gold"], price=f"{yuan}.{fen:02}")
 
 
 class JsapiWebhookHandler(MerchantWebhookHandler):

@@ -8,7 +8,6 @@ from pydantic import Field, GetPydanticSchema, StringConstraints
 
 from core.clock import now_ms
 from handlers.base import endpoint
-from handlers.context import Context
 from handlers.models import (
     BanMinutes,
     Page,
@@ -107,13 +106,18 @@ class OpsRoomHandler(OperatorHandler):
 
     @endpoint(errors=[RoomNotFound])
     async def get(self, live_id: str, params: RoomDetailRequest) -> RoomDetailResponse:
-        context = self.context
+        context, log_since, events = self.context, self.context.stores.rooms.log_since, None
         room = await context.room_changes.load(int(live_id))
         counts = await context.stores.members.counts([(room.live_id, room.epoch)])
+        if params.since is not None and params.epoch in ("", room.epoch):
+            events = await log_since(room.live_id, room.epoch, params.since)
+        if events is None:
+            latest = max(0, room.version - LATEST_EVENTS)
+            events = await log_since(room.live_id, room.epoch, latest)
         return RoomDetailResponse(
             **dict(_row(self, room, counts[room.live_id])),
             put_out=await room_bans(context, room),
-            events=await _events(context, room, params),
+            events=[*(events or ())],  # None if a new live has begun since the room was read
         )
 
 
@@ -173,15 +177,6 @@ class OpsLiftRoomBanHandler(RoomBanTargetHandler):
         await self.context.services.rooms.removals.change(
             int(live_id), lambda room: room.lift_ban(params.user_id, now_ms())
         )
-
-
-async def _events(context: Context, room: Room, params: RoomDetailRequest) -> list[NumberedEvent]:
-    read, events = context.stores.rooms.log_since, None
-    if params.since is not None and params.epoch in ("", room.epoch):
-        events = await read(room.live_id, room.epoch, params.since)
-    if events is None:
-        events = await read(room.live_id, room.epoch, max(0, room.version - LATEST_EVENTS))
-    return [*(events or ())]  # None if a new live has begun since the room was read
 
 
 def _row(handler: OperatorHandler, room: Room, counts: MemberCounts) -> RoomRowResponse:
