@@ -13,6 +13,8 @@ from tests.support.api import ApiClient, ApiFixture, Socket
 from tests.support.callbacks import CallbackSender, message, proposed
 from tests.support.chat import group_of, until_delivered
 from tests.support.client import Reply
+from tests.support.mic import take_seat
+from tests.support.streams import stream_of
 from tests.support.waiting import until
 
 OK_IM = {"ActionStatus": "OK", "ErrorInfo": "", "ErrorCode": 0}
@@ -94,9 +96,8 @@ async def test_forged_callbacks_of_an_address_are_stored_at_a_limited_rate_only(
 async def guest_on_mic(api: ApiFixture, host: ApiClient) -> tuple[ApiClient, str]:
     """A guest on mic without a socket, and the stream of the guest."""
     anna = await api.guest("anna", 2, host.live_id)
-    (await anna.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
-    seat = (await anna.post("qlive_room/accept_micro/", live_id=host.live_id)).ok()
-    return anna, seat["push_url"].split("?")[0].rpartition("/")[2]
+    await take_seat(anna)
+    return anna, stream_of((await accept(anna)).ok())
 
 
 async def assert_evicted(socket: Socket, guest: ApiClient) -> None:

@@ -17,33 +17,6 @@ async def call(client: ApiClient, action: str, **params: Any) -> Any:
     return await send(f"{ROOM}{action}/", live_id=client.live_id, **params)
 
 
-async def test_applicant_takes_a_seat_and_leaves_it_with_one_event_for_each_step(
-    api: ApiFixture,
-) -> None:
-    host = await api.host()
-    anna = await api.guest("anna", 2, host.live_id)
-    profile = {"age": 27, "area": "310100", "face_url": "https://example.com/a.png"}
-    (await anna.post("qlive_user/update_userinfo/", **profile)).ok()
-    socket = await host.watch()
-    assert [(await call(anna, "apply_micro")).ok() for _ in range(2)] == [DONE] * 2
-    seat, repeated = [(await call(anna, "accept_micro")).ok() for _ in range(2)]
-    push_url, play_url = seat.pop("push_url"), seat.pop("play_url")
-    assert seat == {**profile, "nickname": "anna", "user_id": anna.id, "gender": 2}
-    assert push_url.startswith("rtmp://push.")
-    assert play_url.startswith("rtmp://play.")
-    assert repeated["push_url"].split("?")[0] == push_url.split("?")[0]
-    assert await user_type(anna) == 4
-    for _ in range(2):
-        assert (await call(anna, "leave_micro", gender=2)).ok() == DONE
-    assert await user_type(anna) == 1
-    applied = (await socket.next("micro_apply"))["data"]
-    assert applied["expires_at"] - applied["applied_at"] == 600_000
-    accepted = (await socket.next("micro_accept"))["data"]
-    assert (accepted["user_id"], accepted["age"]) == (anna.id, 27)
-    left = (await socket.next("micro_leave"))["data"]
-    assert (left["user_id"], left["reason"]) == (anna.id, "left")
-
-
 @pytest.mark.parametrize("changes", [{"micro": {"admission": "open", "removed_seconds": 0}}])
 async def test_settings_decide_who_is_admitted(api: ApiFixture) -> None:
     host = await api.host()

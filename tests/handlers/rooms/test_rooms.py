@@ -144,23 +144,6 @@ async def test_matchmaker_role_revoked_during_entry_prevents_the_live(
 # ---- live_end and leave_room
 
 
-async def test_host_ends_the_live_for_all_members(api: ApiFixture) -> None:
-    host, other = await api.host(), await api.host("other")
-    anna = await api.guest("anna", 2, host.live_id)
-    for user in (anna, other):
-        assert (await user.post(END, live_id=host.live_id)).refusal == (403, "not_host")
-    assert (await host.post(END, live_id=4711)).refusal == (404, "no_such_room")
-    assert (await host.get(LEAVE, live_id=host.live_id)).refusal == (409, "host_must_end")
-    socket = await anna.watch()
-    for _ in range(2):
-        assert (await host.post(END, live_id=host.live_id)).ok() == {"detail": "OK"}
-    assert (await socket.next("live_end"))["data"]["reason"] == "host"
-    assert [await room_and_role(client) for client in (host, anna)] == [("", 0), ("", 0)]
-    resumed = await anna.connect(since=0, epoch="e")
-    assert (await resumed.frame())["reason"] == "ended"
-    assert await resumed.close_code() == 4510
-
-
 FACE = "https://example.com/a.png"
 
 
