@@ -1,29 +1,19 @@
 """The mic over HTTP, and lost connections; tests/rooms show the rules."""
 
-from typing import Any
-
 import pytest
 
 from rooms.members import GracePolicy
-from tests.support.api import ApiClient, ApiFixture
+from tests.support.api import ApiFixture
 from tests.support.mic import take_seat, user_type
-
-ROOM = "qlive_room/"
-DONE = {"detail": "OK"}
-
-
-async def call(client: ApiClient, action: str, **params: Any) -> Any:
-    send = client.get if action == "leave_micro" else client.post
-    return await send(f"{ROOM}{action}/", live_id=client.live_id, **params)
 
 
 @pytest.mark.parametrize("changes", [{"micro": {"admission": "open", "removed_seconds": 0}}])
 async def test_settings_decide_who_is_admitted(api: ApiFixture) -> None:
     host = await api.host()
-    anna = await api.guest("anna", 2, host.live_id)
+    anna, room = await api.guest("anna", 2, host.live_id), {"live_id": host.live_id}
     for _ in range(2):
-        (await call(anna, "accept_micro")).ok()
-        (await call(host, "leave_micro", user_id=anna.id)).ok()
+        (await anna.post("qlive_room/accept_micro/", **room)).ok()
+        (await host.get("qlive_room/leave_micro/", user_id=anna.id, **room)).ok()
 
 
 async def test_an_application_and_an_invitation_expire_by_themselves(
@@ -34,11 +24,9 @@ async def test_an_application_and_an_invitation_expire_by_themselves(
     host = await api.host()
     anna = await api.guest("anna", 2, host.live_id)
     socket = await host.watch()
-    for client, action, params in (
-        (anna, "apply", {}),
-        (host, "invite", {"user_id": anna.id}),
-    ):
-        (await call(client, f"{action}_micro", **params)).ok()
+    room = {"live_id": host.live_id}
+    for client, action in ((anna, "apply"), (host, "invite")):
+        (await client.post(f"qlive_room/{action}_micro/", user_id=anna.id, **room)).ok()
         await socket.next(f"micro_{action}")
         event = (await socket.next("micro_refuse"))["data"]
         assert (event["user_id"], event["reason"]) == (anna.id, "expired"), action
