@@ -162,7 +162,7 @@ class OpsGrantHandler(UserTargetHandler):
         answer = await self.context.services.operators.approvals.grant(
             user_id, params.gold, params.reason, params.request_id, by=self.operator.name
         )
-        return self.unless_waiting(answer, BalanceResponse.model_validate)
+        return self.unless_waiting(answer, BalanceResponse)
 
 
 class OpsDebtHandler(UserTargetHandler):
@@ -183,7 +183,7 @@ class OpsDebtHandler(UserTargetHandler):
             by_house=params.paid_by == "house",
             unit=params.unit,
         )
-        return self.unless_waiting(answer, BalanceResponse.model_validate)
+        return self.unless_waiting(answer, BalanceResponse)
 
 
 class OpsSessionsHandler(OperatorHandler):

@@ -148,7 +148,7 @@ class OpsConfigsHandler(OperatorHandler):
             "config", None, params.model_dump(), self.operator.name
         )
         self.created = None if isinstance(answer, Approval) else answer
-        return self.unless_waiting(answer, ConfigResponse.model_validate)
+        return self.unless_waiting(answer, ConfigResponse)
 
 
 class OpsConfigHandler(OperatorHandler):
@@ -166,7 +166,7 @@ class OpsConfigHandler(OperatorHandler):
         answer = await self.context.services.operators.approvals.change_catalogue(
             "config", int(number), changes, self.operator.name
         )
-        return self.unless_waiting(answer, ConfigResponse.model_validate)
+        return self.unless_waiting(answer, ConfigResponse)
 
     @endpoint(errors=[NotFound, RateRequired])
     async def delete(self, number: str) -> None:
@@ -223,4 +223,4 @@ class OpsReversalHandler(OperatorHandler):
         answer = await self.context.services.operators.approvals.reverse(
             params.entry, params.reason, by=self.operator.name
         )
-        return self.unless_waiting(answer, ReversedResponse.model_validate)
+        return self.unless_waiting(answer, ReversedResponse)

@@ -186,7 +186,7 @@ class OpsBlocksHandler(OperatorHandler):
             "block", None, fields, self.operator.name
         )
         self.created = None if isinstance(answer, Approval) else answer
-        return self.unless_waiting(answer, OpsBlockResponse.model_validate)
+        return self.unless_waiting(answer, OpsBlockResponse)
 
 
 class OpsBlockHandler(OperatorHandler):
@@ -204,7 +204,7 @@ class OpsBlockHandler(OperatorHandler):
         answer = await self.context.services.operators.approvals.change_catalogue(
             "block", int(number), changes, self.operator.name
         )
-        return self.unless_waiting(answer, OpsBlockResponse.model_validate)
+        return self.unless_waiting(answer, OpsBlockResponse)
 
     @endpoint(errors=[BlockNotFound])
     async def delete(self, number: str) -> None:
