@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Awaitable, Callable, Sequence
+from types import NoneType
 from typing import Any, ClassVar, NamedTuple, cast, get_type_hints
 
 import structlog
@@ -12,23 +13,10 @@ from tornado.web import Application, RequestHandler, stream_request_body
 
 from core.errors import InvalidParameter, QLiveError
 from handlers.context import Context
-from handlers.errors import (
-    MethodNotAllowed,
-    PayloadTooLarge,
-    client_error,
-    headers_of,
-    status_of,
-)
+from handlers.errors import MethodNotAllowed, PayloadTooLarge, client_error, headers_of, status_of
 from handlers.limits import LimitClass
-from handlers.models import NoContentResponse, TextResponse
-from handlers.request_data import (
-    bearer_token,
-    limit_key,
-    parameters,
-    read,
-    remote_ip,
-    request_id,
-)
+from handlers.models import NoContentResponse, OkResponse, TextResponse
+from handlers.request_data import bearer_token, limit_key, parameters, read, remote_ip, request_id
 from services.errors import AccountBanned, NotAuthenticated
 from services.operators.roles import Access
 from storage.accounts.users import User
@@ -44,7 +32,7 @@ HEADERS = {
 LOGGED_PATH = 200
 """Number of characters of a path that are logged; nothing else limits the path of a 404."""
 log = structlog.get_logger("qlive.http")
-Method = Callable[..., Awaitable[BaseModel]]
+Method = Callable[..., Awaitable[BaseModel | None]]
 HttpMethod = Callable[..., Awaitable[None] | None]
 
 
@@ -56,13 +44,14 @@ def endpoint(
     """Turn `async def get(self, params: SomeRequest) -> SomeResponse` into an HTTP method.
 
     The wrapper authorizes the request within the rate limits of `limit`, validates its parameters
-    with the model of `params` and writes the returned model as JSON. The OpenAPI document is
-    generated from the models, `limit` and `errors`: what the method may raise in addition to the
-    errors common to all endpoints of its kind.
+    with the model of `params` and writes the returned model as JSON, or OkResponse for None. The
+    OpenAPI document is generated from the models, `limit` and `errors`: what the method may raise
+    in addition to the errors common to all endpoints of its kind.
     """
 
     def decorate(method: Method) -> Callable[..., Awaitable[None]]:
         hints = get_type_hints(method)
+        response = OkResponse if hints["return"] is NoneType else hints["return"]
 
         @functools.wraps(method)
         async def wrapper(self: "Handler", *path: str) -> None:
@@ -76,14 +65,14 @@ def endpoint(
                 arguments = [read(hints["params"], params)] if "params" in hints else []
                 model = await method(self, *path, *arguments)
                 await self.done()
-                self.write_model(model)
+                self.write_model(OkResponse() if model is None else model)
             finally:
                 self.context.lifecycle.requests -= 1
                 if self._counted_for:
                     self.context.request_limits.end(self._counted_for)
 
         described: Any = wrapper
-        described.call = CallDescription(hints.get("params"), hints["return"], limit, tuple(errors))
+        described.call = CallDescription(hints.get("params"), response, limit, tuple(errors))
         return wrapper
 
     return decorate
@@ -241,15 +230,6 @@ class Handler(RequestHandler):
         """The client's IP address, also behind trusted proxies."""
         return remote_ip(self.request, self.context.settings.server.trusted_proxies)
 
-    @property
-    def scheme(self) -> str:
-        """http or https; X-Forwarded-Proto is honoured from a trusted proxy only."""
-        if self.request.remote_ip in self.context.settings.server.trusted_proxies:
-            forwarded = self.request.headers.get("X-Forwarded-Proto", "")
-            if forwarded in ("http", "https"):
-                return forwarded
-        return self.request.protocol
-
     async def _wrong_method(self, *_path: str) -> None:
         self.limit_address("anonymous")
         raise MethodNotAllowed
@@ -264,29 +244,26 @@ class ActiveUserHandler(Handler):
     read_only: ClassVar[bool] = False
     """Whether the endpoint has no side effects: its token may be looked up in the cache."""
 
+    loads_user: ClassVar[bool] = True
+    """If False, the method of a `read_only` endpoint reads the user and checks it by `active`."""
+
     token: str
     user_id: str
     user: User
 
     async def authorize(self) -> None:
+        self.token = bearer_token(self.request)
+        stores, sessions = self.context.stores, self.context.services.accounts.sessions
         if self.read_only:
-            await self.authorize_cached_token()
-            self.user = await self.active(await self.context.stores.users.find(self.user_id))
-            return
-        self.token = bearer_token(self.request)
-        tokens = self.context.stores.tokens
-        user = await tokens.user_of(self.token) if self.token else None
-        self._set_user_id(user.user_id if user else None)
+            user_id = await sessions.cached_user_id(self.token) if self.token else None
+            self._set_user_id(user_id)
+            if user_id and not self.loads_user:
+                return
+            user = await stores.users.find(user_id) if user_id else None
+        else:
+            user = await stores.tokens.user_of(self.token) if self.token else None
+            self._set_user_id(user.user_id if user else None)
         self.user = await self.active(user)
-
-    async def authorize_cached_token(self) -> None:
-        """Set `token` and `user_id`, not `user`: the caller has to check the ban."""
-        self.token = bearer_token(self.request)
-        sessions = self.context.services.accounts.sessions
-        user_id = await sessions.cached_user_id(self.token) if self.token else None
-        self._set_user_id(user_id)
-        if user_id is None:
-            await sessions.check_active(None, self.token)
 
     async def active(self, user: User | None) -> User:
         """Return the user of the token. Raises as SessionService.check_active."""

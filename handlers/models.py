@@ -88,6 +88,10 @@ class LiveRequest(Request):
     live_id: Number
 
 
+class UserRequest(Request):
+    user_id: UserId
+
+
 def _check_reason(text: str) -> str:
     if not visible(text).strip():
         raise ValueError("this is required")

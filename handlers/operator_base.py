@@ -5,7 +5,7 @@ import hmac
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -46,8 +46,14 @@ class ApprovalResponse(Response):
     decided_at: datetime | None
 
 
-Changed = TypeVar("Changed")
-View = TypeVar("View")
+class NextFieldsResponse(Response):
+    """`fields` that change at the time `at`, a midnight in China; a block's price is in `fen`."""
+
+    fields: dict[str, Any]
+    at: datetime
+
+
+View = TypeVar("View", bound=Response)
 PAGE_SIZE = 50
 IDLE_HEADER = "X-QLive-Idle"
 """Header of the requests that the console sends by itself while its operator is idle."""
@@ -103,12 +109,10 @@ class OperatorHandler(Handler):
         after = self.requested or self.created or await self.target_state()
         await self.context.stores.audit.done(self._entry, before, after)
 
-    def unless_waiting(
-        self, outcome: Changed | Approval, view: Callable[[Changed], View]
-    ) -> View | ApprovalResponse:
+    def unless_waiting(self, outcome: Any, model: type[View]) -> View | ApprovalResponse:
         """Return the answer to a change: 202 with the request if it waits for another operator."""
         if not isinstance(outcome, Approval):
-            return view(outcome)
+            return model.model_validate(outcome)
         self.set_status(202)
         self.requested = {"approval": outcome.id, "state": outcome.state}
         return ApprovalResponse.model_validate(outcome)

@@ -10,8 +10,8 @@ from tornado.httputil import HTTPServerRequest
 from tornado.web import Application, RequestHandler
 
 from core.errors import NotFound
-from handlers import health
-from handlers.accounts import data_requests, profiles, sign_in, user_safety
+from handlers import health, moderation
+from handlers.accounts import data_requests, profiles, sign_in
 from handlers.base import Handler, Route
 from handlers.context import Context
 from handlers.gold import gifts
@@ -34,9 +34,9 @@ API_ROUTES: list[Route] = [
     Route("qlive_user/get_userinfo/", profiles.GetUserinfoHandler, "users.GetUserinfo"),
     Route("qlive_user/get_user_state/", profiles.GetUserStateHandler, "users.GetUserState"),
     Route("qlive_user/get_users_info/", rooms.GetUsersInfoHandler, "rooms.GetUsersInfo"),
-    Route("qlive_user/report/", user_safety.ReportHandler, "users.Report"),
-    Route("qlive_user/block/", user_safety.BlockHandler, "users.Block"),
-    Route("qlive_user/blocks/", user_safety.BlocksHandler, "users.Blocks"),
+    Route("qlive_user/report/", moderation.ReportHandler, "users.Report"),
+    Route("qlive_user/block/", moderation.BlockHandler, "users.Block"),
+    Route("qlive_user/blocks/", moderation.BlocksHandler, "users.Blocks"),
     Route("qlive_user/export/", data_requests.ExportHandler, "users.Export"),
     Route("qlive_user/delete/", data_requests.DeleteHandler, "users.Delete"),
     Route("qlive_user/statement/", gifts.StatementHandler, "users.Statement"),

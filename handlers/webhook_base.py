@@ -14,8 +14,9 @@ from handlers.errors import CallbackRefused, PayloadTooLarge
 from handlers.models import NoContentResponse
 from handlers.request_data import limit_key
 from storage.jobs.inbox import CallbackOutcome, InboxMessage, refused
-from tencent.merchant import MerchantNotifications
 from tencent.message_push import ATTENTION
+from tencent.pay import JsapiClient
+from tencent.transfers import TransferClient
 
 log = structlog.get_logger("qlive.webhooks")
 
@@ -88,13 +89,13 @@ class MerchantWebhookHandler(WebhookHandler):
     async def receive_notification(
         self,
         source: str,
-        notifications: MerchantNotifications[Any] | None,
+        client: JsapiClient | TransferClient | None,
         record: Callable[[Any, str], Awaitable[CallbackOutcome]],
     ) -> NoContentResponse:
         """Store a notification and book its event; refused if no merchant is configured."""
-        if notifications is None:
+        if client is None:
             self.refuse()
-        found = notifications.read(self.request.headers, self.body, time.time())
+        found = client.notifications.read(self.request.headers, self.body, time.time())
         message = self.message(source, found.id)
         await self.receive(message, found.refused, partial(record, found.event, found.ignored))
         return NoContentResponse()

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from config.settings import Settings
 from core.clock import day_of
-from handlers.accounts.models import GrantRequest
+from handlers.accounts.console import GrantRequest
 from handlers.context import Context
 from handlers.operators.login import OPERATOR_NAME
 from handlers.pages import openapi_text

@@ -2,25 +2,104 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
 
 from core.errors import InvalidParameter
-from handlers.accounts.models import (
-    BalanceResponse,
-    EndSessionsRequest,
-    GrantRequest,
-    OpsUserResponse,
-    SessionsEndedResponse,
-    SettleRequest,
-    UserChangeRequest,
-    UserSearchRequest,
-)
 from handlers.base import endpoint
-from handlers.models import Page
+from handlers.models import (
+    Gender,
+    Gold,
+    Page,
+    Reason,
+    ReasonRequest,
+    Request,
+    RequestId,
+    Response,
+    SearchRequest,
+)
 from handlers.operator_base import PAGE_SIZE, ApprovalResponse, OperatorHandler
 from ledger.errors import DebtExceeded, InsufficientGold, RequestIdReused
+from ledger.journal import Unit
 from storage.accounts.tokens import UserSession
 from storage.errors import UserNotFound
+
+SessionId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class UserSearchRequest(SearchRequest):
+    """`owing`: only users who owe gold or income for a refund."""
+
+    owing: bool = False
+
+
+class UserChangeRequest(Request):
+    """A ban needs a `ban_reason`, a change of `age_verified` a `reason`."""
+
+    is_matchmaker: bool | None = None
+    banned: Annotated[bool, Field(examples=[False])] | None = None
+    ban_reason: Reason | None = None
+    age_verified: Annotated[bool, Field(examples=[True])] | None = None
+    reason: Reason | None = None
+
+
+class EndSessionsRequest(ReasonRequest):
+    """`id`: of one session; without it, all sessions of the user end."""
+
+    id: Annotated[SessionId, Field(examples=["0" * 64])] | None = None
+
+
+class GrantRequest(ReasonRequest):
+    gold: Annotated[Gold, Field(ge=1)]
+    request_id: RequestId
+
+
+class SettleRequest(GrantRequest):
+    """Payment of what a user owes, from the user's balance or by the house.
+
+    `gold` is the amount, of income if that is the `unit`.
+    """
+
+    paid_by: Literal["user", "house"]
+    unit: Unit = "gold"
+
+
+class OpsUserResponse(Response):
+    """A user; times are UTC in RFC 3339."""
+
+    id: Annotated[str, Field(validation_alias="user_id")]
+    nickname: str
+    gender: Gender | int
+    age: int
+    area: str
+    face_url: str
+    gold: int
+    income: int
+    owed: int
+    owed_income: int
+    is_matchmaker: bool
+    banned: bool
+    ban_reason: str
+    age_verified_at: datetime | None
+    continuous_time: int
+    create_time: datetime
+    last_login_time: datetime | None
+    delete_at: datetime | None
+    deleted_at: datetime | None
+    """When the deletion began, which leaves the number and the balance."""
+
+
+class SessionsEndedResponse(Response):
+    """How many valid sessions have ended."""
+
+    ended: int
+
+
+class BalanceResponse(Response):
+    gold: int
+    income: int
+
 
 AUDITED = ("is_matchmaker", "banned", "ban_reason", "gold", "income", "owed", "owed_income")
 """Fields that operators change."""
@@ -83,7 +162,7 @@ class OpsGrantHandler(UserTargetHandler):
         answer = await self.context.services.operators.approvals.grant(
             user_id, params.gold, params.reason, params.request_id, by=self.operator.name
         )
-        return self.unless_waiting(answer, BalanceResponse.model_validate)
+        return self.unless_waiting(answer, BalanceResponse)
 
 
 class OpsDebtHandler(UserTargetHandler):
@@ -92,9 +171,7 @@ class OpsDebtHandler(UserTargetHandler):
     More than `ops.second_person_gold` of one operator in 24 hours waits for another operator.
     """
 
-    @endpoint(
-        errors=[UserNotFound, InsufficientGold, RequestIdReused, DebtExceeded],
-    )
+    @endpoint(errors=[UserNotFound, InsufficientGold, RequestIdReused, DebtExceeded])
     async def post(self, user_id: str, params: SettleRequest) -> BalanceResponse | ApprovalResponse:
         await self.context.stores.users.get(user_id, deleted=True)
         answer = await self.context.services.operators.approvals.settle_debt(
@@ -106,7 +183,7 @@ class OpsDebtHandler(UserTargetHandler):
             by_house=params.paid_by == "house",
             unit=params.unit,
         )
-        return self.unless_waiting(answer, BalanceResponse.model_validate)
+        return self.unless_waiting(answer, BalanceResponse)
 
 
 class OpsSessionsHandler(OperatorHandler):

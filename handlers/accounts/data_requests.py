@@ -45,7 +45,7 @@ class ExportHandler(ActiveUserHandler):
     @endpoint(limit="read")
     async def get(self, params: ExportRequest) -> ExportResponse:
         export, rows = await self.context.services.accounts.data_requests.export(
-            self.user.user_id, params.part
+            self.user_id, params.part
         )
         return ExportResponse(
             state="ready" if export.made_at else "building",
@@ -64,7 +64,7 @@ class DeleteHandler(ActiveUserHandler):
 
     @endpoint(limit="profile")
     async def post(self, params: DeleteRequest) -> DeletionResponse:
-        user_id = self.user.user_id
+        user_id = self.user_id
         if params.cancel:
             at = await self.context.stores.users.plan_deletion(user_id, None)
         else:

@@ -2,27 +2,29 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints
 
 from core.errors import InvalidParameter
-from handlers.accounts.models import (
-    LeavingUserInfoResponse,
-    LikeRequest,
-    LikeStateResponse,
-    OptionalUserRequest,
-    UpdateUserinfoRequest,
-    UploadTicketRequest,
-    UploadTicketResponse,
-    UserInfoResponse,
-    UserInfoWithRateResponse,
-    UserRequest,
-    UserStateResponse,
-    VerifyAgeRequest,
-)
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
-from handlers.models import USER_TYPE, OkResponse
+from handlers.models import (
+    CLEARED_BY_NULL,
+    USER_TYPE,
+    Gender,
+    Name,
+    OkResponse,
+    PictureUrl,
+    Request,
+    Response,
+    Time,
+    UserId,
+    UserRequest,
+    Whole,
+)
 from rooms.errors import GenderInUse
+from services.accounts.pictures import MAX_BYTES, PictureKind, PictureType
 from services.errors import (
     AccountBanned,
     AgeUnverified,
@@ -32,10 +34,111 @@ from services.errors import (
     UploadRefused,
     UploadsOff,
 )
-from storage.accounts.users import User
+from storage.accounts.users import ADULT_YEARS
 from storage.errors import UserNotFound
 from tencent.cos import VALID_SECONDS
 from tencent.errors import ServiceUnavailable
+
+Area = Annotated[str, StringConstraints(pattern=r"^([0-9]{6})?$")]
+Height = Annotated[Whole, Field(ge=100, le=250)]
+
+
+class UpdateUserinfoRequest(Request):
+    """Any subset of the fields; null clears `area`, `face_url` and `height` (in cm).
+
+    `show_in_ranking` agrees to be shown in rankings, or withdraws.
+    """
+
+    nickname: Name | None = None
+    gender: Gender | None = None
+    age: Annotated[Whole, Field(ge=ADULT_YEARS, le=120)] | None = None
+    area: Annotated[Area | None, CLEARED_BY_NULL] = None
+    face_url: Annotated[PictureUrl | None, CLEARED_BY_NULL] = None
+    height: Annotated[Height | None, AfterValidator(lambda value: value or 0)] = None
+    show_in_ranking: bool | None = None
+
+
+class VerifyAgeRequest(Request):
+    """Real name, and number of the ID card; neither is stored."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=50, strip_whitespace=True)]
+    id_number: Annotated[
+        str,
+        StringConstraints(min_length=18, max_length=18),
+        Field(examples=["11010119900307002X"]),
+    ]
+
+
+class UploadTicketRequest(Request):
+    """`type` and `size` (in bytes) of the picture."""
+
+    kind: Annotated[PictureKind, Field(examples=["face"])]
+    type: Annotated[PictureType, Field(examples=["image/jpeg"])]
+    size: Annotated[Whole, Field(ge=1, le=MAX_BYTES, examples=[60_000])]
+
+
+class OptionalUserRequest(Request):
+    user_id: UserId | None = None
+
+
+class LikeRequest(Request):
+    user_id: UserId
+    like_state: Annotated[Whole, Field(ge=0, le=1)]
+
+
+class UserInfoResponse(Response):
+    """For another user, `user_sig` is "" and private fields are null.
+
+    `show_in_ranking`: whether the user agreed to be shown in rankings. `in_review`: names and
+    pictures of the user and of their room that are being checked, by their parameter
+    (`nickname`, `face_url`, `room_name`, `room_image`).
+    """
+
+    user_id: str
+    user_sig: str = ""
+    user_sig_expired: Time | None = None
+    nickname: str
+    gender: int
+    age: int
+    face_url: str
+    area: str
+    gold: int | None
+    height: int
+    is_matchmaker: bool
+    income: int | None
+    last_login_time: Time | None
+    create_time: Time
+    show_in_ranking: bool | None
+    in_review: dict[str, str] | None = None
+
+
+class UserInfoWithRateResponse(UserInfoResponse):
+    rate: str = ""
+
+
+class LeavingUserInfoResponse(UserInfoWithRateResponse):
+    """Own profile of a user whose deletion is due at `delete_at`."""
+
+    delete_at: Time
+
+
+class UploadTicketResponse(Response):
+    url: str
+    key: str
+    fields: dict[str, str]
+    seconds: int
+
+
+class UserStateResponse(Response):
+    live_room_name: str = ""
+    live_id: int | Literal[""] = ""
+    group_id: str = ""
+    user_type: int = 0
+
+
+class LikeStateResponse(Response):
+    like_state: Literal[0, 1]
+
 
 SIG_SECONDS = 24 * 3600
 """Validity of a UserSig, the key to Tencent IM; `get_userinfo` gives a new one. It is short because
@@ -82,44 +185,34 @@ class GetUserinfoHandler(ActiveUserHandler):
     """Own profile including credentials, or another user's public profile."""
 
     read_only = True
-
-    async def authorize(self) -> None:
-        """Leaves the user to `get`, which reads it once."""
-        await self.authorize_cached_token()
+    loads_user = False
 
     @endpoint(limit="read", errors=[UserNotFound, Blocked])
     async def get(
         self, params: OptionalUserRequest
     ) -> UserInfoWithRateResponse | LeavingUserInfoResponse:
+        stores, moderation = self.context.stores, self.context.services.moderation
         # Without the rate "0", not a refusal: a client cannot start without its profile.
         rate = str((await self.context.services.gold.catalogue.current()).withdraw_rate or 0)
-        is_own = params.user_id in (None, self.user_id)
-        user, changes = await (self._own() if is_own else self._other(params.user_id or ""))
-        is_leaving = is_own and user.delete_at
-        model = LeavingUserInfoResponse if is_leaving else UserInfoWithRateResponse
-        answer = model.model_validate(user)
-        return answer.model_copy(update={**changes, "rate": rate})
-
-    async def _own(self) -> tuple[User, dict[str, Any]]:
-        """Signs a UserSig, then reads session and user, both in the database.
-
-        A kick that IM has carried out before does not end it; one that comes later does.
-        """
-        signed = sign_own(self)
-        user = await self.active(await self.context.stores.tokens.user_of(self.token))
-        signed["in_review"] = await self.context.services.moderation.proposals.in_review(
-            self.user_id
-        )
-        return user, signed
-
-    async def _other(self, user_id: str) -> tuple[User, dict[str, Any]]:
-        users = self.context.stores.users
-        own, user = await asyncio.gather(users.find(self.user_id), users.find(user_id))
-        own = await self.active(own)
-        if user is None or user.deleted_at:
-            raise UserNotFound
-        await self.context.services.moderation.user_safety.check_pair(own, user_id)
-        return user, dict.fromkeys(("gold", "income", "show_in_ranking"))
+        user_id = params.user_id or self.user_id
+        if user_id == self.user_id:
+            # Signed before session and user are read, both in the database: a kick that IM has
+            # carried out before does not end the UserSig; one that comes later does.
+            changes = sign_own(self)
+            user = await self.active(await stores.tokens.user_of(self.token))
+            changes["in_review"] = await moderation.proposals.in_review(self.user_id)
+            model = LeavingUserInfoResponse if user.delete_at else UserInfoWithRateResponse
+        else:
+            own, other = await asyncio.gather(
+                stores.users.find(self.user_id), stores.users.find(user_id)
+            )
+            own = await self.active(own)
+            if other is None or other.deleted_at:
+                raise UserNotFound
+            await moderation.user_safety.check_pair(own, user_id)
+            user, model = other, UserInfoWithRateResponse
+            changes = dict.fromkeys(("gold", "income", "show_in_ranking"))
+        return model.model_validate(user).model_copy(update={**changes, "rate": rate})
 
 
 class UploadTicketHandler(ActiveUserHandler):
@@ -133,7 +226,7 @@ class UploadTicketHandler(ActiveUserHandler):
     @endpoint(limit="upload", errors=[UploadsOff])
     async def post(self, params: UploadTicketRequest) -> UploadTicketResponse:
         fields = await self.context.services.accounts.pictures.ticket(
-            self.user.user_id, params.kind, params.type, params.size
+            self.user_id, params.kind, params.type, params.size
         )
         url = f"{self.context.settings.uploads.endpoint}/"
         return UploadTicketResponse(
@@ -148,7 +241,7 @@ class GetUserStateHandler(ActiveUserHandler):
 
     @endpoint(limit="read")
     async def get(self) -> UserStateResponse:
-        room = await current_room(self.context, self.user.user_id)
+        room = await current_room(self.context, self.user_id)
         return UserStateResponse.model_validate(room)
 
 
@@ -156,11 +249,10 @@ class VerifyAgeHandler(ActiveUserHandler):
     """Verify the caller as an adult by name and ID number; recharge and gifts may require it."""
 
     @endpoint(limit="verify", errors=[AgeUnverified, ServiceUnavailable("faceid")])
-    async def post(self, params: VerifyAgeRequest) -> OkResponse:
+    async def post(self, params: VerifyAgeRequest) -> None:
         await self.context.services.accounts.age_verification.verify(
             self.user, params.name, params.id_number
         )
-        return OkResponse()
 
 
 class LikeHandler(ActiveUserHandler):
@@ -171,18 +263,18 @@ class LikeHandler(ActiveUserHandler):
         change = (
             self.context.stores.likes.put if params.like_state else self.context.stores.likes.drop
         )
-        await change(self.user.user_id, params.user_id)
+        await change(self.user_id, params.user_id)
         return OkResponse(detail="ok")
 
     @endpoint(limit="read", errors=[UserNotFound])
     async def get(self, params: UserRequest) -> LikeStateResponse:
         """Read whether the caller likes a user."""
         await self._check_target(params.user_id)
-        liked = await self.context.stores.likes.has(self.user.user_id, params.user_id)
+        liked = await self.context.stores.likes.has(self.user_id, params.user_id)
         return LikeStateResponse(like_state=1 if liked else 0)
 
     async def _check_target(self, user_id: str) -> None:
-        if user_id == self.user.user_id:
+        if user_id == self.user_id:
             raise InvalidParameter({"user_id": "you cannot like yourself"})
         await self.context.stores.users.get(user_id)
 

@@ -1,17 +1,13 @@
 """Login, registration and logout."""
 
-import structlog
+from typing import Annotated, Literal
 
-from handlers.accounts.models import (
-    CreateUserRequest,
-    LoginIntoRoomResponse,
-    LoginRequest,
-    LoginResponse,
-    NewUserResponse,
-)
+import structlog
+from pydantic import StringConstraints
+
 from handlers.accounts.profiles import SIG_SECONDS, current_room
 from handlers.base import Handler, endpoint
-from handlers.models import OkResponse, clean_name
+from handlers.models import Request, Response, Text, clean_name
 from handlers.request_data import bearer_token
 from services.errors import AccountBanned, NotAuthenticated
 from tencent.errors import (
@@ -21,6 +17,46 @@ from tencent.errors import (
     UnknownApp,
     WechatBlocked,
 )
+
+
+class LoginRequest(Request):
+    appId: Text
+    code: Text
+
+
+class CreateUserRequest(LoginRequest):
+    """`encryptedData`, with its `iv`: of wx.getUserProfile; it may be left out."""
+
+    encryptedData: Annotated[str, StringConstraints(max_length=16_384)] = ""
+    iv: Text = ""
+
+
+class LoginResponse(Response):
+    """`status` 0: signed in, 1: not registered yet (all other fields are empty)."""
+
+    status: Literal[0, 1]
+    token: str = ""
+    user_id: str = ""
+    user_sign: str = ""
+    sdk_app_id: str = ""
+    login_type: Literal[0, 1] = 0
+
+
+class LoginIntoRoomResponse(LoginResponse):
+    """`login_type` 1: the user is still in a room."""
+
+    user_type: int
+    live_room_name: str
+    live_id: int
+    group_id: str
+
+
+class NewUserResponse(Response):
+    token: str
+    user_id: str
+    user_sign: str
+    sdk_app_id: str
+
 
 SIGN_IN_ERRORS = (
     *(UnknownApp, InvalidWechatCode, WechatBlocked, AccountBanned),
@@ -85,10 +121,9 @@ class LogoutHandler(Handler):
         structlog.contextvars.bind_contextvars(user_id=self.user_id)
 
     @endpoint(limit="read")  # a user can always log out
-    async def get(self) -> OkResponse:
+    async def get(self) -> None:
         if not self.logout_complete:
             await self.context.services.accounts.sign_in.log_out(self.token, self.user_id)
-        return OkResponse()
 
 
 async def _credentials(handler: Handler, user_id: str) -> dict[str, str]:

@@ -1,29 +1,101 @@
 """Operators' endpoints of gifts, configs and the ledger."""
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
 
 from core.errors import NotFound
 from handlers.base import endpoint
-from handlers.gold.models import (
-    ConfigChangeRequest,
-    ConfigResponse,
-    EntryResponse,
-    GiftChangeRequest,
-    GiftResponse,
-    LedgerSearchRequest,
-    NewConfigRequest,
-    NewGiftRequest,
-    ReversalRequest,
-    ReversedResponse,
-)
-from handlers.models import OkResponse, Page
-from handlers.operator_base import PAGE_SIZE, ApprovalResponse, OperatorHandler
+from handlers.gold.gifts import GiftResponse
+from handlers.models import Gold, IdSearchRequest, Page, ReasonRequest, Request, Response
+from handlers.operator_base import PAGE_SIZE, ApprovalResponse, NextFieldsResponse, OperatorHandler
 from ledger.errors import EntryNotFound, InsufficientGold, NotReversible
-from ledger.journal import reversal_key
+from ledger.journal import Kind, reversal_key
 from storage.database import Document
 from storage.errors import GiftNotFound, NothingWaits, RateRequired
 from storage.operators.approvals import Approval
+
+Label = Annotated[str, StringConstraints(min_length=1, max_length=60, strip_whitespace=True)]
+Remark = Annotated[str, StringConstraints(max_length=200)]
+ImageUrl = Annotated[str, StringConstraints(max_length=512, pattern=r"^(https?://\S+)?$")]
+Key = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{0,59}$")]
+
+
+class NewGiftRequest(Request):
+    name: Annotated[Label, Field(examples=["满天星"])]
+    gold: Gold
+    image: ImageUrl = ""
+    effect: Annotated[str, StringConstraints(max_length=512)] = ""
+
+
+# Examples of changes equal the demo's data: executing them there changes nothing.
+class GiftChangeRequest(Request):
+    name: Annotated[Label, Field(examples=["玫瑰"])] | None = None
+    gold: Annotated[Gold, Field(examples=[1])] | None = None
+    image: ImageUrl | None = None
+    effect: Annotated[str, StringConstraints(max_length=512)] | None = None
+
+
+class NewConfigRequest(Request):
+    key: Key
+    value: Annotated[Any, Field(examples=[1])]
+    enabled: bool = True
+    remark: Remark = ""
+
+
+class ConfigChangeRequest(Request):
+    key: Key | None = None
+    value: Any = None
+    enabled: bool | None = None
+    remark: Annotated[Remark, Field(examples=["a try"])] | None = None
+
+
+class LedgerSearchRequest(IdSearchRequest):
+    user_id: Annotated[str, StringConstraints(max_length=8)] = ""
+    kind: Literal["", Kind] = ""
+
+
+class ReversalRequest(ReasonRequest):
+    entry: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class ConfigResponse(Response):
+    """`next`: the change of a rate that waits; null without one."""
+
+    id: int
+    key: str
+    value: Any
+    enabled: bool
+    remark: str
+    next: NextFieldsResponse | None = None
+
+
+class PostingResponse(Response):
+    account: str
+    unit: str
+    amount: int
+
+
+class EntryResponse(Response):
+    id: Annotated[str, Field(validation_alias="_id")]
+    kind: str
+    at: datetime
+    by: str
+    lines: list[PostingResponse]
+    content: dict[str, Any]
+    answer: dict[str, Any]
+    note: str
+    rate: str = ""
+    """Share of a gift's gold that its receiver got as income."""
+    live_id: int | None = None
+    epoch: str | None = None
+    seq: int | None = None
+
+
+class ReversedResponse(Response):
+    reverses: str
 
 
 class OpsGiftsHandler(OperatorHandler):
@@ -52,10 +124,9 @@ class OpsGiftHandler(OperatorHandler):
         return GiftResponse.model_validate(row)
 
     @endpoint(errors=[GiftNotFound])
-    async def delete(self, number: str) -> OkResponse:
+    async def delete(self, number: str) -> None:
         """Remove a gift."""
         await self._change_gift(int(number), None)
-        return OkResponse()
 
     async def _change_gift(self, number: int, fields: Document | None) -> Document:
         gifts = self.context.stores.gifts
@@ -77,7 +148,7 @@ class OpsConfigsHandler(OperatorHandler):
             "config", None, params.model_dump(), self.operator.name
         )
         self.created = None if isinstance(answer, Approval) else answer
-        return self.unless_waiting(answer, ConfigResponse.model_validate)
+        return self.unless_waiting(answer, ConfigResponse)
 
 
 class OpsConfigHandler(OperatorHandler):
@@ -95,15 +166,14 @@ class OpsConfigHandler(OperatorHandler):
         answer = await self.context.services.operators.approvals.change_catalogue(
             "config", int(number), changes, self.operator.name
         )
-        return self.unless_waiting(answer, ConfigResponse.model_validate)
+        return self.unless_waiting(answer, ConfigResponse)
 
     @endpoint(errors=[NotFound, RateRequired])
-    async def delete(self, number: str) -> OkResponse:
+    async def delete(self, number: str) -> None:
         """Remove a config, but not a rate."""
         await self.context.services.operators.approvals.change_catalogue(
             "config", int(number), None, self.operator.name
         )
-        return OkResponse()
 
 
 class OpsNextConfigHandler(OperatorHandler):
@@ -148,11 +218,9 @@ class OpsReversalHandler(OperatorHandler):
         reversal = reversal_key(str(self.parameters().get("entry")))
         return {"reversed": await self.context.stores.ledger.find(reversal) is not None}
 
-    @endpoint(
-        errors=[EntryNotFound, InsufficientGold, NotReversible],
-    )
+    @endpoint(errors=[EntryNotFound, InsufficientGold, NotReversible])
     async def post(self, params: ReversalRequest) -> ReversedResponse | ApprovalResponse:
         answer = await self.context.services.operators.approvals.reverse(
             params.entry, params.reason, by=self.operator.name
         )
-        return self.unless_waiting(answer, ReversedResponse.model_validate)
+        return self.unless_waiting(answer, ReversedResponse)

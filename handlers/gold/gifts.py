@@ -5,36 +5,170 @@ without consent: rankings show the users who agreed, without any sum. Production
 if `ranking.public` is true.
 """
 
-from datetime import UTC, datetime
-from typing import Any
+import re
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, RootModel, StringConstraints
 
 from core.clock import day_of
 from core.errors import InvalidParameter
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
 from handlers.errors import PageNotFound
-from handlers.gold.models import (
-    MAX_PAGES,
-    ConfigsResponse,
-    DayRequest,
-    GiftGivenResponse,
-    GiftPageResponse,
-    GiftResponse,
-    GivingLimitsRequest,
-    GivingLimitsResponse,
-    PushGiftRequest,
-    RankResponse,
-    StatementRequest,
-    StatementResponse,
+from handlers.models import (
+    LIST_PAGE_SIZE,
+    FaceView,
+    Gold,
+    LiveRequest,
+    Number,
+    PageRequest,
+    Request,
+    Response,
+    Time,
+    UserId,
+    Whole,
 )
-from handlers.models import LIST_PAGE_SIZE, LiveRequest, PageRequest
 from ledger.errors import InsufficientGold, RequestIdReused
 from ledger.gifts import day_scope, live_scope
 from ledger.giving import REFUSALS, Giver, OwnCap
+from ledger.journal import Unit
 from rooms.errors import RoomNotFound
 from rooms.members import PublicProfile
 from services.errors import AgeUnverified, Blocked, HighRisk, RateMissing
 from storage.errors import GiftNotFound, UserNotFound
+
+
+def _parse_day(value: Any) -> date:
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        raise ValueError("a day is YYYY-MM-DD")
+    return date.fromisoformat(value)
+
+
+MAX_PAGES = 500
+"""Pages of a statement; the entries before a page are added up."""
+
+
+class DayRequest(Request):
+    """`day`: YYYY-MM-DD in China time (UTC+8)."""
+
+    day: Annotated[date, BeforeValidator(_parse_day)] | None = None
+
+
+class PushGiftRequest(Request):
+    """`confirm`: the user has seen how much they have given, and confirms the gift."""
+
+    user_id: UserId
+    gift_id: Number
+    num: Annotated[Whole, Field(ge=1, le=9999)] = 1
+    request_id: Annotated[str, StringConstraints(max_length=64)] = ""
+    confirm: bool = False
+
+
+class GivingLimitsRequest(Request):
+    """Own caps of a gift, a day and a month in China; 0: none. A cap that is left out stays."""
+
+    gift_gold: Gold | None = None
+    day_gold: Gold | None = None
+    month_gold: Gold | None = None
+
+
+class GiftResponse(Response):
+    id: int
+    name: str
+    image: str
+    gold: int
+    effect: str
+
+
+class GiftPageResponse(Response):
+    count: int
+    next: str | None
+    previous: str | None
+    results: list[GiftResponse]
+
+
+class GiftGivenResponse(Response):
+    status: Literal["success"]
+    gold: int
+    income: int
+    reminder: Annotated[bool, Field(exclude_if=lambda value: not value)] = False
+    """Present if the gift has reached the share of a cap from which gifts need `confirm`."""
+
+
+class GivingCapResponse(Response):
+    """The user's own cap and that of the house; 0: none. `next` replaces `own` at `next_at`."""
+
+    own: int
+    next: int | None
+    next_at: Time | None
+    house: int
+
+
+class GivingSumResponse(GivingCapResponse):
+    """Gold given in a day or a month, with its cap."""
+
+    given: int
+
+
+class GivingLimitsResponse(Response):
+    """`gift`: the most that one gift, with its number, may cost."""
+
+    gift: GivingCapResponse
+    day: GivingSumResponse
+    month: GivingSumResponse
+
+
+class SenderResponse(FaceView):
+    """`gold` is always 0: what a user spends is not shown."""
+
+    gold: int = 0
+
+
+class ReceiverResponse(FaceView):
+    """`income` is always 0, as `gold` of a sender."""
+
+    income: int = 0
+
+
+class RankResponse(Response):
+    """Users who agreed (`show_in_ranking`), highest first, at most 50 in each list.
+
+    Empty where rankings are not public, as by default in production.
+    """
+
+    senders: list[SenderResponse]
+    takings: list[ReceiverResponse]
+
+
+class StatementRequest(Request):
+    unit: Annotated[Unit, Field(examples=["gold"])]
+    page: Annotated[Whole, Field(ge=1, le=MAX_PAGES)] = 1
+
+
+class StatementRowResponse(Response):
+    """`balance` after the entry; a negative `amount` lowered it.
+
+    `who`: the other user of a gift. `settle`: payment of a debt.
+    """
+
+    time: Time
+    what: Literal["recharge", "gift", "grant", "reversal", "withdrawal", "return", "settle"]
+    who: FaceView | None
+    amount: int
+    balance: int
+
+
+class StatementResponse(Response):
+    success: Literal["success"] = "success"
+    unit: Unit
+    page: int
+    results: list[StatementRowResponse]
+    has_more: bool
+
+
+class ConfigsResponse(RootModel[dict[str, Any]]):
+    pass
 
 
 class GiftListHandler(ActiveUserHandler):
@@ -57,7 +191,11 @@ class GiftListHandler(ActiveUserHandler):
         )
 
     def _page_url(self, page: int) -> str:
-        return f"{self.scheme}://{self.request.host}{self.request.path}?page={page}"
+        request, scheme = self.request, self.request.protocol
+        if request.remote_ip in self.context.settings.server.trusted_proxies:
+            forwarded = request.headers.get("X-Forwarded-Proto")
+            scheme = forwarded if forwarded in ("http", "https") else scheme
+        return f"{scheme}://{request.host}{request.path}?page={page}"
 
 
 class PushGiftHandler(ActiveUserHandler):
@@ -80,7 +218,7 @@ class PushGiftHandler(ActiveUserHandler):
         ],
     )
     async def get(self, params: PushGiftRequest) -> GiftGivenResponse:
-        if params.user_id == self.user.user_id:
+        if params.user_id == self.user_id:
             raise InvalidParameter({"user_id": "you cannot give a gift to yourself"})
         services = self.context.services
 
@@ -90,7 +228,7 @@ class PushGiftHandler(ActiveUserHandler):
             await services.moderation.user_safety.check_pair(self.user, params.user_id)
 
         result = await services.gold.gifts.send(
-            self.user.user_id,
+            self.user_id,
             params.user_id,
             params.gift_id,
             params.num,

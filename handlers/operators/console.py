@@ -8,7 +8,7 @@ from pydantic import Field
 
 from core.errors import NotFound
 from handlers.base import endpoint
-from handlers.models import CursorRequest, OkResponse, Page, ReasonRequest, Response
+from handlers.models import CursorRequest, Page, ReasonRequest, Response
 from handlers.operator_base import PAGE_SIZE, ApprovalResponse, OperatorHandler
 from handlers.operators.login import OperatorName
 from ledger.errors import (
@@ -93,10 +93,9 @@ class OpsOperatorHandler(OperatorTargetHandler):
     """
 
     @endpoint(errors=OF_ANOTHER)
-    async def patch(self, name: str, params: OperatorChangeRequest) -> OkResponse:
+    async def patch(self, name: str, params: OperatorChangeRequest) -> None:
         changes = params.model_dump(exclude={"reason"}, exclude_none=True)
         await self.context.services.operators.operators.change(name, self.operator.name, **changes)
-        return OkResponse()
 
 
 class OpsResetHandler(OperatorTargetHandler):

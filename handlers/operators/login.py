@@ -11,7 +11,7 @@ from pydantic import Field, StringConstraints
 from core.errors import QLiveError, RateLimited
 from handlers.base import Handler, endpoint
 from handlers.errors import RoleRequired
-from handlers.models import OkResponse, Request, Response
+from handlers.models import Request, Response
 from handlers.operator_base import OperatorHandler
 from handlers.request_data import limit_key
 from services.errors import FirstLoginRequired, LoginRefused, OperatorLocked
@@ -186,10 +186,9 @@ class OpsSessionHandler(OperatorHandler):
         return OperatorResponse(**described(self, self.operator))
 
     @endpoint()
-    async def delete(self) -> OkResponse:
+    async def delete(self) -> None:
         """Log out."""
         await self.context.stores.operator_sessions.end(self.token)
-        return OkResponse()
 
 
 class OpsAccountHandler(OperatorHandler):

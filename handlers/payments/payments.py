@@ -4,16 +4,14 @@ Gold is credited only by the notifications of payments and by the order query.
 """
 
 import time
-from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, RootModel
+from pydantic import BeforeValidator, ConfigDict, Field, RootModel, StringConstraints
 from pydantic.alias_generators import to_pascal
 
 from handlers.base import ActiveUserHandler, endpoint
-from handlers.models import NoContentResponse, Response, TextResponse
-from handlers.payments.models import BlockListResponse, BlockResponse, OrderResponse, PayRequest
+from handlers.models import NoContentResponse, Number, Request, Response, TextResponse
 from handlers.webhook_base import MerchantWebhookHandler, WebhookHandler
 from services.errors import AgeUnverified, SessionKeyMissing, TooManyOrders
 from services.payments.payment_notifications import message_of
@@ -21,6 +19,36 @@ from storage.errors import BlockNotFound
 from tencent.errors import ServiceUnavailable
 from tencent.message_push import MEDIA_CHECKED, REFUND_QUESTION, event_name
 from tencent.pay import JSAPI
+
+
+class PayRequest(Request):
+    """`platform`: `platform` of wx.getDeviceInfo(), such as ios or android; kept with the order."""
+
+    block_id: Number
+    platform: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{0,16}$", to_lower=True)] = ""
+
+
+def _yuan(fen: int) -> str:
+    return f"{fen // 100}.{fen % 100:02}"
+
+
+class BlockResponse(Response):
+    """`price` in yuan with two decimals."""
+
+    id: int
+    gold: int
+    price: Annotated[str, Field(validation_alias="fen"), BeforeValidator(_yuan)]
+
+
+class BlockListResponse(RootModel[list[BlockResponse]]):
+    pass
+
+
+class OrderResponse(Response):
+    success: Literal["success"] = "success"
+    timestamp: str
+    sign: str
+    content: str
 
 
 class EchoResponse(TextResponse):
@@ -63,9 +91,7 @@ class PayHandler(ActiveUserHandler):
     @endpoint(limit="read")
     async def get(self) -> BlockListResponse:
         """List the blocks of gold for sale."""
-        return BlockListResponse(
-            [block_response(row) for row in await self.context.stores.blocks.all()]
-        )
+        return BlockListResponse.model_validate(await self.context.stores.blocks.all())
 
     @endpoint(
         limit="order",
@@ -88,22 +114,13 @@ class PayHandler(ActiveUserHandler):
         return OrderResponse(**order._asdict())
 
 
-def block_response(row: Mapping[str, Any]) -> BlockResponse:
-    yuan, fen = divmod(row["fen"], 100)
-    return BlockResponse(id=row["id"], gold=row["gold"], price=f"{yuan}.{fen:02}")
-
-
 class JsapiWebhookHandler(MerchantWebhookHandler):
     """Payments and refunds; answers 204, any other status makes WeChat Pay retry."""
 
     @endpoint()
     async def post(self) -> NoContentResponse:
-        client = self.context.tencent.jsapi
-        return await self.receive_notification(
-            JSAPI,
-            client.notifications if client else None,
-            self.context.services.payments.notifications.record,
-        )
+        record = self.context.services.payments.notifications.record
+        return await self.receive_notification(JSAPI, self.context.tencent.jsapi, record)
 
 
 class XpayWebhookHandler(WebhookHandler):

@@ -111,12 +111,8 @@ class TransferWebhookHandler(MerchantWebhookHandler):
 
     @endpoint()
     async def post(self) -> NoContentResponse:
-        client = self.context.tencent.transfers
-        return await self.receive_notification(
-            TRANSFER,
-            client.notifications if client else None,
-            self.context.services.payouts.transfers.record,
-        )
+        record = self.context.services.payouts.transfers.record
+        return await self.receive_notification(TRANSFER, self.context.tencent.transfers, record)
 
 
 class WithdrawHandler(ActiveUserHandler):

@@ -1,31 +1,52 @@
 """Users whom a host keeps away: banned from the room, or muted in its chat."""
 
+from typing import Annotated
+
+from pydantic import Field, RootModel
+
 from core.clock import now_ms
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
-from handlers.models import LiveRequest, OkResponse
-from handlers.rooms.models import (
-    InviteMicroRequest,
-    MuteAllRequest,
-    MuteRequest,
-    RemoveUserRequest,
-    RoomBansResponse,
-    RoomBanView,
-)
+from handlers.models import BanMinutes, FaceView, LiveRequest, MuteMinutes
+from handlers.rooms.mic import InviteMicroRequest
 from rooms.errors import BannedByOperator, NotHost, NotLive, RoomNotFound
 from rooms.room import Room
 from storage.errors import UserNotFound
+
+
+class RemoveUserRequest(InviteMicroRequest):
+    """`minutes`: how long the user is banned from the room."""
+
+    minutes: BanMinutes = 60
+
+
+class MuteRequest(InviteMicroRequest):
+    minutes: MuteMinutes
+
+
+class MuteAllRequest(LiveRequest):
+    on: Annotated[bool, Field(examples=[True])]
+
+
+class RoomBanView(FaceView):
+    """A user banned from the room until `until` (ms); `by_operator`: the host cannot lift it."""
+
+    until: int
+    by_operator: bool
+
+
+class RoomBansResponse(RootModel[list[RoomBanView]]):
+    pass
 
 
 class RemoveUserHandler(ActiveUserHandler):
     """Remove a user from the room, as its host, and ban them from it for `minutes`."""
 
     @endpoint(limit="room_change", errors=[NotHost, RoomNotFound, UserNotFound, NotLive])
-    async def post(self, params: RemoveUserRequest) -> OkResponse:
+    async def post(self, params: RemoveUserRequest) -> None:
         await self.context.services.rooms.removals.ban_from_room(
-            params.live_id, params.user_id, params.minutes, self.user.user_id
+            params.live_id, params.user_id, params.minutes, self.user_id
         )
-        return OkResponse()
 
 
 class RoomBansHandler(ActiveUserHandler):
@@ -36,7 +57,7 @@ class RoomBansHandler(ActiveUserHandler):
     @endpoint(limit="read", errors=[NotHost, RoomNotFound])
     async def get(self, params: LiveRequest) -> RoomBansResponse:
         room = await self.context.room_changes.load(params.live_id)
-        if room.host_id != self.user.user_id:
+        if room.host_id != self.user_id:
             raise NotHost
         return RoomBansResponse(await room_bans(self.context, room))
 
@@ -45,38 +66,32 @@ class LetInHandler(ActiveUserHandler):
     """Lift a user's ban from the room, as its host."""
 
     @endpoint(limit="room_change", errors=[NotHost, BannedByOperator, RoomNotFound])
-    async def post(self, params: InviteMicroRequest) -> OkResponse:
-        host_id = self.user.user_id
+    async def post(self, params: InviteMicroRequest) -> None:
         await self.context.services.rooms.removals.change(
-            params.live_id, lambda room: room.lift_ban(params.user_id, now_ms(), host_id)
+            params.live_id, lambda room: room.lift_ban(params.user_id, now_ms(), self.user_id)
         )
-        return OkResponse()
 
 
 class MuteHandler(ActiveUserHandler):
     """Mute a user in the room's chat, as its host, for `minutes`, and no longer than the live."""
 
     @endpoint(limit="room_change", errors=[NotHost, RoomNotFound, UserNotFound, NotLive])
-    async def post(self, params: MuteRequest) -> OkResponse:
+    async def post(self, params: MuteRequest) -> None:
         target_id = (await self.context.stores.users.get(params.user_id)).user_id
         until = now_ms() + params.minutes * 60_000 if params.minutes else 0
-        host_id = self.user.user_id
         await self.context.services.rooms.removals.change(
-            params.live_id, lambda room: room.mute(host_id, target_id, until)
+            params.live_id, lambda room: room.mute(self.user_id, target_id, until)
         )
-        return OkResponse()
 
 
 class MuteAllHandler(ActiveUserHandler):
     """Close the room's chat for everyone but its host until the live ends, or open it."""
 
     @endpoint(limit="room_change", errors=[NotHost, RoomNotFound, NotLive])
-    async def post(self, params: MuteAllRequest) -> OkResponse:
-        host_id = self.user.user_id
+    async def post(self, params: MuteAllRequest) -> None:
         await self.context.services.rooms.removals.change(
-            params.live_id, lambda room: room.set_mute_all(host_id, on=params.on)
+            params.live_id, lambda room: room.set_mute_all(self.user_id, on=params.on)
         )
-        return OkResponse()
 
 
 async def room_bans(context: Context, room: Room) -> list[RoomBanView]:

@@ -2,28 +2,72 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, GetPydanticSchema, StringConstraints
 
 from core.clock import now_ms
 from handlers.base import endpoint
-from handlers.context import Context
-from handlers.models import OkResponse, Page, ReasonRequest, SearchRequest
-from handlers.operator_base import PAGE_SIZE, OperatorHandler
-from handlers.rooms.bans import room_bans
-from handlers.rooms.mic import play_url
-from handlers.rooms.models import (
-    LiftRoomBanRequest,
-    OpsRemoveUserRequest,
-    RoomDetailRequest,
-    RoomDetailResponse,
-    RoomRowResponse,
+from handlers.models import (
+    BanMinutes,
+    Page,
+    ReasonRequest,
+    Request,
+    Response,
+    SearchRequest,
+    UserId,
+    Whole,
+    pydantic_type,
 )
+from handlers.operator_base import PAGE_SIZE, OperatorHandler
+from handlers.rooms.bans import RoomBanView, room_bans
+from handlers.rooms.mic import play_url
 from rooms.errors import NotLive, RoomNotFound
 from rooms.events import NumberedEvent
 from rooms.members import MemberCounts, Role
 from rooms.room import Room
+from rooms.state import Snapshot
 from storage.errors import UserNotFound
 from storage.stores import Stores
+
+
+class LiftRoomBanRequest(ReasonRequest):
+    user_id: UserId
+
+
+class OpsRemoveUserRequest(LiftRoomBanRequest):
+    """`minutes`: how long the user is banned from the room."""
+
+    minutes: BanMinutes = 60
+
+
+class RoomDetailRequest(Request):
+    """`since` and `epoch`: `seq` and `epoch` of an earlier response.
+
+    Only later events are returned.
+    """
+
+    since: Annotated[Whole, Field(ge=0, le=2**53)] | None = None
+    epoch: Annotated[str, StringConstraints(max_length=64)] = ""
+
+
+class RoomRowResponse(Response):
+    id: int
+    epoch: str
+    seq: int
+    started_at: int
+    room: Annotated[
+        dict[str, Any],
+        GetPydanticSchema(lambda _dict, schema_of: schema_of(pydantic_type(Snapshot))),
+    ]
+    """Same as the data of the WebSocket's `snapshot` frame."""
+
+
+class RoomDetailResponse(RoomRowResponse):
+    put_out: list[RoomBanView]
+    events: list[NumberedEvent]
+    """Events after `since`, in order; the latest if it is missing, of another live or too old."""
+
 
 LATEST_EVENTS = 50
 """Events returned without a usable `since`; the room keeps the last 256."""
@@ -62,13 +106,18 @@ class OpsRoomHandler(OperatorHandler):
 
     @endpoint(errors=[RoomNotFound])
     async def get(self, live_id: str, params: RoomDetailRequest) -> RoomDetailResponse:
-        context = self.context
+        context, log_since, events = self.context, self.context.stores.rooms.log_since, None
         room = await context.room_changes.load(int(live_id))
         counts = await context.stores.members.counts([(room.live_id, room.epoch)])
+        if params.since is not None and params.epoch in ("", room.epoch):
+            events = await log_since(room.live_id, room.epoch, params.since)
+        if events is None:
+            latest = max(0, room.version - LATEST_EVENTS)
+            events = await log_since(room.live_id, room.epoch, latest)
         return RoomDetailResponse(
             **dict(_row(self, room, counts[room.live_id])),
             put_out=await room_bans(context, room),
-            events=await _events(context, room, params),
+            events=[*(events or ())],  # None if a new live has begun since the room was read
         )
 
 
@@ -96,10 +145,9 @@ class OpsEndLiveHandler(OperatorHandler):
         return {"live": room.live, "epoch": room.epoch} if room else {}
 
     @endpoint(errors=[RoomNotFound])
-    async def post(self, live_id: str, params: ReasonRequest) -> OkResponse:
+    async def post(self, live_id: str, params: ReasonRequest) -> None:
         del params  # the reason is in the audit log
         await self.context.room_changes.change(int(live_id), lambda room: room.close("operator"))
-        return OkResponse()
 
 
 class RoomBanTargetHandler(OperatorHandler):
@@ -115,31 +163,20 @@ class OpsRemoveUserHandler(RoomBanTargetHandler):
     """Remove a user, except the host, from a room and ban them for `minutes`."""
 
     @endpoint(errors=[RoomNotFound, UserNotFound, NotLive])
-    async def post(self, live_id: str, params: OpsRemoveUserRequest) -> OkResponse:
+    async def post(self, live_id: str, params: OpsRemoveUserRequest) -> None:
         await self.context.services.rooms.removals.ban_from_room(
             int(live_id), params.user_id, params.minutes
         )
-        return OkResponse()
 
 
 class OpsLiftRoomBanHandler(RoomBanTargetHandler):
     """Lift a user's room ban, whether set by host or operator."""
 
     @endpoint(errors=[RoomNotFound])
-    async def post(self, live_id: str, params: LiftRoomBanRequest) -> OkResponse:
+    async def post(self, live_id: str, params: LiftRoomBanRequest) -> None:
         await self.context.services.rooms.removals.change(
             int(live_id), lambda room: room.lift_ban(params.user_id, now_ms())
         )
-        return OkResponse()
-
-
-async def _events(context: Context, room: Room, params: RoomDetailRequest) -> list[NumberedEvent]:
-    read, events = context.stores.rooms.log_since, None
-    if params.since is not None and params.epoch in ("", room.epoch):
-        events = await read(room.live_id, room.epoch, params.since)
-    if events is None:
-        events = await read(room.live_id, room.epoch, max(0, room.version - LATEST_EVENTS))
-    return [*(events or ())]  # None if a new live has begun since the room was read
 
 
 def _row(handler: OperatorHandler, room: Room, counts: MemberCounts) -> RoomRowResponse:

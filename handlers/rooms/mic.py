@@ -3,13 +3,7 @@
 from core.clock import now_ms
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
-from handlers.models import LiveRequest, OkResponse
-from handlers.rooms.models import (
-    InviteMicroRequest,
-    LeaveMicroRequest,
-    OnMicResponse,
-    SeatedResponse,
-)
+from handlers.models import Gender, LiveRequest, Response, UserId
 from rooms.errors import (
     AlreadyOnMic,
     NoGender,
@@ -26,6 +20,30 @@ from rooms.state import Seat
 from services.errors import Blocked, HighRisk
 from storage.errors import UserNotFound
 
+
+class LeaveMicroRequest(LiveRequest):
+    user_id: UserId | None = None
+    gender: Gender | None = None
+
+
+class InviteMicroRequest(LiveRequest):
+    user_id: UserId
+
+
+class OnMicResponse(Response):
+    play_url: str = ""
+    nickname: str
+    area: str
+    age: int
+    user_id: str
+    face_url: str
+
+
+class SeatedResponse(OnMicResponse):
+    push_url: str
+    gender: int
+
+
 CANDIDATE_ERRORS = [RoomNotFound, NotLive, NotInRoom, NoGender, AlreadyOnMic]
 """Refusals of a user who can neither apply, nor be invited, nor take a seat."""
 
@@ -33,13 +51,9 @@ CANDIDATE_ERRORS = [RoomNotFound, NotLive, NotInRoom, NoGender, AlreadyOnMic]
 class ApplyMicroHandler(ActiveUserHandler):
     """Apply for the seat of the user's gender."""
 
-    @endpoint(
-        limit="room_change",
-        errors=[*CANDIDATE_ERRORS, QueueFull, HighRisk],
-    )
-    async def post(self, params: LiveRequest) -> OkResponse:
+    @endpoint(limit="room_change", errors=[*CANDIDATE_ERRORS, QueueFull, HighRisk])
+    async def post(self, params: LiveRequest) -> None:
         await self.context.services.rooms.mic.apply(params.live_id, self.user)
-        return OkResponse()
 
 
 class InviteMicroHandler(ActiveUserHandler):
@@ -49,10 +63,9 @@ class InviteMicroHandler(ActiveUserHandler):
         limit="room_change",
         errors=[*CANDIDATE_ERRORS, NotHost, UserNotFound, SeatTaken, QueueFull, Blocked],
     )
-    async def post(self, params: InviteMicroRequest) -> OkResponse:
+    async def post(self, params: InviteMicroRequest) -> None:
         mic = self.context.services.rooms.mic
         await mic.invite(params.live_id, self.user, params.user_id)
-        return OkResponse()
 
 
 class AcceptMicroHandler(ActiveUserHandler):
@@ -76,12 +89,10 @@ class RefuseMicroHandler(ActiveUserHandler):
     """Withdraw an application or refuse an invitation."""
 
     @endpoint(limit="room_change", errors=[RoomNotFound])
-    async def post(self, params: LiveRequest) -> OkResponse:
-        user_id = self.user_id
+    async def post(self, params: LiveRequest) -> None:
         await self.context.room_changes.change(
-            params.live_id, lambda room: room.refuse(user_id), user_id
+            params.live_id, lambda room: room.refuse(self.user_id), self.user_id
         )
-        return OkResponse()
 
 
 class LeaveMicroHandler(ActiveUserHandler):
@@ -91,10 +102,9 @@ class LeaveMicroHandler(ActiveUserHandler):
     """
 
     @endpoint(limit="room_change", errors=[NotHost, RoomNotFound])
-    async def get(self, params: LeaveMicroRequest) -> OkResponse:
+    async def get(self, params: LeaveMicroRequest) -> None:
         mic, target = self.context.services.rooms.mic, params.user_id or self.user_id
         await mic.leave(params.live_id, self.user_id, target, params.gender)
-        return OkResponse()
 
 
 def on_mic_response(context: Context, seat: Seat) -> OnMicResponse:

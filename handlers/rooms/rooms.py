@@ -1,26 +1,27 @@
 """Rooms: list, enter, members, open, end, leave."""
 
 import asyncio
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, RootModel
 
 from handlers.accounts.profiles import PICTURE_ERRORS
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
 from handlers.errors import ImRefused
-from handlers.models import LIST_PAGE_SIZE, USER_TYPE, LiveRequest, OkResponse, PageRequest
-from handlers.rooms.mic import on_mic_response, play_url, push_url
-from handlers.rooms.models import (
-    AnchorInfoResponse,
-    EmptySeatResponse,
-    LiveListResponse,
-    LiveRoomResponse,
-    MatchmakerEnterResponse,
-    OnMicResponse,
-    PlayerResponse,
-    PlayUrlResponse,
-    UpdateRoomRequest,
-    UsersInfoRequest,
-    UsersInRoomResponse,
+from handlers.models import (
+    CLEARED_BY_NULL,
+    LIST_PAGE_SIZE,
+    USER_TYPE,
+    Gender,
+    LiveRequest,
+    Name,
+    Number,
+    PageRequest,
+    PictureUrl,
+    Response,
 )
+from handlers.rooms.mic import OnMicResponse, on_mic_response, play_url, push_url
 from rooms.errors import (
     HostIsLive,
     HostMustEnd,
@@ -37,6 +38,83 @@ from rooms.room import Room
 from rooms.state import Seat
 from services.errors import AccountBanned, ContentRefused
 from tencent.errors import ServiceUnavailable
+
+
+class UsersInfoRequest(PageRequest):
+    live_id: Number
+    gender: Gender
+
+
+class UpdateRoomRequest(LiveRequest):
+    """Null returns to the host's own name or face."""
+
+    room_name: Annotated[Name | None, CLEARED_BY_NULL] = None
+    room_image: Annotated[PictureUrl | None, CLEARED_BY_NULL] = None
+
+
+class PlayerResponse(Response):
+    boy: str
+    girl: str
+
+
+class LiveRoomResponse(Response):
+    id: int
+    group_id: str
+    room_name: str
+    room_image: str
+    player: PlayerResponse
+    audience_count: int
+
+
+class LiveListResponse(RootModel[list[LiveRoomResponse]]):
+    pass
+
+
+class AnchorInfoResponse(Response):
+    nickname: str
+    face_url: str
+
+
+class EmptySeatResponse(Response):
+    model_config = ConfigDict(extra="forbid")
+
+
+class PlayUrlResponse(Response):
+    anchor_info: AnchorInfoResponse
+    owner: OnMicResponse
+    male: OnMicResponse | EmptySeatResponse
+    female: OnMicResponse | EmptySeatResponse
+    user_type: int
+    push_url: str
+    num_list: list[int]
+
+
+class UserInRoomResponse(Response):
+    """`state` 0: viewer, 1: applicant.
+
+    `blocked`, for the host alone: one of the two has blocked the other.
+    """
+
+    user_id: str
+    face_url: str
+    nickname: str
+    state: Literal[0, 1]
+    blocked: bool = False
+
+
+class UsersInRoomResponse(RootModel[list[UserInRoomResponse]]):
+    pass
+
+
+class MatchmakerEnterResponse(Response):
+    status: Literal["ok"] = "ok"
+    user_id: str
+    live_id: int
+    nickname: str
+    face_url: str
+    push_url: str
+    play_url: str
+    group_id: str
 
 
 class GetLivelistHandler(ActiveUserHandler):
@@ -58,7 +136,7 @@ class GetPlayurlHandler(ActiveUserHandler):
 
     @endpoint(limit="room_change", errors=[RemovedFromRoom, RoomNotFound, NotLive, HostIsLive])
     async def get(self, params: LiveRequest) -> PlayUrlResponse:
-        context, user_id = self.context, self.user.user_id
+        context, user_id = self.context, self.user_id
         room = await context.services.rooms.lives.enter(params.live_id, self.user, self.token)
         counts = await context.stores.members.count(room.live_id, room.epoch)
         owner = room.owner.person
@@ -78,13 +156,8 @@ class GetUsersInfoHandler(ActiveUserHandler):
     """The men or the women in the room who are not on mic: applicants first, then viewers."""
 
     read_only = True
-
-    async def authorize(self) -> None:
-        """Leave the user to `get`, which reads them together with the room.
-
-        Wrong parameters are therefore refused before a banned user is.
-        """
-        await self.authorize_cached_token()
+    loads_user = False
+    """Read together with the room: wrong parameters are refused before a banned user is."""
 
     @endpoint(limit="read", errors=[NotAMember, RoomNotFound])
     async def get(self, params: UsersInfoRequest) -> UsersInRoomResponse:
@@ -149,11 +222,10 @@ class UpdateRoomHandler(ActiveUserHandler):
         limit="profile",
         errors=[NotHost, RoomNotFound, ContentRefused("room_name"), *PICTURE_ERRORS],
     )
-    async def post(self, params: UpdateRoomRequest) -> OkResponse:
+    async def post(self, params: UpdateRoomRequest) -> None:
         await self.context.services.rooms.lives.update_info(
             params.live_id, self.user, params.room_name, params.room_image
         )
-        return OkResponse()
 
 
 class LiveEndHandler(ActiveUserHandler):
@@ -161,24 +233,20 @@ class LiveEndHandler(ActiveUserHandler):
 
     # Not room_change: earlier changes must not keep a host from ending the live.
     @endpoint(limit="read", errors=[NotHost, RoomNotFound])
-    async def post(self, params: LiveRequest) -> OkResponse:
-        user_id = self.user.user_id
+    async def post(self, params: LiveRequest) -> None:
         await self.context.room_changes.change(
-            params.live_id, lambda room: room.end(user_id), user_id
+            params.live_id, lambda room: room.end(self.user_id), self.user_id
         )
-        return OkResponse()
 
 
 class LeaveRoomHandler(ActiveUserHandler):
     """Leave the room, giving up seat and application."""
 
     @endpoint(limit="room_change", errors=[RoomNotFound, HostMustEnd])
-    async def get(self, params: LiveRequest) -> OkResponse:
-        user_id = self.user.user_id
+    async def get(self, params: LiveRequest) -> None:
         await self.context.room_changes.change(
-            params.live_id, lambda room: room.leave(user_id), user_id
+            params.live_id, lambda room: room.leave(self.user_id), self.user_id
         )
-        return OkResponse()
 
 
 def _seat(context: Context, seat: Seat | None) -> OnMicResponse | EmptySeatResponse:

@@ -4,9 +4,7 @@
 simulator, and IM.
 """
 
-import hashlib
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import NoneType
@@ -17,6 +15,7 @@ import pytest
 from config.settings import Settings
 from runtime.process import ServerProcess
 from tests.support.api import BASE, ApiFixture
+from tests.support.callbacks import CallbackSender, message
 from tests.support.chat import chat
 from tests.support.payments import notification_statuses
 
@@ -37,11 +36,6 @@ TYPES: dict[str, tuple[type, ...]] = {
 SEATS = ("get_playurl.male", "get_playurl.female")
 OF_A_ROOM = {"user_type", "live_room_name", "live_id", "group_id"}
 """Fields of a login that the contract promises with login_type 1 only."""
-MESSAGE = """{"CallbackCommand": "C2C.CallbackAfterSendMsg", "From_Account": "", "To_Account": "",
-"MsgSeq": 48374, "MsgRandom": 2837546, "MsgTime": 0, "MsgKey": "48374_2837546_1557481126",
-"OnlineOnlyFlag": 0, "SendMsgResult": 0, "ErrorInfo": "send msg succeed", "MsgBody": [{"MsgType":
-"TIMCustomElem", "MsgContent": {"Data": "{}", "Desc": "", "Ext": "", "Sound": ""}}]}"""
-"""IM's report of a custom message."""
 OK = {"detail": "OK"}
 FACE = "https://images.daqinjia.cn/tmp_27cd8ec800bd8c21572d9d4c.jpg"
 
@@ -161,14 +155,8 @@ class Outside:
 
     async def invite(self, host: MiniProgram, guest: MiniProgram) -> None:
         """The host sends a custom message over IM, which reports it by its callback."""
-        sent_at = int(time.time())
-        signed = f"{self.server.settings.im.callback_token}{sent_at}"
-        accounts = {"From_Account": host.user_id, "To_Account": guest.user_id}
-        query = {"SdkAppid": host.sdk_app_id, "CallbackCommand": "C2C.CallbackAfterSendMsg"}
-        query |= {"contenttype": "json", "ClientIP": "203.0.113.7", "OptPlatform": "IOS"}
-        query |= {"RequestTime": f"{sent_at}", "Sign": hashlib.sha256(signed.encode()).hexdigest()}
-        message = json.loads(MESSAGE) | accounts | {"MsgTime": sent_at}
-        answer = await self.api.request("POST", f"{BASE}im/callback/", json=message, params=query)
+        sender = CallbackSender(self.api, self.server.settings)
+        answer = await sender.im(message(host.user_id, guest.user_id))
         assert answer.ok() == {"ActionStatus": "OK", "ErrorInfo": "", "ErrorCode": 0}
 
 

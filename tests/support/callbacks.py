@@ -54,3 +54,21 @@ def proposed(sender: str, **receiver: str) -> dict[str, Any]:
     element = {"MsgType": "TIMTextElem", "MsgContent": {"Text": "a private word"}}
     command = f"{kind}.CallbackBeforeSendMsg"
     return {"CallbackCommand": command, "From_Account": sender, **receiver, "MsgBody": [element]}
+
+
+def message(sender: str, receiver: str, **fields: Any) -> dict[str, Any]:
+    """The callback after a custom message between two users."""
+    return {
+        "CallbackCommand": "C2C.CallbackAfterSendMsg",
+        "From_Account": sender,
+        "To_Account": receiver,
+        "MsgSeq": 48374,
+        "MsgRandom": 2837546,
+        "MsgTime": int(time.time()),
+        "MsgKey": "48374_2837546_1557481126",
+        "OnlineOnlyFlag": 0,
+        "SendMsgResult": 0,
+        "ErrorInfo": "send msg succeed",
+        "MsgBody": [{"MsgType": "TIMCustomElem", "MsgContent": {"Data": "{}"}}],
+        **fields,
+    }

@@ -11,7 +11,6 @@ from storage.accounts.tokens import EvictionStore
 from tests.support.api import BASE, ApiClient, ApiFixture
 from tests.support.chat import (
     KICKED,
-    MUTED,
     OK,
     chat,
     commands,
@@ -93,24 +92,6 @@ async def test_ban_during_a_login_leaves_no_session(
 
 
 # ---- removed from a room
-
-
-async def test_removed_user_is_muted_for_as_long_and_until_readmitted(
-    api: ApiFixture, server: ServerProcess
-) -> None:
-    host = await api.host()
-    anna = await api.guest("anna", 2, host.live_id)
-    await take_seat(anna)
-    group_id, sig = await group_of(anna), await user_sig(anna)
-    (await host.post(PUT_OUT, live_id=host.live_id, user_id=anna.id, minutes=5)).ok()
-    await until_delivered(server)
-    assert 200 < muted(server, group_id)[anna.id] <= 301
-    assert await chat(api, anna.id, sig, group_id) == MUTED
-    assert await chat(api, anna.id, sig) == OK, "not logged out"
-    assert len(await commands(api, "/live")) == 1, "the stream is cut"
-    (await api.ops("POST", f"rooms/{host.live_id}/let_in", user_id=anna.id, reason="x")).ok()
-    await until_delivered(server)
-    assert await chat(api, anna.id, sig, group_id) == OK
 
 
 async def test_lifting_undoes_the_mute_of_a_ban_that_was_stored_meanwhile(

@@ -158,16 +158,3 @@ async def test_a_change_that_waits_for_midnight_is_shown_and_withdrawn(api: ApiF
         (entry, *_) = (await api.ops("GET", "audit", q=f"DELETE {number}")).ok()["items"]
         assert entry["before"]["next"]["fields"] == fields
         assert (await api.ops("DELETE", f"{path}/next")).refusal == (409, "nothing_waits")
-
-
-async def test_a_rate_is_neither_disabled_nor_renamed_deleted_or_added_again(
-    api: ApiFixture,
-) -> None:
-    required = (409, "rate_required")
-    ids = await ids_of_configs(api)
-    for key in RATE_KEYS:
-        path = f"configs/{ids[key]}"
-        for change in ({"enabled": False}, {"key": "OTHER"}):
-            assert (await api.ops("PATCH", path, **change)).refusal == required, (key, change)
-        assert (await api.ops("DELETE", path)).refusal == required, key
-        assert (await api.ops("POST", "configs", key=key, value=0.3)).refusal == required, key

@@ -185,3 +185,58 @@ async def test_ranking_survives_the_end_of_a_live_and_the_next_live_starts_empty
     assert ids(await ranking(anna, host.live_id)) == ([anna.id], [])
     (await host.post("qlive_room/matchmaker_enter/")).ok()
     assert ids(await ranking(anna, host.live_id)) == ([], [])
+
+
+# ---- limits of giving; tests/ledger/test_giving.py shows the rules
+
+
+LIMITS = "qlive_user/giving_limits/"
+CAP: dict[str, Any] = {"own": 0, "next": None, "next_at": None, "house": 0}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {
+            "giving": {
+                "gift_gold": 1000,
+                "day_gold": 20,
+                "month_gold": 1500,
+                "cool_off_gold": 18,
+            }
+        }
+    ],
+)
+async def test_caps_are_refused_with_their_code_and_confirmed_gifts_pass(api: ApiFixture) -> None:
+    anna, bert = await api.user("anna", 2, gold=5000), await api.user("bert", 1)
+    assert (await give(anna, bert.id, CAR)).refusal == (403, "over_gift_cap")
+    assert (await give(anna, bert.id, CANDY, 5)).refusal == (403, "over_day_cap")
+    reminded = (await give(anna, bert.id, CANDY, 2, request_id="r")).ok()
+    assert reminded == {"status": "success", "gold": 4990, "income": 0, "reminder": True}
+    assert (await give(anna, bert.id, CANDY, request_id="s")).refusal == (
+        409,
+        "confirmation_needed",
+    )
+    confirmed = (await give(anna, bert.id, CANDY, request_id="s", confirm="true")).ok()
+    assert confirmed == {"status": "success", "gold": 4985, "income": 0}
+    assert (await give(anna, bert.id, CANDY, 2, request_id="r")).ok() == reminded
+    (await give(anna, bert.id, ROSE, 3, confirm="true")).ok()
+    assert (await give(anna, bert.id, ROSE)).refusal == (403, "cooling_off")
+    limits = (await anna.get(LIMITS)).ok()
+    assert limits["gift"] == CAP | {"house": 1000}
+    assert limits["day"] == CAP | {"given": 18, "house": 20}
+
+
+async def test_own_caps_are_lowered_at_once_and_raised_after_a_day(api: ApiFixture) -> None:
+    anna = await api.user("anna", 2)
+    nothing_given = CAP | {"given": 0}
+    limits = (await anna.get(LIMITS)).ok()
+    assert limits == {"gift": CAP, "day": nothing_given, "month": nothing_given}
+    for name in limits:
+        lowered = (await anna.post(LIMITS, **{f"{name}_gold": 11})).ok()
+        assert lowered[name]["own"] == 11
+        raised = (await anna.post(LIMITS, **{f"{name}_gold": 0})).ok()
+        assert (raised[name]["own"], raised[name]["next"]) == (11, 0)
+        assert raised[name]["next_at"] is not None
+        assert (await anna.get(LIMITS)).ok() == raised
+    assert (await anna.post(LIMITS, day_gold=-1)).refusal == (400, "bad_parameter")

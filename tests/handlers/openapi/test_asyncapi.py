@@ -8,8 +8,6 @@ import pytest
 
 from handlers.openapi import asyncapi
 from handlers.routes import BASE
-from realtime.frames import CloseCode
-from rooms.events import EVENT_PAYLOADS
 from tests.support.api import ApiFixture
 from tests.support.openapi_checks import references, resolve
 
@@ -33,29 +31,6 @@ def test_document_follows_asyncapi_3(document: dict[str, Any]) -> None:
         assert resolve(document, reference)
     room = document["channels"]["room"]
     assert (room["address"], set(room["messages"])) == (f"{BASE}ws/", set(components["messages"]))
-
-
-def test_every_event_is_sent_by_the_server_and_two_messages_by_the_client(
-    document: dict[str, Any],
-) -> None:
-    messages = {
-        operation["action"]: {ref["$ref"].rpartition("/")[2] for ref in operation["messages"]}
-        for operation in document["operations"].values()
-    }
-    assert messages["receive"] == {"auth", "ping"}
-    assert set(EVENT_PAYLOADS) < messages["send"]
-    assert messages["send"] | messages["receive"] == set(document["components"]["messages"])
-
-
-def test_close_codes_are_documented(document: dict[str, Any]) -> None:
-    description = document["info"]["description"]
-    documented = dict(re.findall(r"^- (\d+) `\w+`: (.*)$", description, re.MULTILINE))
-    assert documented.pop("4401") == "log in, then reconnect"
-    for code in set(CloseCode) - {CloseCode.TOKEN}:
-        assert documented.pop(str(int(code))) == (
-            "reconnect" if code.reconnect else "do not reconnect"
-        )
-    assert not documented
 
 
 async def test_socket_page_shows_every_message_and_loads_nothing(

@@ -76,7 +76,7 @@ async def test_unreported_payment_is_found_by_querying_the_provider(
 
 
 async def test_malformed_notifications_are_refused(api: ApiFixture, db: Db) -> None:
-    for path in ("qlive_pay/notify/", "qlive_pay/xpay_notify/"):
+    for path in ("qlive_pay/notify/", "qlive_pay/xpay_notify/", "qlive_pay/transfer_notify/"):
         for body in (b"", b"{}", b"[", b"\xff"):
             reply = await api.request("POST", BASE + path, data=body)
             assert reply.refusal == (403, "callback_refused")

@@ -32,12 +32,10 @@ def changes() -> dict[str, Any]:
     return {"pay": {"provider": "xpay"}}
 
 
-@pytest.fixture
-def mode() -> str:
-    return "safe"
-
-
-in_both_modes = pytest.mark.parametrize("mode", ["safe", "plain"])
+@pytest.fixture(params=["safe", "plain"])
+def mode(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
 
 
 @pytest.fixture
@@ -59,7 +57,6 @@ async def times_counted(api: ApiFixture, event: str) -> float:
     return (await api.metrics()).get(f'qlive_platform_events_total{{event="{event}"}}', 0)
 
 
-@in_both_modes
 async def test_apples_question_is_answered_from_the_journal_and_the_answer_kept(
     api: ApiFixture, server: ServerProcess, db: Db, wechat: SimulatedPlatformEvents
 ) -> None:
@@ -84,7 +81,6 @@ async def test_apples_question_is_answered_from_the_journal_and_the_answer_kept(
     assert (await api.ops("POST", "inbox/again", id=row["_id"])).status == 400
 
 
-@in_both_modes
 async def test_each_event_that_needs_a_person_is_kept_counted_and_shown_once(
     api: ApiFixture, db: Db, wechat: SimulatedPlatformEvents, mode: str
 ) -> None:

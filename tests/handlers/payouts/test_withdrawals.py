@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from runtime.process import ServerProcess
-from tests.support.api import BASE, ApiFixture
+from tests.support.api import ApiFixture
 from tests.support.income import (
     NO_MATURITY,
     confirm,
@@ -47,12 +47,6 @@ async def test_a_withdrawal_is_paid_once_the_user_has_confirmed_its_package(
     assert again == {"outcome": "done", "reason": ""}
     assert db.ledger.count_documents({"kind": "payout"}) == 1
     assert await server.context.stores.ledger_reconciler.problems() == []
-
-
-async def test_a_notification_without_a_signature_is_refused(api: ApiFixture, db: Any) -> None:
-    reply = await api.request("POST", f"{BASE}qlive_pay/transfer_notify/", data=b"{}")
-    assert reply.refusal == (403, "callback_refused")
-    assert db.withdrawals.count_documents({}) == 0
 
 
 async def test_a_real_name_with_invisible_characters_is_refused(api: ApiFixture, db: Any) -> None:

@@ -10,9 +10,11 @@ from core.limits import Rate, TokenBuckets
 from rooms.members import GracePolicy
 from runtime.process import ServerProcess
 from tests.support.api import ApiClient, ApiFixture, Socket
-from tests.support.callbacks import CallbackSender, proposed
+from tests.support.callbacks import CallbackSender, message, proposed
 from tests.support.chat import group_of, until_delivered
 from tests.support.client import Reply
+from tests.support.mic import take_seat
+from tests.support.streams import stream_of
 from tests.support.waiting import until
 
 OK_IM = {"ActionStatus": "OK", "ErrorInfo": "", "ErrorCode": 0}
@@ -94,9 +96,8 @@ async def test_forged_callbacks_of_an_address_are_stored_at_a_limited_rate_only(
 async def guest_on_mic(api: ApiFixture, host: ApiClient) -> tuple[ApiClient, str]:
     """A guest on mic without a socket, and the stream of the guest."""
     anna = await api.guest("anna", 2, host.live_id)
-    (await anna.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
-    seat = (await anna.post("qlive_room/accept_micro/", live_id=host.live_id)).ok()
-    return anna, seat["push_url"].split("?")[0].rpartition("/")[2]
+    await take_seat(anna)
+    return anna, stream_of((await accept(anna)).ok())
 
 
 async def assert_evicted(socket: Socket, guest: ApiClient) -> None:
@@ -144,25 +145,7 @@ async def test_guest_without_a_socket_loses_the_seat_after_im_logout_or_the_end_
 # ---- messages between users
 
 
-CUSTOM = [{"MsgType": "TIMCustomElem", "MsgContent": {"Data": "{}"}}]
 TEXT = [{"MsgType": "TIMTextElem", "MsgContent": {"Text": "a private word"}}]
-
-
-def message(sender: str, receiver: str, **fields: Any) -> dict[str, Any]:
-    return {
-        "CallbackCommand": "C2C.CallbackAfterSendMsg",
-        "From_Account": sender,
-        "To_Account": receiver,
-        "MsgSeq": 48374,
-        "MsgRandom": 2837546,
-        "MsgTime": int(time.time()),
-        "MsgKey": "48374_2837546_1557481126",
-        "OnlineOnlyFlag": 0,
-        "SendMsgResult": 0,
-        "ErrorInfo": "send msg succeed",
-        "MsgBody": CUSTOM,
-        **fields,
-    }
 
 
 async def test_im_is_told_before_a_message_who_is_muted_and_nothing_is_stored_of_it(
@@ -243,17 +226,6 @@ async def test_a_name_that_a_user_sets_at_im_is_replaced_by_the_checked_one(
 
 async def accept(user: ApiClient) -> Reply:
     return await user.post("qlive_room/accept_micro/", live_id=user.live_id)
-
-
-async def test_a_custom_message_of_the_host_admits_a_member(
-    api: ApiFixture, callbacks: CallbackSender, db: Any
-) -> None:
-    host = await api.host()
-    bert = await api.guest("bert", 1, host.live_id)
-    assert (await accept(bert)).refusal == (409, "not_admitted")
-    (await callbacks.im(message(host.id, bert.id))).ok()
-    (await accept(bert)).ok()
-    assert db.inbox.count_documents({}) == 0  # what users write is not stored
 
 
 @pytest.mark.parametrize(

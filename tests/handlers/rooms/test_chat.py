@@ -39,32 +39,6 @@ async def test_slow_im_delays_neither_mic_calls_nor_profile_changes(
     await until(lambda: accounts.get(anna.id, {}).get("Tag_Profile_IM_Nick") == "安娜")
 
 
-async def test_a_chat_line_is_kept_and_blocked_words_and_an_imitation_of_a_gift_are_refused(
-    api: ApiFixture, server: ServerProcess
-) -> None:
-    assert server.simulator
-    host = await api.host()
-    anna = await api.guest("anna", 2, host.live_id)
-    group_id, sig = await group_of(anna), await user_sig(anna)
-    assert await chat(api, anna.id, sig, group_id, text="你好") == 0
-    assert await chat(api, anna.id, sig, group_id, custom='{"type": "gift"}') == 10104
-    assert await chat(api, anna.id, sig, group_id, text="加 ＶＸ 聊") == 10105
-    invitation, host_sig = '{"type": "invite"}', await user_sig(host)
-    assert await chat(api, anna.id, sig, to=host.id, custom=invitation) == 120005
-    assert await chat(api, host.id, host_sig, to=anna.id, custom=invitation) == 0
-    stranger = await api.user("stranger", 1)
-    assert await chat(api, stranger.id, await user_sig(stranger), group_id, text="你好") == 10107
-    lines = server.context.stores.chat_lines
-
-    async def stored() -> list[tuple[str, str]]:
-        return [line[:2] for line in await lines.last_lines(host.live_id)]
-
-    async def is_stored() -> bool:
-        return await stored() == [(anna.id, "你好")]
-
-    await until(is_stored)
-
-
 async def test_room_receives_its_new_group_and_the_relay_continues_there(
     api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,31 +104,21 @@ async def test_a_mute_reaches_the_room_and_im_until_it_is_lifted_or_the_live_end
     room, group_id, sig = {"live_id": host.live_id}, await group_of(anna), await user_sig(anna)
     socket = await anna.watch()
 
-    async def code_of(user_id: str, user_sig: str) -> int:
+    async def code_of() -> int:
         await until_delivered(server)
-        return await chat(api, user_id, user_sig, group_id)
+        return await chat(api, anna.id, sig, group_id)
 
     calls = (
         ("mute", {"user_id": anna.id, "minutes": 5}, MUTED),
         ("mute", {"user_id": anna.id, "minutes": 0}, OK),
         ("mute_all", {"on": True}, MUTED),
         ("mute_all", {"on": False}, OK),
-        ("mute_all", {"on": True}, MUTED),
         ("mute", {"user_id": anna.id, "minutes": 5}, MUTED),
     )
     for path, params, code in calls:
         assert (await anna.post(f"{ROOM}{path}/", **params, **room)).refusal == (403, "not_host")
         (await host.post(f"{ROOM}{path}/", **params, **room)).ok()
         await socket.next(path)
-        assert await code_of(anna.id, sig) == code, (path, params)
-    (await anna.get(f"{ROOM}leave_room/", **room)).ok()
-    (await host.post(f"{ROOM}mute_all/", on=False, **room)).ok()
-    (await anna.get("get_playurl/", **room)).ok()
-    assert await code_of(anna.id, sig) == MUTED, "leaving and entering again lifts no mute"
-    (await host.post(f"{ROOM}mute_all/", on=True, **room)).ok()
-    assert await code_of(host.id, await user_sig(host)) == OK
-    shown = (await (await host.connect()).next("snapshot"))["data"]
-    assert ([row["user_id"] for row in shown["muted"]], shown["mute_all"]) == ([anna.id], True)
+        assert await code_of() == code, (path, params)
     (await host.post(f"{ROOM}live_end/", **room)).ok()
-    assert await code_of(anna.id, sig) == OK
-    assert (await host.post(f"{ROOM}mute_all/", on=True, **room)).refusal == (409, "not_live")
+    assert await code_of() == OK

@@ -1,56 +1,19 @@
 """The mic over HTTP, and lost connections; tests/rooms show the rules."""
 
-from typing import Any
-
 import pytest
 
 from rooms.members import GracePolicy
-from tests.support.api import ApiClient, ApiFixture, Socket
+from tests.support.api import ApiFixture
 from tests.support.mic import take_seat, user_type
-
-ROOM = "qlive_room/"
-DONE = {"detail": "OK"}
-
-
-async def call(client: ApiClient, action: str, **params: Any) -> Any:
-    send = client.get if action == "leave_micro" else client.post
-    return await send(f"{ROOM}{action}/", live_id=client.live_id, **params)
-
-
-async def test_applicant_takes_a_seat_and_leaves_it_with_one_event_for_each_step(
-    api: ApiFixture,
-) -> None:
-    host = await api.host()
-    anna = await api.guest("anna", 2, host.live_id)
-    profile = {"age": 27, "area": "310100", "face_url": "https://example.com/a.png"}
-    (await anna.post("qlive_user/update_userinfo/", **profile)).ok()
-    socket = await host.watch()
-    assert [(await call(anna, "apply_micro")).ok() for _ in range(2)] == [DONE] * 2
-    seat, repeated = [(await call(anna, "accept_micro")).ok() for _ in range(2)]
-    push_url, play_url = seat.pop("push_url"), seat.pop("play_url")
-    assert seat == {**profile, "nickname": "anna", "user_id": anna.id, "gender": 2}
-    assert push_url.startswith("rtmp://push.")
-    assert play_url.startswith("rtmp://play.")
-    assert repeated["push_url"].split("?")[0] == push_url.split("?")[0]
-    assert await user_type(anna) == 4
-    for _ in range(2):
-        assert (await call(anna, "leave_micro", gender=2)).ok() == DONE
-    assert await user_type(anna) == 1
-    applied = (await socket.next("micro_apply"))["data"]
-    assert applied["expires_at"] - applied["applied_at"] == 600_000
-    accepted = (await socket.next("micro_accept"))["data"]
-    assert (accepted["user_id"], accepted["age"]) == (anna.id, 27)
-    left = (await socket.next("micro_leave"))["data"]
-    assert (left["user_id"], left["reason"]) == (anna.id, "left")
 
 
 @pytest.mark.parametrize("changes", [{"micro": {"admission": "open", "removed_seconds": 0}}])
 async def test_settings_decide_who_is_admitted(api: ApiFixture) -> None:
     host = await api.host()
-    anna = await api.guest("anna", 2, host.live_id)
+    anna, room = await api.guest("anna", 2, host.live_id), {"live_id": host.live_id}
     for _ in range(2):
-        (await call(anna, "accept_micro")).ok()
-        (await call(host, "leave_micro", user_id=anna.id)).ok()
+        (await anna.post("qlive_room/accept_micro/", **room)).ok()
+        (await host.get("qlive_room/leave_micro/", user_id=anna.id, **room)).ok()
 
 
 async def test_an_application_and_an_invitation_expire_by_themselves(
@@ -61,11 +24,9 @@ async def test_an_application_and_an_invitation_expire_by_themselves(
     host = await api.host()
     anna = await api.guest("anna", 2, host.live_id)
     socket = await host.watch()
-    for client, action, params in (
-        (anna, "apply", {}),
-        (host, "invite", {"user_id": anna.id}),
-    ):
-        (await call(client, f"{action}_micro", **params)).ok()
+    room = {"live_id": host.live_id}
+    for client, action in ((anna, "apply"), (host, "invite")):
+        (await client.post(f"qlive_room/{action}_micro/", user_id=anna.id, **room)).ok()
         await socket.next(f"micro_{action}")
         event = (await socket.next("micro_refuse"))["data"]
         assert (event["user_id"], event["reason"]) == (anna.id, "expired"), action
@@ -75,43 +36,28 @@ SHORT = GracePolicy(shown=100, viewer=600, guest=500, host=800)
 """Absent users lose seat and membership soon."""
 
 
-@pytest.fixture
-def grace() -> GracePolicy:
-    """Absences are shown soon, and users have the usual time to return."""
-    return GracePolicy(shown=200)
-
-
-async def guest_on_mic(api: ApiFixture, host: ApiClient) -> ApiClient:
-    guest = await api.guest("bert", 1, host.live_id)
-    await take_seat(guest)
-    return guest
-
-
-async def read_events(socket: Socket, *types: str) -> list[dict[str, Any]]:
-    """The data of the next events, whose types are checked."""
-    return [(await socket.next(type_))["data"] for type_ in types]
-
-
 # ---- lost connections
 
 
 @pytest.mark.parametrize("grace", [SHORT])
 async def test_users_who_do_not_reconnect_lose_seat_application_and_live(api: ApiFixture) -> None:
     host = await api.host()
-    guest, applicant = await guest_on_mic(api, host), await api.guest("carl", 1, host.live_id)
+    guest, applicant = [await api.guest(name, 1, host.live_id) for name in ("bert", "carl")]
+    await take_seat(guest)
     unconnected = await api.guest("anna", 2, host.live_id)
     (await applicant.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
     observer = await host.watch()
     for client, *types in ((guest, "member_away", "micro_leave"), (applicant, "micro_refuse")):
         (await client.watch()).connection.transport.abort()
-        ended = (await read_events(observer, *types))[-1]
+        ended = [(await observer.next(type_))["data"] for type_ in types][-1]
         assert (ended["user_id"], ended["reason"]) == (client.id, "offline")
     assert await user_type(applicant) == 0
     assert await user_type(unconnected) == 1, "a user who never connected is not absent"
     viewer = await unconnected.watch()
     observer.connection.transport.abort()
-    *_, end = await read_events(viewer, "member_away", "live_pause", "live_end")
-    assert end["reason"] == "offline"
+    for type_ in ("member_away", "live_pause"):
+        await viewer.next(type_)
+    assert (await viewer.next("live_end"))["data"]["reason"] == "offline"
     assert await viewer.close_code() == 4510
 
 

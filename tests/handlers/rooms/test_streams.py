@@ -10,6 +10,7 @@ from rooms.moderation import Item
 from runtime.process import ServerProcess
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.chat import until_delivered
+from tests.support.mic import take_seat
 from tests.support.streams import report_stream, stream_of
 
 FORBIDDEN = (403, "stream_forbidden")
@@ -76,11 +77,8 @@ async def test_a_guest_loses_the_seat_for_a_bad_picture_until_an_operator_approv
     bert = await api.guest("bert", 1, host.live_id)
     room = {"live_id": host.live_id}
 
-    async def take_seat() -> str:
-        (await bert.post("qlive_room/apply_micro/", **room)).ok()
-        return stream_of((await bert.post("qlive_room/accept_micro/", **room)).ok())
-
-    stream = await take_seat()
+    await take_seat(bert)
+    stream = stream_of((await bert.post("qlive_room/accept_micro/", **room)).ok())
     socket = await host.watch()
     await report_stream(api, server, stream, score=90, report="twice")
     left = (await socket.next("micro_leave"))["data"]
@@ -93,7 +91,7 @@ async def test_a_guest_loses_the_seat_for_a_bad_picture_until_an_operator_approv
     (item,) = await items_of(server, bert)
     await server.context.services.decisions.decide(item.id, item.state, "op", approved=True)
     await report_stream(api, server, stream, score=91)
-    await take_seat()
+    await take_seat(bert)
 
 
 async def test_the_live_ends_for_a_bad_stream_of_its_host_who_may_return_after_a_while(
@@ -164,8 +162,7 @@ async def test_a_guest_whose_stream_is_allowed_while_away_gets_a_seat_again(
     decide = server.context.services.decisions.decide
     await decide(item.id, item.state, "op", "fine", approved=True)
     (await bert.get("get_playurl/", **room)).ok()
-    (await bert.post("qlive_room/apply_micro/", **room)).ok()
-    (await bert.post("qlive_room/accept_micro/", **room)).ok()
+    await take_seat(bert)
 
 
 async def test_a_late_report_leaves_nothing_of_a_deleted_user(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from core.clock import CHINA_TZ
-from handlers.payments.models import BillResponse
+from handlers.payments.console import BillResponse
 from services.payments.bills import JOB_NAME, BillService
 from storage.errors import AlreadyDecided
 from storage.payments.bills import BillStore
