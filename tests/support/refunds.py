@@ -18,7 +18,6 @@ from services.operators.approvals import ApprovalService
 from services.payments.payment_notifications import Followers, PaymentNotificationService
 from services.payments.payments import PaymentService
 from services.refunds.refund_cases import RefundCaseService
-from storage.gold.ledger_reconciler import LedgerReconciler
 from storage.jobs.inbox import CallbackOutcome
 from storage.operators.operators import OperatorAccount
 from storage.payments.orders import new_number
@@ -202,9 +201,7 @@ class RefundFixture:
         return [(user.gold, user.income, user.owed, user.owed_income) for user in users]
 
     async def check(self) -> None:
-        """Assert that journal, balances, withdrawals and rankings agree."""
-        problems = await LedgerReconciler(self.stores.database).problems()
-        assert not [str(problem) for problem in problems]
+        await self.stores.check_ledger()
 
     async def ranking(self) -> dict[str, tuple[int, int]]:
         """(gold, income) of the day, by user; without zeros."""

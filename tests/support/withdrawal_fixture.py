@@ -16,7 +16,6 @@ from ledger.withdrawals import Withdrawal
 from services.payouts.transfers import TransferService
 from services.payouts.withdrawals import WithdrawalService
 from storage.database import Database, Session
-from storage.gold.ledger_reconciler import LedgerReconciler
 from tests.support.storage import StoresFixture
 from tests.support.withdrawals import LIMITS, BankInMemory
 
@@ -149,9 +148,8 @@ class WithdrawalFixture:
         return [row["fen"] for row in rows]
 
     async def check(self) -> None:
-        """Assert that journal, balances and withdrawals agree, and with the bank."""
-        problems = await LedgerReconciler(self.database).problems()
-        assert not [str(problem) for problem in problems]
+        """Assert that journal, balances and withdrawals agree with each other and with the bank."""
+        await self.stores.check_ledger()
         payouts = await self.stores.entries(kind="payout")
         assert sum(entry["content"]["fen"] for entry in payouts) == self.bank.paid_fen
 
@@ -171,5 +169,4 @@ class WithdrawalFixture:
 @pytest.fixture
 def payouts(io_loop: IOLoop, stores: StoresFixture) -> WithdrawalFixture:
     """The limits are LIMITS."""
-    fixture: WithdrawalFixture = io_loop.run_sync(lambda: WithdrawalFixture.create(stores))
-    return fixture
+    return io_loop.run_sync(lambda: WithdrawalFixture.create(stores))
