@@ -8,7 +8,7 @@ from runtime.process import ServerProcess
 from storage.documents import token_id
 from tests.support.api import ApiFixture
 from tests.support.chat import KICKED, OK, chat, until_delivered, user_sig
-from tests.support.operators import GRANT, operator_request
+from tests.support.operators import GRANT
 from tests.support.races import run_after
 from tests.support.websockets import close_code_of
 
@@ -21,7 +21,7 @@ REASON = {"reason": "the phone was stolen"}
 async def test_users_are_found_by_prefix_and_paged_with_a_cursor(api: ApiFixture, db: Any) -> None:
     anna = await api.user("anna", 2)
     for query, found in (("an", [anna.id]), ("\x00", [])):
-        reply = await operator_request(api, "GET", "users", params={"q": query})
+        reply = await api.ops("GET", "users", params={"q": query})
         assert [row["id"] for row in reply.ok()["items"]] == found, query
     row = db.users.find_one()
     rows = [{**row, "_id": str(20_000_000 + n), "openid": f"o{n}"} for n in range(60)]
