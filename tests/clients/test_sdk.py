@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.api import ApiFixture
 from tests.support.node import OLDEST_NODE, run
 from tests.support.paths import ROOT
 
@@ -42,29 +41,27 @@ async def run_tests(*files: Path, **environment: str) -> None:
     assert int(summary["pass"]) > len(files), output
 
 
-async def test_node_is_new_enough() -> None:
+async def test_node_is_new_enough():
     version = await run("--version")
     assert int(version[1:].split(".")[0]) >= OLDEST_NODE, f"node {OLDEST_NODE} is needed: {version}"
 
 
-async def test_sdk_unit_tests_pass() -> None:
+async def test_sdk_unit_tests_pass():
     await run_tests(*UNIT_TESTS)
 
 
 @pytest.mark.parametrize("changes", [{"pay": {"provider": "xpay"}}])
-async def test_sdk_works_against_the_server(api: ApiFixture) -> None:
+async def test_sdk_works_against_the_server(api):
     token = await api.operator_token()
     await run_tests(SERVER_TESTS, QLIVE_ADDRESS=api.address, QLIVE_OPS_TOKEN=token)
 
 
-def test_calls_and_types_of_the_sdk_are_those_of_the_server() -> None:
+def test_calls_and_types_of_the_sdk_are_those_of_the_server():
     for path, text in SCRIPT["texts"]().items():
         assert path.read_text() == text, "run `make sdk`"
 
 
-async def test_the_packed_sdk_installs_into_an_empty_project_and_type_checks(
-    tmp_path: Path,
-) -> None:
+async def test_the_packed_sdk_installs_into_an_empty_project_and_type_checks(tmp_path):
     npm = Path(shutil.which("npm") or "npm").resolve()
     sources = tmp_path / "sdk"
     shutil.copytree(SDK, sources, ignore=shutil.ignore_patterns("dist", "node_modules"))
@@ -97,7 +94,7 @@ async def test_the_packed_sdk_installs_into_an_empty_project_and_type_checks(
         assert (bundles[1].parent / wx[2].strip()).exists()
 
 
-async def test_the_snippets_of_the_readme_are_strict_typescript(tmp_path: Path) -> None:
+async def test_the_snippets_of_the_readme_are_strict_typescript(tmp_path):
     await run(FOLDER / "snippets.mjs", SDK / "README.md", tmp_path)
     found = sorted(tmp_path.glob("*.ts"))
     assert len(found) == (SDK / "README.md").read_text().count("```js")
@@ -116,7 +113,7 @@ async def test_the_snippets_of_the_readme_are_strict_typescript(tmp_path: Path) 
     await run(SDK / "node_modules" / "typescript" / "bin" / "tsc", "--project", tmp_path)
 
 
-async def test_an_app_bundles_what_it_imports(tmp_path: Path) -> None:
+async def test_an_app_bundles_what_it_imports(tmp_path):
     entry = tmp_path / "entry.mjs"
     entry.write_text(f"export {{ fold }} from {str(SDK / 'src' / 'qlive.js')!r}")
     esbuild = SDK / "node_modules" / "esbuild" / "bin" / "esbuild"

@@ -28,8 +28,7 @@ def run(call: Coroutine[Any, Any, T]) -> T:
     try:
         call.send(None)
     except StopIteration as done:
-        result: T = done.value
-        return result
+        return done.value
     raise AssertionError("the call waited")
 
 
@@ -172,8 +171,7 @@ class MemoryOrderStore:
 
 def copied(value: JsonObject) -> JsonObject:
     """A deep copy, as the database returns it."""
-    copy: JsonObject = json.loads(json.dumps(dict(value)))
-    return copy
+    return json.loads(json.dumps(dict(value)))
 
 
 class MemoryLocks:

@@ -118,8 +118,7 @@ def _check(validator: Any, text: str | bytes, subject: str) -> None:
 @functools.cache
 def document() -> Json:
     """The OpenAPI document of the server with the simulator."""
-    parsed: Json = json.loads(openapi_text((*ROUTES, *development.DOCUMENTED), development.INTRO))
-    return parsed
+    return json.loads(openapi_text((*ROUTES, *development.DOCUMENTED), development.INTRO))
 
 
 @functools.cache
@@ -142,8 +141,7 @@ def _operations(path: str) -> Json | None:
 
 def _resolved(response: Json) -> Json:
     name = response.get("$ref", "").rpartition("/")[2]
-    resolved: Json = document()["components"]["responses"][name] if name else response
-    return resolved
+    return document()["components"]["responses"][name] if name else response
 
 
 @functools.cache

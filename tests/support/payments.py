@@ -27,8 +27,7 @@ async def create_order(client: ApiClient, block_id: int = 1) -> str:
 async def pay_order(api: ApiFixture, content: str, report: str = "once") -> dict[str, Any]:
     """Pay an order; `report` selects the notifications that the simulator sends for it."""
     body = {"content": content, "report": report}
-    result: dict[str, Any] = (await api.request("POST", "/sim/phone/pay", json=body)).ok()
-    return result
+    return (await api.request("POST", "/sim/phone/pay", json=body)).ok()
 
 
 async def notification_statuses(server: ServerProcess) -> list[int]:
@@ -49,8 +48,7 @@ def gold_of(db: Database[dict[str, Any]], client: ApiClient) -> int:
 def event_sender(server: ServerProcess) -> SimulatedPlatformEvents:
     """The simulator's sender of events."""
     assert server.simulator
-    sender: SimulatedPlatformEvents = server.simulator.platform_events  # type: ignore[union-attr]
-    return sender
+    return server.simulator.platform_events  # type: ignore[union-attr]
 
 
 async def send_event(

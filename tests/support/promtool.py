@@ -17,8 +17,7 @@ INTERVAL = 15
 
 
 def rule_groups() -> list[dict[str, Any]]:
-    groups: list[dict[str, Any]] = yaml.safe_load(RULES.read_text())["groups"]
-    return groups
+    return yaml.safe_load(RULES.read_text())["groups"]
 
 
 def alert_names() -> list[str]:

@@ -34,8 +34,7 @@ def translate(chinese: str) -> str:
     for pattern, english in sorted(TRANSLATIONS, key=lambda pair: "{" in pair[0]):
         found = re.fullmatch(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(pattern)), chinese)
         if found:
-            text: str = english.format(**found.groupdict())
-            return text
+            return english.format(**found.groupdict())
     return chinese
 
 
@@ -104,8 +103,7 @@ class DemoRoomPage(DemoPart):
         await self.page.evaluate(RECORD_FLYING_GIFTS)
 
     async def flown_gifts(self) -> int:
-        count: int = await self.page.evaluate("window.flownGifts")
-        return count
+        return await self.page.evaluate("window.flownGifts")
 
 
 class DemoDialog(DemoPart):
@@ -268,8 +266,7 @@ class DemoWindow(DemoPart):
     async def session(self, key: str) -> str:
         """The stored `token` or `user_id`."""
         script = "key => JSON.parse(sessionStorage.getItem('qlive.session'))[key]"
-        value: str = await self.page.evaluate(script, key)
-        return value
+        return await self.page.evaluate(script, key)
 
     async def check_layout(
         self, name: str, prepare: Callable[[], Awaitable[object]] | None = None
