@@ -34,7 +34,15 @@ def install(patch: pytest.MonkeyPatch) -> list[str]:
 
     def checked_finish(handler: Handler, chunk: Any = None) -> Any:
         with _collected(violations):
-            _check_response_of(handler, chunk)
+            last = json.dumps(chunk) if isinstance(chunk, dict) else chunk or b""
+            body = b"".join(handler._write_buffer) + utf8(last)
+            check_response(
+                handler.request.method or "",
+                handler.request.path,
+                handler.get_status(),
+                handler._headers.get("Content-Type", ""),
+                body.decode(errors="replace"),
+            )
         return finish(handler, chunk)
 
     def checked_frame(payload: bytes) -> bytes:
@@ -57,19 +65,6 @@ def _collected(violations: list[str]) -> Iterator[None]:
         yield
     except AssertionError as violation:
         violations.append(str(violation))
-
-
-def _check_response_of(handler: Handler, chunk: Any) -> None:
-    last = json.dumps(chunk) if isinstance(chunk, dict) else chunk or b""
-    body = b"".join(handler._write_buffer) + utf8(last)
-    request, media_type = handler.request, handler._headers.get("Content-Type", "")
-    check_response(
-        request.method or "",
-        request.path,
-        handler.get_status(),
-        media_type,
-        body.decode(errors="replace"),
-    )
 
 
 def check_response(method: str, path: str, status: int, media_type: str, text: str) -> None:

@@ -60,6 +60,6 @@ def check_rule_tests(folder: Path, tests: Mapping[str, dict[str, Any]]) -> None:
 
 def with_labels(series: str, **labels: str) -> str:
     """The series with more labels."""
-    name, found = re.fullmatch(r"(\w+)(?:\{(.*)\})?", series, re.DOTALL).groups()  # type: ignore[union-attr]
+    name, found = re.fullmatch(r"(\w+)(?:\{(.*)\})?", series, re.DOTALL).groups()
     more = [f"{key}={json.dumps(value)}" for key, value in labels.items()]
     return f"{name}{{{','.join([*([found] if found else []), *more])}}}"

@@ -90,7 +90,7 @@ class RefundProcess:
             self.payments,
             Followers(self.service.apply, self.transfers.reprocess, self._plan_deletion),
             None,
-            None,  # type: ignore[arg-type] - no pushes here
+            None,  # no pushes here
         )
 
     async def _plan_deletion(self, _app_id: str, openid: str) -> None:
@@ -128,15 +128,11 @@ class RefundFixture:
         return order
 
     async def recharge(
-        self,
-        gold: int = 60,
-        platform: str = "",
-        provider: str = "xpay",
-        paid_fen: int | None = None,
+        self, gold: int = 60, platform: str = "", paid_fen: int | None = None
     ) -> str:
         """The number of a paid order of ten fen for each gold, or of `paid_fen`."""
-        order = await self.order(gold, platform, provider)
-        payment = Payment(provider, order.number, "42", order.fen, paid_fen=paid_fen)
+        order = await self.order(gold, platform)
+        payment = Payment("xpay", order.number, "42", order.fen, paid_fen=paid_fen)
         await self.process.payments.credit(payment)
         return order.number
 

@@ -150,7 +150,7 @@ def make_service_client(
             clients.append(ServiceClient(name, url, **options))
 
         # It needs a running loop.
-        is_running = io_loop.asyncio_loop.is_running()  # type: ignore[attr-defined]
+        is_running = io_loop.asyncio_loop.is_running()
         open_client() if is_running else io_loop.run_sync(open_client)
         return clients[-1]
 

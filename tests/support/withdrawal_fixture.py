@@ -15,7 +15,7 @@ from ledger.withdrawal_requests import Payee
 from ledger.withdrawals import Withdrawal
 from services.payouts.transfers import TransferService
 from services.payouts.withdrawals import WithdrawalService
-from storage.database import Database, Session
+from storage.database import Session
 from tests.support.storage import StoresFixture
 from tests.support.withdrawals import LIMITS, BankInMemory
 
@@ -52,7 +52,8 @@ class WithdrawalFixture:
     def __init__(
         self, stores: StoresFixture, user: Payee, settings: WithdrawSettings, *, enabled: bool
     ) -> None:
-        self.stores = stores
+        self.stores, self.database = stores, stores.database
+        self._withdrawals = self.database.collection("withdrawals")
         self.user = user
         self.settings, self._enabled = settings, enabled
         self.bank = BankInMemory()
@@ -112,7 +113,8 @@ class WithdrawalFixture:
         async def work(tx: Session) -> None:
             await self.stores.ledger.move(tx, entry.lines)
             await self.stores.ledger.write(tx, entry)
-            await self._ledger.update_one({"_id": entry.key}, {"$set": {"at": at}}, session=tx)
+            ledger = self.database.collection("ledger")
+            await ledger.update_one({"_id": entry.key}, {"$set": {"at": at}}, session=tx)
 
         await self.stores.ledger.run_transaction(work)
 
@@ -152,18 +154,6 @@ class WithdrawalFixture:
         await self.stores.check_ledger()
         payouts = await self.stores.entries(kind="payout")
         assert sum(entry["content"]["fen"] for entry in payouts) == self.bank.paid_fen
-
-    @property
-    def database(self) -> Database:
-        return self.stores.database
-
-    @property
-    def _withdrawals(self) -> Any:
-        return self.database.collection("withdrawals")
-
-    @property
-    def _ledger(self) -> Any:
-        return self.database.collection("ledger")
 
 
 @pytest.fixture
