@@ -33,10 +33,6 @@ class LiveRoom(NamedTuple):
     anna: ApiClient
     bert: ApiClient
 
-    @property
-    def live_id(self):
-        return self.host.live_id
-
 
 @pytest.fixture
 def live_room(io_loop, api):

@@ -30,7 +30,7 @@ async def test_every_page_fits_a_phone_in_both_languages_and_passes_axe_in_light
     hashes = await links.evaluate_all("links => links.map((link) => link.hash)")
     paths = [text.removeprefix("#/") for text in hashes]
     assert len(paths) > 10
-    paths += [f"rooms/{live_room.live_id}", f"people/{anna.id}"]
+    paths += [f"rooms/{live_room.host.live_id}", f"people/{anna.id}"]
     for path in paths:
         await console.go(path)
         await console.expect_content()

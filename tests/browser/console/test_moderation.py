@@ -41,7 +41,7 @@ async def test_items_are_decided_with_the_keyboard_and_reports_with_their_eviden
     )
     await items.add(report)
     face = {"value": LIKE, "before": "", "state": "review", "label": "20002"}
-    await items.add(Item("bb02", "face", anna.id, now, **face))  # type: ignore[arg-type]
+    await items.add(Item("bb02", "face", anna.id, now, **face))
     for user, name in ((anna, "review 安娜"), (bert, "review 伯特")):
         stored = await context.stores.users.get(user.id)
         await profiles.update(stored, nickname=name)
@@ -92,7 +92,7 @@ async def test_items_are_decided_with_the_keyboard_and_reports_with_their_eviden
     stream = f"{host.id}_{24 * '0'}"
     found = {"stream": stream, "medium": "picture", "score": 87, "suggestion": "Review", "text": ""}
     seen = {"state": "review", "label": "20002", "shown": True}
-    item = Item("cc03", "stream", host.id, now, host.live_id, **seen)  # type: ignore[arg-type]
+    item = Item("cc03", "stream", host.id, now, host.live_id, **seen)
     item.evidence.update(found, url=LIKE)
     await items.add(item)
     await queue.tab("直播画面").click()

@@ -25,7 +25,7 @@ async def test_room_page_shows_events_live_and_ends_the_live_with_a_reason(conso
     await expect(room.seat("女嘉宾")).to_contain_text("安娜")
     await expect(room.seat("男嘉宾")).to_contain_text("空位")
     await expect(room.queue).to_contain_text("伯特")
-    params = {"live_id": live_room.live_id}
+    params = {"live_id": live_room.host.live_id}
     await api.grant(bert, 100)
     (await bert.post("qlive_room/accept_micro/", **params)).ok()
     await room.expect_event("伯特 上麦（男嘉宾）")
@@ -56,12 +56,12 @@ async def test_room_page_shows_events_live_and_ends_the_live_with_a_reason(conso
 
 
 async def test_polling_keeps_the_focused_or_pressed_button_of_a_room(console, api, live_room):
-    mouse, polled_path = console.page.mouse, f"/rooms/{live_room.live_id}?"
+    mouse, polled_path = console.page.mouse, f"/rooms/{live_room.host.live_id}?"
     await console.page.clock.install()
-    await console.open(f"rooms/{live_room.live_id}")
+    await console.open(f"rooms/{live_room.host.live_id}")
     ban = console.room.seat(live_room.anna.id).get_by_role("button", name="封禁")
     await ban.focus()
-    await api.guest("卡尔", 1, live_room.live_id)
+    await api.guest("卡尔", 1, live_room.host.live_id)
     await expect(console.page.locator(".counts")).to_contain_text("4")
     await console.wait_for_polls(polled_path, 2)
     await expect(ban).to_be_focused()
@@ -78,7 +78,7 @@ async def test_polling_keeps_the_focused_or_pressed_button_of_a_room(console, ap
 
 async def test_operator_removes_a_user_from_a_room_and_lets_them_return(console, live_room):
     anna, room = live_room.anna, console.room
-    await console.open(f"rooms/{live_room.live_id}")
+    await console.open(f"rooms/{live_room.host.live_id}")
     row = room.users.filter(has_text=anna.id)
     await expect(row).to_contain_text("女嘉宾")
     await console.list.search.fill("安")

@@ -92,7 +92,7 @@ async def test_a_room_fits_a_phone_and_passes_axe_in_both_languages(demo, api):
     room_info = re.compile("^(房间资料|Room)$")
     await host.check_layout("room-info", lambda: host.room.press(room_info))
     await host.dialog.dismiss()
-    await man.resize(WIDE)
+    await man.page.set_viewport_size(WIDE)
     await man.panel.press("断网")
     await man.check_layout("disconnected")
     await host.check_layout("end-dialog", lambda: host.room.press("结束直播"))

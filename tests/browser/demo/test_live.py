@@ -40,8 +40,23 @@ async def test_three_users_complete_a_live_from_entry_to_end(demo):
     await _put_man_on_mic(host, man, woman)
     await _reload(host, man, woman)
     await _recharge_and_give_a_kiss(host, man, woman)
-    await _check_ranking(man)
-    await _end_live(host, man, woman)
+
+    await man.room.press("排行")
+    await man.dialog.expect_text(re.compile(f"送礼榜.*{WOMAN}.*收益榜.*{HOST}"))
+    today = man.dialog.button("今日")
+    await today.click()
+    await expect(today).to_have_attribute("aria-pressed", "true")
+    await man.dialog.expect_text(WOMAN)
+    await man.dialog.dismiss()
+
+    await host.room.press("结束直播")
+    await host.dialog.expect_text("3 个人会立即看到直播结束")
+    await host.dialog.press("结束直播")
+    for window in (host, man, woman):
+        await expect(window.room.end_screen).to_contain_text("直播已结束")
+        await expect(window.room.end_screen).to_contain_text(re.compile(f"送礼榜.*{WOMAN}"))
+    await woman.room.press("看看别的直播")
+    await expect(woman.rooms).to_contain_text("现在没有人开播")
 
 
 async def _put_man_on_mic(host, man, woman):
@@ -96,27 +111,6 @@ async def _recharge_and_give_a_kiss(host, man, woman):
     await take_screenshot(host.page, "demo-gift")
     await woman.expect_gold(8)
     await expect(host.page.locator(".flying")).to_have_count(0)
-
-
-async def _check_ranking(man):
-    await man.room.press("排行")
-    await man.dialog.expect_text(re.compile(f"送礼榜.*{WOMAN}.*收益榜.*{HOST}"))
-    today = man.dialog.button("今日")
-    await today.click()
-    await expect(today).to_have_attribute("aria-pressed", "true")
-    await man.dialog.expect_text(WOMAN)
-    await man.dialog.dismiss()
-
-
-async def _end_live(host, man, woman):
-    await host.room.press("结束直播")
-    await host.dialog.expect_text("3 个人会立即看到直播结束")
-    await host.dialog.press("结束直播")
-    for window in (host, man, woman):
-        await expect(window.room.end_screen).to_contain_text("直播已结束")
-        await expect(window.room.end_screen).to_contain_text(re.compile(f"送礼榜.*{WOMAN}"))
-    await woman.room.press("看看别的直播")
-    await expect(woman.rooms).to_contain_text("现在没有人开播")
 
 
 async def test_each_window_is_a_different_user_with_a_default_or_typed_name(demo):
