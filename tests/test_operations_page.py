@@ -36,7 +36,7 @@ def log_events(text: str) -> list[tuple[str, str]]:
     return [(event, level.replace("exception", "error")) for event, level in calls]
 
 
-def test_the_operations_page_lists_each_log_event_once_with_its_levels() -> None:
+def test_the_operations_page_lists_each_log_event_once_with_its_levels():
     found: dict[str, set[str]] = {}
     for file in product_files():
         text = file.read_text()
@@ -61,7 +61,7 @@ def rows_of(heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table[1:]]
 
 
-def test_the_operations_page_lists_every_setting_in_the_order_of_the_file() -> None:
+def test_the_operations_page_lists_every_setting_in_the_order_of_the_file():
     declared = {
         name: [field.alias or key for key, field in info.annotation.model_fields.items()]
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel)
@@ -72,13 +72,13 @@ def test_the_operations_page_lists_every_setting_in_the_order_of_the_file() -> N
     assert list(listed.items()) == list(declared.items())
 
 
-def test_the_operations_page_lists_every_rate_limit() -> None:
+def test_the_operations_page_lists_every_rate_limit():
     listed = {row[0].strip("`"): row[1] for row in rows_of("Rate limits")}
     rates = {name: f"{rate.per_second:g}/{rate.burst}" for name, rate in RATES.items()}
     assert listed == rates | {"login": f"{MAX_LOGINS} in progress"}
 
 
-def test_the_operations_page_has_a_row_for_every_collection() -> None:
+def test_the_operations_page_has_a_row_for_every_collection():
     text = "".join(path.read_text() for path in (ROOT / "storage").rglob("*.py"))
     collections = {first or second for first, second in COLLECTION.findall(text)}
     table = re.split(r"\n#{2,3} ", PAGE.partition(f"{GROWTH}\n")[2])[0]

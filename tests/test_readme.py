@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from runtime.process import ServerProcess
-
 pytestmark = pytest.mark.programs
 
 README = Path("README.md").read_text()
@@ -23,13 +21,11 @@ def block(language: str, begins: str) -> str:
 
 
 @pytest.fixture
-def demo_users() -> bool:
+def demo_users():
     return True
 
 
-async def test_the_tour_of_the_readme_seats_a_guest_who_receives_every_event(
-    server: ServerProcess, tmp_path: Path
-) -> None:
+async def test_the_tour_of_the_readme_seats_a_guest_who_receives_every_event(server, tmp_path):
     (tmp_path / "listen.py").write_text(block("python", "import asyncio"))
     tour = block("sh", "base=").replace(".venv/bin/python", sys.executable)
     script = tour.replace("http://127.0.0.1:8000", server.address)
@@ -50,13 +46,13 @@ async def test_the_tour_of_the_readme_seats_a_guest_who_receives_every_event(
         assert answers[-1]["code"] == 4510
 
 
-def test_the_readme_names_every_folder_of_the_tree() -> None:
+def test_the_readme_names_every_folder_of_the_tree():
     folders = {path.parent.name for path in Path().glob("[a-z]*/__init__.py")}
     assert {"rooms", "handlers"} <= folders
     assert not {name for name in folders if f"`{name}/`" not in README}
 
 
-def test_every_file_that_the_readmes_name_exists() -> None:
+def test_every_file_that_the_readmes_name_exists():
     for text in BOTH:
         targets = {path.split("#")[0] for path in re.findall(r"\]\(([^)]+)\)", text)}
         named = set(re.findall(r"`([a-z]+(?:/[a-z_]*)+(?:\.\w+)?)`", text))
@@ -65,7 +61,7 @@ def test_every_file_that_the_readmes_name_exists() -> None:
         assert {path for path in files if not Path(path).exists()} == set()
 
 
-def test_both_readmes_have_the_same_code_and_headings() -> None:
+def test_both_readmes_have_the_same_code_and_headings():
     code = [re.findall(r"^```.*?^```$", text, re.DOTALL | re.MULTILINE) for text in BOTH]
     assert code[0] == code[1]
     headings = [re.findall(r"^(#+) ", text, re.MULTILINE) for text in BOTH]

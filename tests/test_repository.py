@@ -41,7 +41,7 @@ def looks_random(text: str) -> bool:
     return len(transitions) >= 5 and text not in PUBLIC
 
 
-def test_source_contains_no_keys() -> None:
+def test_source_contains_no_keys():
     assert all(looks_random(secrets.token_hex(20)) for _ in range(100))
     assert not any(map(looks_random, ("WECHATPAY2-SHA256-RSA2048", "wx0123456789abcdef")))
     files = source_files()
@@ -52,7 +52,7 @@ def test_source_contains_no_keys() -> None:
         assert not [found for found in QUOTED.findall(text) if looks_random(found)], path
 
 
-def test_locks_of_node_packages_have_hashes_and_no_registry() -> None:
+def test_locks_of_node_packages_have_hashes_and_no_registry():
     locks = [*ROOT.glob(f"clients/*/{NODE_LOCK}"), *ROOT.glob(f"examples/*/{NODE_LOCK}")]
     assert locks
     for path in locks:
@@ -62,7 +62,7 @@ def test_locks_of_node_packages_have_hashes_and_no_registry() -> None:
         assert not any("://" in row.get("resolved", "") for row in installed), path
 
 
-def test_default_settings_contain_no_secrets() -> None:
+def test_default_settings_contain_no_secrets():
     settings = load(ROOT / "settings.yaml", {})
     sections = [getattr(settings, name) for name in type(settings).model_fields]
     found = {
@@ -77,7 +77,7 @@ def test_default_settings_contain_no_secrets() -> None:
     assert [name for name, value in found if value] == []
 
 
-def test_pre_commit_hooks_are_the_commands_of_make_lint() -> None:
+def test_pre_commit_hooks_are_the_commands_of_make_lint():
     makefile = (ROOT / "Makefile").read_text()
     recipe = re.search(r"^lint:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
     assert recipe
@@ -88,7 +88,7 @@ def test_pre_commit_hooks_are_the_commands_of_make_lint() -> None:
     assert [hook["entry"] for hook in repository["hooks"]] == commands
 
 
-def test_every_call_of_the_load_test_is_in_the_api() -> None:
+def test_every_call_of_the_load_test_is_in_the_api():
     """Locust is not part of this environment."""
     source = (ROOT / "loadtest" / "locustfile.py").read_text()
     calls = re.findall(r'self\.call\(\s*"(GET|POST)", f?"([^"]+)"', source)

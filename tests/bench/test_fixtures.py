@@ -12,12 +12,10 @@ from bench.fixtures import (
 )
 from bench.joins import storm
 from config.settings import Settings
-from tests.support.storage import NAME, StoresFixture
+from tests.support.storage import NAME
 
 
-async def test_a_live_room_and_its_viewer_are_read_as_those_of_the_server(
-    stores: StoresFixture, mongo_uri: str
-) -> None:
+async def test_a_live_room_and_its_viewer_are_read_as_those_of_the_server(stores, mongo_uri):
     (room,) = await create_live_rooms(mongo_uri, NAME, 1)
     (token,) = await create_viewers(mongo_uri, NAME, [room])
     await disconnect_members(mongo_uri, NAME)
@@ -36,7 +34,7 @@ async def test_a_live_room_and_its_viewer_are_read_as_those_of_the_server(
     assert event.type == "profile"
 
 
-def test_the_servers_of_the_benchmarks_accept_their_settings() -> None:
+def test_the_servers_of_the_benchmarks_accept_their_settings():
     checks = ({"moderation": checked} for checked in (CHECKS_ON, CHECKS_OFF))
     for settings in (*checks, GIVING_ON, storm.SETTINGS, before_send.SETTINGS):
         Settings.model_validate(settings)

@@ -2,13 +2,10 @@
 
 import asyncio
 import shutil
-from collections.abc import Iterator
 
 import pytest
-from playwright.async_api import Browser, Error, Playwright, async_playwright, expect
-from tornado.ioloop import IOLoop
+from playwright.async_api import Error, async_playwright, expect
 
-from runtime.process import ServerProcess
 from tests.browser.pages.windows import RECORD_TOASTS, BrowserLog
 from tests.support.event_loops import CANCEL_SECONDS, new_loop
 
@@ -33,14 +30,14 @@ expect.set_options(timeout=TIMEOUT_MS)
 
 
 @pytest.fixture(scope="session")
-def browser_loop() -> Iterator[IOLoop]:
+def browser_loop():
     """The event loop of the browser's driver, which lives as long as the worker."""
     with new_loop() as loop:
         yield loop
 
 
 @pytest.fixture
-def io_loop(browser_loop: IOLoop) -> Iterator[IOLoop]:
+def io_loop(browser_loop):
     """The browser's event loop; tasks that a test leaves on it are cancelled after the test."""
     loop = browser_loop.asyncio_loop
     asyncio.set_event_loop(loop)
@@ -54,7 +51,7 @@ def io_loop(browser_loop: IOLoop) -> Iterator[IOLoop]:
 
 
 @pytest.fixture(scope="session")
-def browser(browser_loop: IOLoop) -> Iterator[Browser]:
+def browser(browser_loop):
     """Debian's chromium-headless-shell or chromium, else the one that Playwright installs."""
     playwright, browser = browser_loop.run_sync(_launch)
     yield browser
@@ -63,15 +60,13 @@ def browser(browser_loop: IOLoop) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def expected_errors() -> tuple[str, ...]:
+def expected_errors():
     """Parts of console errors that a test may cause; folders may override this."""
     return ()
 
 
 @pytest.fixture
-def browser_log(
-    io_loop: IOLoop, browser: Browser, server: ServerProcess, expected_errors: tuple[str, ...]
-) -> Iterator[BrowserLog]:
+def browser_log(io_loop, browser, server, expected_errors):
     """Of windows without animations, which cost CPU time.
 
     Fails on requests to other hosts and on errors in their consoles.
@@ -86,7 +81,7 @@ def browser_log(
     log.check(f"{server.address}/", f"{websocket_origin}/", "data:")
 
 
-async def _launch() -> tuple[Playwright, Browser]:
+async def _launch():
     installed = shutil.which("chromium-headless-shell") or shutil.which("chromium")
     if installed and installed.startswith("/snap/"):
         installed = None  # Ubuntu's, which Playwright cannot drive

@@ -4,8 +4,7 @@ import pytest
 from playwright.async_api import expect
 
 from handlers.openapi.schemas import PLACEHOLDERS
-from tests.browser.pages.windows import BrowserLog
-from tests.support.api import BASE, ApiFixture
+from tests.support.api import BASE
 
 pytestmark = pytest.mark.programs
 
@@ -34,8 +33,8 @@ EXCHANGES_SCRIPT = """examples => {
 
 
 async def test_the_pages_are_readable_and_examples_are_sent_with_values_of_earlier_responses(
-    browser_log: BrowserLog, api: ApiFixture
-) -> None:
+    browser_log, api
+):
     page = await browser_log.context.new_page()
     await page.goto(f"{api.address}/docs/socket/")
     await expect(page.locator("h3#gift")).to_be_visible()

@@ -43,8 +43,7 @@ async def sdk_rule() -> dict[str, Any]:
     }
     lines = [f"const {name} = {json.dumps(value)};" for name, value in constants.items()]
     output = await run("--input-type=module", "--eval", "\n".join([*lines, SCRIPT]))
-    rule: dict[str, Any] = json.loads(output)
-    return rule
+    return json.loads(output)
 
 
 def delays_of(retry_ms: int, random: float) -> list[float]:
@@ -57,21 +56,21 @@ def delays_of(retry_ms: int, random: float) -> list[float]:
     return delays
 
 
-async def test_python_clients_wait_as_long_as_the_sdk_and_end_at_the_same_codes() -> None:
+async def test_python_clients_wait_as_long_as_the_sdk_and_end_at_the_same_codes():
     sdk = await sdk_rule()
     assert sdk["delays"] == [delays_of(ms, random) for ms in RETRIES_MS for random in RANDOMS]
     final = [code for code in range(6_000) if is_final(code) and code != RULE["token_code"]]
     assert sdk["codes"] == final
 
 
-def test_a_minute_has_ten_attempts_and_a_stable_connection_ends_the_failures() -> None:
+def test_a_minute_has_ten_attempts_and_a_stable_connection_ends_the_failures():
     assert sum(delays_of(0, 0)[:10]) >= MINUTE_MS
     reconnects = Reconnects(lambda: 1)
     assert [reconnects.delay_ms(0, 0) for _ in range(3)] == [500, 1000, 2000]
     assert reconnects.delay_ms(0, RULE["stable_ms"]) == 500
 
 
-def test_final_codes_are_those_of_the_server() -> None:
+def test_final_codes_are_those_of_the_server():
     assert RULE["token_code"] == CloseCode.TOKEN
     final = {code for code in CloseCode if not code.reconnect}
     assert RULE["final_codes"] == {str(int(code)): code.reason for code in final}

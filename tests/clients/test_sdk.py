@@ -5,11 +5,11 @@ import re
 import runpy
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support.api import ApiFixture
-from tests.support.node import OLDEST_NODE, run
+from tests.support.node import run
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.programs
@@ -42,29 +42,31 @@ async def run_tests(*files: Path, **environment: str) -> None:
     assert int(summary["pass"]) > len(files), output
 
 
-async def test_node_is_new_enough() -> None:
-    version = await run("--version")
-    assert int(version[1:].split(".")[0]) >= OLDEST_NODE, f"node {OLDEST_NODE} is needed: {version}"
+async def check_types(folder: Path, files: list[Path], **options: Any) -> None:
+    """Compiles files as strict TypeScript, with these options beside those of tsconfig.json."""
+    names = [str(file) for file in files]
+    extended = str(FOLDER / "tsconfig.json")
+    config = {"extends": extended, "compilerOptions": options, "files": names}
+    (folder / "tsconfig.json").write_text(json.dumps(config))
+    await run(SDK / "node_modules" / "typescript" / "bin" / "tsc", "--project", folder)
 
 
-async def test_sdk_unit_tests_pass() -> None:
+async def test_sdk_unit_tests_pass():
     await run_tests(*UNIT_TESTS)
 
 
 @pytest.mark.parametrize("changes", [{"pay": {"provider": "xpay"}}])
-async def test_sdk_works_against_the_server(api: ApiFixture) -> None:
+async def test_sdk_works_against_the_server(api):
     token = await api.operator_token()
     await run_tests(SERVER_TESTS, QLIVE_ADDRESS=api.address, QLIVE_OPS_TOKEN=token)
 
 
-def test_calls_and_types_of_the_sdk_are_those_of_the_server() -> None:
+def test_calls_and_types_of_the_sdk_are_those_of_the_server():
     for path, text in SCRIPT["texts"]().items():
         assert path.read_text() == text, "run `make sdk`"
 
 
-async def test_the_packed_sdk_installs_into_an_empty_project_and_type_checks(
-    tmp_path: Path,
-) -> None:
+async def test_the_packed_sdk_installs_into_an_empty_project_and_type_checks(tmp_path):
     npm = Path(shutil.which("npm") or "npm").resolve()
     sources = tmp_path / "sdk"
     shutil.copytree(SDK, sources, ignore=shutil.ignore_patterns("dist", "node_modules"))
@@ -76,14 +78,8 @@ async def test_the_packed_sdk_installs_into_an_empty_project_and_type_checks(
     assert "All good" in await run(publint, "run", tarball, "--strict")
     await run(npm, "install", "--offline", "--no-audit", "--prefix", tmp_path, tarball)
     package = tmp_path / "node_modules" / "qlive-miniprogram"
-    options = {
-        "extends": str(FOLDER / "tsconfig.json"),
-        "compilerOptions": {"paths": {}, "module": "node16"},
-        "files": ["usage.ts"],
-    }
-    (tmp_path / "tsconfig.json").write_text(json.dumps(options))
-    shutil.copy(FOLDER / "usage.ts", tmp_path)
-    await run(SDK / "node_modules" / "typescript" / "bin" / "tsc", "--project", tmp_path)
+    usage = Path(shutil.copy(FOLDER / "usage.ts", tmp_path))
+    await check_types(tmp_path, [usage], paths={}, module="node16")
 
     for name, source, *outputs in BUNDLES:
         required = f"require('module').createRequire({f'{tmp_path}/'!r})({name!r})"
@@ -97,26 +93,19 @@ async def test_the_packed_sdk_installs_into_an_empty_project_and_type_checks(
         assert (bundles[1].parent / wx[2].strip()).exists()
 
 
-async def test_the_snippets_of_the_readme_are_strict_typescript(tmp_path: Path) -> None:
+async def test_the_snippets_of_the_readme_are_strict_typescript(tmp_path):
     await run(FOLDER / "snippets.mjs", SDK / "README.md", tmp_path)
     found = sorted(tmp_path.glob("*.ts"))
     assert len(found) == (SDK / "README.md").read_text().count("```js")
     (tmp_path / "lite-chat.d.ts").write_text(LITE_CHAT)
-    options = {
-        "extends": str(FOLDER / "tsconfig.json"),
-        "compilerOptions": {
-            "paths": {
-                "qlive-miniprogram": [str(SDK / "index.d.ts")],
-                "qlive-miniprogram/texts": [str(SDK / "texts.d.ts")],
-            },
-        },
-        "files": [str(path) for path in (*found, tmp_path / "lite-chat.d.ts")],
+    paths = {
+        "qlive-miniprogram": [str(SDK / "index.d.ts")],
+        "qlive-miniprogram/texts": [str(SDK / "texts.d.ts")],
     }
-    (tmp_path / "tsconfig.json").write_text(json.dumps(options))
-    await run(SDK / "node_modules" / "typescript" / "bin" / "tsc", "--project", tmp_path)
+    await check_types(tmp_path, [*found, tmp_path / "lite-chat.d.ts"], paths=paths)
 
 
-async def test_an_app_bundles_what_it_imports(tmp_path: Path) -> None:
+async def test_an_app_bundles_what_it_imports(tmp_path):
     entry = tmp_path / "entry.mjs"
     entry.write_text(f"export {{ fold }} from {str(SDK / 'src' / 'qlive.js')!r}")
     esbuild = SDK / "node_modules" / "esbuild" / "bin" / "esbuild"

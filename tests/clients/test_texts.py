@@ -49,7 +49,7 @@ do."""
 
 
 @pytest.mark.parametrize("file", KEYS)
-def test_each_refusal_end_event_and_difference_has_a_text_in_both_languages(file: str) -> None:
+def test_each_refusal_end_event_and_difference_has_a_text_in_both_languages(file):
     found = re.findall(
         r'^  "?([\w.]+)"?: \["(.*?)", "(.*?)"\],$', (ROOT / file).read_text(), re.MULTILINE
     )

@@ -2,7 +2,6 @@
 
 import re
 import socket
-import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -19,12 +18,12 @@ from core.errors import StartupError, TryAgain
 from runtime import commands, container
 from server import parse
 from services.gold.ledger import LedgerService
-from services.operators.operators import STEP_SECONDS, code_of
 from storage import stores
 from storage.errors import OperatorNotFound, UserNotFound
 from storage.migrations import MIGRATIONS, SCHEMA, Migration, Migrator
 from storage.operators.audit import AuditStore
 from storage.operators.operators import DEMO, OperatorAccount
+from tests.support.operators import PASSWORD, code_now
 from tests.support.payments import create_order, notification_statuses, pay_order
 
 
@@ -205,8 +204,7 @@ async def test_an_operator_is_added_listed_reset_disabled_and_enabled(settings, 
     second = one_time(await operator("reset", "anna"))
     assert first != second
     factor = await operators.second_factor("anna", second)
-    code = code_of(factor.secret, int(time.time()) // STEP_SECONDS)
-    await operators.first_log_in("anna", second, "correct horse battery", code)
+    await operators.first_log_in("anna", second, PASSWORD, code_now(factor.secret))
     assert await operator("role", "anna", "finance") == "anna is now finance.\n"
     active = r"anna +finance +active +last login 20\d\d-.* UTC\n"
     assert re.fullmatch(active, await operator("list"))

@@ -14,8 +14,8 @@ from runtime.process import ServerProcess
 from tests.support.api import ApiClient, ApiFixture, Socket
 from tests.support.callbacks import CallbackSender, proposed
 from tests.support.chat import group_of
+from tests.support.mic import report_stream, stream_of
 from tests.support.redis_server import RedisServer
-from tests.support.streams import report_stream, stream_of
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.programs

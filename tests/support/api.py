@@ -36,10 +36,11 @@ class ApiFixture:
         openapi_checks.check_response(method, URL(path).path, reply.status, media_type, reply.text)
         return reply
 
-    async def ops(self, method: str, path: str, **body: Any) -> Reply:
-        """Calls the operators' API; `path` is from /ops/api/."""
+    async def ops(self, method: str, path: str, params: Any = None, **body: Any) -> Reply:
+        """Calls the operators' API as the demo operator, an admin; `path` is from /ops/api/."""
         headers = {"Authorization": f"Bearer {await self.operator_token()}"}
-        return await self.request(method, f"/ops/api/{path}", json=body, headers=headers)
+        path = f"/ops/api/{path}"
+        return await self.request(method, path, params=params, json=body, headers=headers)
 
     async def operator_token(self) -> str:
         """The token of a session of the demo operator, an admin."""
@@ -57,8 +58,7 @@ class ApiFixture:
     async def wechat(self, name: str, gender: int = 0, **profile: Any) -> dict[str, str]:
         """A WeChat login: appId, code, encryptedData, iv. The code works once."""
         body = {"name": name, "gender": gender, **profile}
-        login: dict[str, str] = (await self.request("POST", "/sim/phone/login", json=body)).ok()
-        return login
+        return (await self.request("POST", "/sim/phone/login", json=body)).ok()
 
     async def log_in(self, name: str, **options: Any) -> Reply:
         """The reply to a login with a new code of WeChat."""
@@ -86,16 +86,14 @@ class ApiFixture:
         login = await self.request(
             "POST", f"{BASE}qlive_user/", json=await self.wechat(name, gender)
         )
-        account: dict[str, Any] = login.ok()
-        return account
+        return login.ok()
 
     async def grant(self, client: "ApiClient", gold: int) -> int:
         """Gold from the house, once per name; returns how much the user has."""
         granted = await self.ops(
             "POST", f"users/{client.id}/grant", gold=gold, reason="test", request_id=client.name
         )
-        balance: int = granted.ok()["gold"]
-        return balance
+        return granted.ok()["gold"]
 
     async def make_matchmaker(self, client: "ApiClient") -> None:
         (await self.ops("PATCH", f"users/{client.id}", is_matchmaker=True)).ok()
@@ -162,8 +160,7 @@ class Socket:
         """The next frame of any type."""
         text = await asyncio.wait_for(self.connection.recv(), WAIT)
         assert isinstance(text, str)
-        frame: dict[str, Any] = json.loads(text)
-        return frame
+        return json.loads(text)
 
     async def next(self, type_: str | None = None) -> dict[str, Any]:
         """The next frame other than audience and heartbeat; must be of `type_` if given."""
@@ -176,8 +173,7 @@ class Socket:
         """The data of the next audience frame."""
         while (frame := await self.frame())["type"] != "audience":
             pass
-        data: dict[str, Any] = frame["data"]
-        return data
+        return frame["data"]
 
     async def send(self, **frame: Any) -> None:
         await self.connection.send(json.dumps(frame))

@@ -154,8 +154,7 @@ class BillFixture:
         return sorted((row["kind"], row["category"], row["number"]) for row in rows)
 
     async def bill(self, id_: str) -> Document:
-        row: Document = await self._rows("bills").find_one({"_id": id_})
-        return row
+        return await self._rows("bills").find_one({"_id": id_})
 
     def _rows(self, name: str) -> Any:
         return self.stores.database.collection(name)

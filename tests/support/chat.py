@@ -14,14 +14,12 @@ OK, MUTED, KICKED = 0, 10017, 70052
 
 async def user_sig(client: ApiClient) -> str:
     """A new UserSig of the client's own."""
-    sig: str = (await client.get("qlive_user/get_userinfo/")).ok()["user_sig"]
-    return sig
+    return (await client.get("qlive_user/get_userinfo/")).ok()["user_sig"]
 
 
 async def group_of(client: ApiClient) -> str:
     """The chat group of the client's room."""
-    group_id: str = (await client.get("qlive_user/get_user_state/")).ok()["group_id"]
-    return group_id
+    return (await client.get("qlive_user/get_user_state/")).ok()["group_id"]
 
 
 async def chat(
@@ -46,8 +44,7 @@ async def chat(
     if to:
         body["to"] = to
     answer = (await api.request("POST", "/sim/phone/chat", json=body)).ok()
-    code: int = answer["ErrorCode"]
-    return code
+    return answer["ErrorCode"]
 
 
 async def commands(api: ApiFixture, name: str) -> list[dict[str, Any]]:
@@ -70,5 +67,4 @@ def decode_usersig(usersig: str) -> dict[str, Any]:
     packed = base64.b64decode(
         usersig.replace("*", "+").replace("-", "/").replace("_", "="), validate=True
     )
-    ticket: dict[str, Any] = json.loads(zlib.decompress(packed))
-    return ticket
+    return json.loads(zlib.decompress(packed))

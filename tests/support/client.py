@@ -54,10 +54,13 @@ def parse_metrics(text: str) -> dict[str, float]:
 class HttpClient:
     """Sends requests to addresses on this machine; its session begins with the first one."""
 
-    def __init__(self, seconds: float | None = None, *, keeps_connections: bool = True) -> None:
-        """`seconds`: timeout of a request, by default that of aiohttp."""
-        self._seconds = seconds
+    def __init__(
+        self, seconds: float = 300, *, keeps_connections: bool = True, ssl: Any = True
+    ) -> None:
+        """`seconds`: timeout of a request; `ssl`: as aiohttp takes it."""
+        self._timeout = aiohttp.ClientTimeout(total=seconds)
         self._keeps_connections = keeps_connections
+        self._ssl = ssl
         self._http: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -78,12 +81,9 @@ class HttpClient:
             return Reply(0)
 
     def _session(self) -> aiohttp.ClientSession:
-        if self._seconds is None:
-            return aiohttp.ClientSession()
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, force_close=not self._keeps_connections),
-            timeout=aiohttp.ClientTimeout(total=self._seconds),
-        )
+        force_close = not self._keeps_connections
+        connector = aiohttp.TCPConnector(limit=0, force_close=force_close, ssl=self._ssl)
+        return aiohttp.ClientSession(connector=connector, timeout=self._timeout)
 
 
 class Api(Protocol):

@@ -33,27 +33,24 @@ def mongo_uri() -> Iterator[str]:
     mongod, loop = EmbeddedMongod(folder), asyncio.new_event_loop()
     try:
         uri = loop.run_until_complete(mongod.start())
-        _configure(uri)
+        # Majority writes do not wait for the journal, which would halve the throughput; no test
+        # kills this mongod. Diagnostic data are not collected, and expired documents stay: MongoDB
+        # would delete them every minute, in the middle of a test.
+        with MongoClient[Any](uri) as client:
+            config = client.admin.command("replSetGetConfig")["config"]
+            version = config["version"] + 1
+            config |= {"version": version, "writeConcernMajorityJournalDefault": False}
+            client.admin.command("replSetReconfig", config)
+            # Until something is written under the new configuration, majority writes that change
+            # nothing would wait.
+            client.admin.command("appendOplogNote", data={"configured": True})
+            client.admin.command("setParameter", 1, diagnosticDataCollectionEnabled=False)
+            client.admin.command("setParameter", 1, ttlMonitorEnabled=False)
         yield uri
         loop.run_until_complete(mongod.stop())
     finally:
         loop.close()
         shutil.rmtree(folder)
-
-
-def _configure(uri: str) -> None:
-    """Majority writes do not wait for the journal, which would halve the throughput; no test kills
-    this mongod. Diagnostic data are not collected, and expired documents stay: MongoDB would
-    delete them every minute, in the middle of a test."""
-    with MongoClient[Any](uri) as client:
-        config = client.admin.command("replSetGetConfig")["config"]
-        changes = {"version": config["version"] + 1, "writeConcernMajorityJournalDefault": False}
-        client.admin.command("replSetReconfig", config | changes)
-        # Until something is written under the new configuration, majority writes that change
-        # nothing would wait.
-        client.admin.command("appendOplogNote", data={"configured": True})
-        client.admin.command("setParameter", 1, diagnosticDataCollectionEnabled=False)
-        client.admin.command("setParameter", 1, ttlMonitorEnabled=False)
 
 
 @pytest.fixture(scope="session")

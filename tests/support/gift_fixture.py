@@ -10,7 +10,6 @@ from rooms.events import NumberedEvent
 from rooms.members import Person
 from rooms.room import Room
 from storage.database import Document
-from storage.gold.ledger_reconciler import LedgerReconciler
 from tests.support.room_builders import HOST, NOW
 from tests.support.storage import GiftProcess, StoresFixture, rose
 from tests.support.stored_rooms import change_room, open_room
@@ -76,9 +75,7 @@ class GiftFixture:
         return [event.type for event in await self.events()]
 
     async def check(self) -> None:
-        """Assert that journal, balances, events and rankings agree."""
-        problems = await LedgerReconciler(self.stores.database).problems()
-        assert not [str(problem) for problem in problems]
+        await self.stores.check_ledger()
 
 
 def event_references(entries: list[Document]) -> list[tuple[Any, ...]]:

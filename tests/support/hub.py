@@ -141,8 +141,8 @@ class HubFixture:
         load_view: Callable[[], Awaitable[RoomView]] | None = None,
     ) -> WriterSpy:
         writer = writer or WriterSpy()
-        self.hub.connect(writer)  # type: ignore[arg-type]
-        await self.hub.join(ROOM, writer, since, load_view or self.stored.load_view)  # type: ignore[arg-type]
+        self.hub.connect(writer)
+        await self.hub.join(ROOM, writer, since, load_view or self.stored.load_view)
         return writer
 
     async def wait_backfilled(self) -> None:

@@ -168,8 +168,7 @@ class RelayFixture:
 
     @property
     def messages(self) -> list[dict[str, Any]]:
-        messages: list[dict[str, Any]] = self.simulator.im.messages
-        return messages
+        return self.simulator.im.messages
 
     @property
     def texts(self) -> list[dict[str, Any]]:
@@ -209,8 +208,6 @@ class RelayFixture:
     async def until_sent(self, count: int) -> None:
         await until(lambda: len(self.messages) >= count)
 
-    async def until_postponed(self, tries: int = 1, live_id: int = 1) -> None:
-        await self._until_cursor({"_id": live_id, "tries": {"$gte": tries}})
-
-    async def _until_cursor(self, condition: dict[str, Any]) -> None:
-        await until(lambda: self.cursors.count_documents(condition))
+    async def until_postponed(self, tries: int = 1) -> None:
+        postponed = {"_id": 1, "tries": {"$gte": tries}}
+        await until(lambda: self.cursors.count_documents(postponed))

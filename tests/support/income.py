@@ -28,8 +28,7 @@ async def withdraw(
 
 
 async def withdrawals_of(client: ApiClient) -> list[Any]:
-    items: list[Any] = (await client.get("qlive_pay/withdrawals/")).ok()["items"]
-    return items
+    return (await client.get("qlive_pay/withdrawals/")).ok()["items"]
 
 
 # ---- the simulated WeChat
@@ -47,5 +46,4 @@ async def next_transfer_fails(api: ApiFixture, fault: str) -> None:
 
 
 async def transfers_at_bank(api: ApiFixture) -> list[Any]:
-    items: list[Any] = (await api.request("GET", "/sim/transfer/bills")).ok()["items"]
-    return items
+    return (await api.request("GET", "/sim/transfer/bills")).ok()["items"]

@@ -28,8 +28,7 @@ def run(call: Coroutine[Any, Any, T]) -> T:
     try:
         call.send(None)
     except StopIteration as done:
-        result: T = done.value
-        return result
+        return done.value
     raise AssertionError("the call waited")
 
 
@@ -162,9 +161,6 @@ class MemoryOrderStore:
     async def find(self, number: str, _tx: Any = None) -> Order | None:
         return self.orders.get(number)
 
-    async def refunded_fen(self, number: str, _tx: Any = None) -> int:
-        return self.refunded[number]
-
     async def pay(self, tx: Any, number: str, payment: Payment) -> None:
         assert (tx, payment.order) == ("tx", number)
         self.orders[number] = replace(self.orders[number], state="paid", paid_fen=payment.paid_fen)
@@ -178,8 +174,7 @@ class MemoryOrderStore:
 
 def copied(value: JsonObject) -> JsonObject:
     """A deep copy, as the database returns it."""
-    copy: JsonObject = json.loads(json.dumps(dict(value)))
-    return copy
+    return json.loads(json.dumps(dict(value)))
 
 
 class MemoryLocks:

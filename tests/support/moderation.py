@@ -4,7 +4,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from devtools.simulator.content_checks import SimulatedContentChecks
 from rooms.moderation import Item
 from runtime.process import ServerProcess
 from storage.accounts.users import User
@@ -31,10 +30,9 @@ class ModerationFixture:
         self.service = server.context.services.decisions
         self.proposals = server.context.services.moderation.proposals
         self.items = server.context.stores.moderation
-        assert server.simulator
-        self.checks: SimulatedContentChecks = server.simulator.content_checks  # type: ignore[union-attr]
-        self.delivery = server.simulator.delivery  # type: ignore[union-attr]
-        self.pushes = server.simulator.pushes  # type: ignore[union-attr]
+        self.checks = server.simulator.content_checks
+        self.delivery = server.simulator.delivery
+        self.pushes = server.simulator.pushes
         self._rows = db.moderation_items
 
     async def step(self) -> int:

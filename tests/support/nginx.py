@@ -14,7 +14,6 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 from tests.support.api import ApiFixture, Reply
@@ -127,18 +126,6 @@ class Nginx:
         return [nginx_program(), "-p", str(self.folder), "-c", str(self.folder / "nginx.conf")]
 
 
-class NginxHttpClient(HttpClient):
-    """A connection per request: none stays with a worker process that a reload replaces."""
-
-    def __init__(self, context: ssl.SSLContext) -> None:
-        super().__init__()
-        self._context = context
-
-    def _session(self) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(ssl=self._context, force_close=True)
-        return aiohttp.ClientSession(connector=connector)
-
-
 class NginxApi(ApiFixture):
     """The API through nginx; counts response statuses."""
 
@@ -150,7 +137,8 @@ class NginxApi(ApiFixture):
         """From which `connect` comes; any of 127.0.0.0/8 on Linux."""
         self._writers: list[asyncio.StreamWriter] = []
         self.context = context = ssl.create_default_context(cafile=str(nginx.certificate))
-        self.http = NginxHttpClient(context)
+        # None stays with a worker process that a reload replaces.
+        self.http = HttpClient(keeps_connections=False, ssl=context)
 
     async def request(self, method: str, path: str, **kwargs: Any) -> Reply:
         reply = await super().request(method, path, **kwargs)

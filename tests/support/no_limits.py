@@ -25,5 +25,5 @@ def server_environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 def set_limits(context: Context, *, logins: int = MAX_LOGINS, **rates: Rate) -> None:
     """Give a server limits of its own; those of other classes have their usual rates."""
-    limits = RequestLimits(1, context.metrics, {**RATES, **rates}, logins)  # type: ignore[dict-item]
+    limits = RequestLimits(1, context.metrics, {**RATES, **rates}, logins)
     context.request_limits = limits

@@ -34,7 +34,15 @@ def install(patch: pytest.MonkeyPatch) -> list[str]:
 
     def checked_finish(handler: Handler, chunk: Any = None) -> Any:
         with _collected(violations):
-            _check_response_of(handler, chunk)
+            last = json.dumps(chunk) if isinstance(chunk, dict) else chunk or b""
+            body = b"".join(handler._write_buffer) + utf8(last)
+            check_response(
+                handler.request.method or "",
+                handler.request.path,
+                handler.get_status(),
+                handler._headers.get("Content-Type", ""),
+                body.decode(errors="replace"),
+            )
         return finish(handler, chunk)
 
     def checked_frame(payload: bytes) -> bytes:
@@ -57,19 +65,6 @@ def _collected(violations: list[str]) -> Iterator[None]:
         yield
     except AssertionError as violation:
         violations.append(str(violation))
-
-
-def _check_response_of(handler: Handler, chunk: Any) -> None:
-    last = json.dumps(chunk) if isinstance(chunk, dict) else chunk or b""
-    body = b"".join(handler._write_buffer) + utf8(last)
-    request, media_type = handler.request, handler._headers.get("Content-Type", "")
-    check_response(
-        request.method or "",
-        request.path,
-        handler.get_status(),
-        media_type,
-        body.decode(errors="replace"),
-    )
 
 
 def check_response(method: str, path: str, status: int, media_type: str, text: str) -> None:
@@ -118,8 +113,7 @@ def _check(validator: Any, text: str | bytes, subject: str) -> None:
 @functools.cache
 def document() -> Json:
     """The OpenAPI document of the server with the simulator."""
-    parsed: Json = json.loads(openapi_text((*ROUTES, *development.DOCUMENTED), development.INTRO))
-    return parsed
+    return json.loads(openapi_text((*ROUTES, *development.DOCUMENTED), development.INTRO))
 
 
 @functools.cache
@@ -142,8 +136,7 @@ def _operations(path: str) -> Json | None:
 
 def _resolved(response: Json) -> Json:
     name = response.get("$ref", "").rpartition("/")[2]
-    resolved: Json = document()["components"]["responses"][name] if name else response
-    return resolved
+    return document()["components"]["responses"][name] if name else response
 
 
 @functools.cache

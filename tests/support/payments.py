@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from devtools.simulator.notifications import SentEvent, SimulatedDelivery, SimulatedPlatformEvents
+from devtools.simulator.notifications import SentEvent, SimulatedPlatformEvents
 from runtime.process import ServerProcess
 from tests.support.api import ApiClient, ApiFixture
 
@@ -27,30 +27,24 @@ async def create_order(client: ApiClient, block_id: int = 1) -> str:
 async def pay_order(api: ApiFixture, content: str, report: str = "once") -> dict[str, Any]:
     """Pay an order; `report` selects the notifications that the simulator sends for it."""
     body = {"content": content, "report": report}
-    result: dict[str, Any] = (await api.request("POST", "/sim/phone/pay", json=body)).ok()
-    return result
+    return (await api.request("POST", "/sim/phone/pay", json=body)).ok()
 
 
 async def notification_statuses(server: ServerProcess) -> list[int]:
     """Wait for all notifications sent so far; the HTTP statuses that the server returned."""
-    assert server.simulator
-    delivery: SimulatedDelivery = server.simulator.delivery  # type: ignore[union-attr]
+    delivery = server.simulator.delivery
     await delivery.quiet()
     return list(delivery.statuses)
 
 
 def gold_of(db: Database[dict[str, Any]], client: ApiClient) -> int:
     """The gold of the user in the database."""
-    user = db.users.find_one({"_id": client.id})
-    assert user
-    return int(user["gold"])
+    return db.users.find_one({"_id": client.id})["gold"]
 
 
 def event_sender(server: ServerProcess) -> SimulatedPlatformEvents:
     """The simulator's sender of events."""
-    assert server.simulator
-    sender: SimulatedPlatformEvents = server.simulator.platform_events  # type: ignore[union-attr]
-    return sender
+    return server.simulator.platform_events
 
 
 async def send_event(

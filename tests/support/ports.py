@@ -10,16 +10,11 @@ PORTS = range(20_000, 32_000)
 
 
 def free_port() -> int:
-    """A free port outside the range from which the system assigns ports."""
     return free_ports(1)[0]
 
 
 def free_ports(count: int) -> list[int]:
-    """Distinct free ports.
-
-    They are below the system's ephemeral range, whose ports may be given to another program at any
-    time.
-    """
+    """Distinct free ports of PORTS."""
     found: list[int] = []
     for port in random.sample(PORTS, len(PORTS)):
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):

@@ -14,7 +14,7 @@ from services.rooms.presence import Lease, Presence
 from tests.support.room_builders import EPOCH, GRACE
 from tests.support.room_changes import RecordingListener
 from tests.support.storage import StoresFixture
-from tests.support.stored_rooms import open_room
+from tests.support.stored_rooms import accept_user, open_room
 
 AN_HOUR = 3_600.0
 
@@ -58,6 +58,7 @@ class PresenceFixture:
     """A live room of HOST in MongoDB."""
 
     def __init__(self, stores: StoresFixture) -> None:
+        self.stores = stores
         self.database, self.members, self.rooms = stores.database, stores.members, stores.rooms
         self.presence_store = stores.presence
         self.room_changes = RoomChanges(self.rooms, RecordingListener())
@@ -83,11 +84,7 @@ class PresenceFixture:
 
     async def seat(self, person: Person) -> None:
         await self.enter(person)
-        await self.room_changes.change(
-            self.live_id,
-            lambda room: room.accept(person, "open", f"{person.user_id}_s", ""),
-            person.user_id,
-        )
+        await accept_user(self.stores, self.live_id, person, f"{person.user_id}_s")
 
     async def connect(self, process: Process, person: Person) -> MemberSocket:
         member = await process.presence.connect(person.user_id, self.live_id)

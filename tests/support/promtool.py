@@ -17,8 +17,7 @@ INTERVAL = 15
 
 
 def rule_groups() -> list[dict[str, Any]]:
-    groups: list[dict[str, Any]] = yaml.safe_load(RULES.read_text())["groups"]
-    return groups
+    return yaml.safe_load(RULES.read_text())["groups"]
 
 
 def alert_names() -> list[str]:
@@ -61,6 +60,6 @@ def check_rule_tests(folder: Path, tests: Mapping[str, dict[str, Any]]) -> None:
 
 def with_labels(series: str, **labels: str) -> str:
     """The series with more labels."""
-    name, found = re.fullmatch(r"(\w+)(?:\{(.*)\})?", series, re.DOTALL).groups()  # type: ignore[union-attr]
+    name, found = re.fullmatch(r"(\w+)(?:\{(.*)\})?", series, re.DOTALL).groups()
     more = [f"{key}={json.dumps(value)}" for key, value in labels.items()]
     return f"{name}{{{','.join([*([found] if found else []), *more])}}}"

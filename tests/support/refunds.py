@@ -19,7 +19,6 @@ from services.payments.payment_notifications import Followers, PaymentNotificati
 from services.payments.payments import PaymentService
 from services.refunds.refund_cases import RefundCaseService
 from storage.documents import dated_id
-from storage.gold.ledger_reconciler import LedgerReconciler
 from storage.jobs.inbox import CallbackOutcome
 from storage.operators.operators import OperatorAccount
 from tencent.errors import MerchantRefused, ServiceUnavailable
@@ -91,7 +90,7 @@ class RefundProcess:
             self.payments,
             Followers(self.service.apply, self.transfers.reprocess, self._plan_deletion),
             None,
-            None,  # type: ignore[arg-type] - no pushes here
+            None,  # no pushes here
         )
 
     async def _plan_deletion(self, _app_id: str, openid: str) -> None:
@@ -129,15 +128,11 @@ class RefundFixture:
         return order
 
     async def recharge(
-        self,
-        gold: int = 60,
-        platform: str = "",
-        provider: str = "xpay",
-        paid_fen: int | None = None,
+        self, gold: int = 60, platform: str = "", paid_fen: int | None = None
     ) -> str:
         """The number of a paid order of ten fen for each gold, or of `paid_fen`."""
-        order = await self.order(gold, platform, provider)
-        payment = Payment(provider, order.number, "42", order.fen, paid_fen=paid_fen)
+        order = await self.order(gold, platform)
+        payment = Payment("xpay", order.number, "42", order.fen, paid_fen=paid_fen)
         await self.process.payments.credit(payment)
         return order.number
 
@@ -202,9 +197,7 @@ class RefundFixture:
         return [(user.gold, user.income, user.owed, user.owed_income) for user in users]
 
     async def check(self) -> None:
-        """Assert that journal, balances, withdrawals and rankings agree."""
-        problems = await LedgerReconciler(self.stores.database).problems()
-        assert not [str(problem) for problem in problems]
+        await self.stores.check_ledger()
 
     async def ranking(self) -> dict[str, tuple[int, int]]:
         """(gold, income) of the day, by user; without zeros."""

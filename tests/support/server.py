@@ -266,8 +266,7 @@ class InProcessApi(ApiFixture):
         balance = await self._server.context.services.gold.ledger.grant(
             client.id, gold, "test", client.name, by="demo"
         )
-        granted: int = balance["gold"]
-        return granted
+        return balance["gold"]
 
     async def make_matchmaker(self, client: ApiClient) -> None:
         await self._server.context.stores.users.update(client.id, is_matchmaker=True)

@@ -17,7 +17,6 @@ from ledger.gifts import GiftTransfer
 from ledger.giving import NO_RULES
 from ledger.journal import Balance, JournalEntry, JsonObject, postings_for
 from realtime.bus import Bus
-from rooms.events import NumberedEvent
 from services.gold.catalogue import CatalogueService
 from services.gold.gifts import GiftService
 from services.gold.ledger import LedgerService
@@ -25,10 +24,12 @@ from services.room_changes import BatchData, RoomChanges
 from storage.database import CommandLatency, Database, Document, Session
 from storage.field_cipher import FieldCipher
 from storage.gold.ledger import BatchContext, LedgerStore
+from storage.gold.ledger_reconciler import LedgerReconciler
 from storage.gold.rankings import RankingStore
 from storage.stores import Stores
 from tests.support.database import clear_database
 from tests.support.room_builders import GRACE
+from tests.support.room_changes import RecordingListener
 
 NAME = "qlive_test_storage"
 START = "the start of the test"
@@ -59,6 +60,11 @@ class StoresFixture(Stores):
         """Journal entries of the test in order of insertion, without those of `create_users`."""
         rows = self.rows("ledger").find({"by": {"$ne": START}, **where})
         return await rows.sort("$natural", 1).to_list()
+
+    async def check_ledger(self) -> None:
+        """Assert that journal, balances, withdrawals, events and rankings agree."""
+        problems = await LedgerReconciler(self.database).problems()
+        assert not [str(problem) for problem in problems]
 
     async def _create_user(self, gold: int, income: int) -> str:
         user, _ = await self.users.create("app", uuid4().hex)
@@ -111,26 +117,6 @@ class RecordingLedgerStore(LedgerStore):
         self.stale = None
 
 
-class RoomListenerSpy:
-    """Records published events as (live_id, seq, type)."""
-
-    def __init__(self) -> None:
-        self.published: list[tuple[int, int, str]] = []
-
-    def publish(self, live_id: int, events: Sequence[NumberedEvent]) -> None:
-        self.published += [(live_id, event.seq, event.type) for event in events]
-
-    def mark_audience_changed(self, _live_id: int) -> None:
-        """There is no audience."""
-
-    def evict(self, _live_id: int, _user_id: str, _number: int, *, may_not_reconnect: bool) -> None:
-        """There are no connections."""
-
-    @property
-    def event_types(self) -> list[str]:
-        return [type_ for _, _, type_ in self.published]
-
-
 class RecordingRoomChanges(RoomChanges):
     """Sets `requested` when a change is requested."""
 
@@ -148,10 +134,9 @@ class GiftProcess:
 
     def __init__(self, stores: StoresFixture) -> None:
         own = StoresFixture(stores.database)
-        listener = RoomListenerSpy()
-        self.published = listener.published
+        self.listener = RecordingListener()
         self.locks = NamedLocks()
-        self.room_changes = RecordingRoomChanges(own.rooms, listener)
+        self.room_changes = RecordingRoomChanges(own.rooms, self.listener)
         self.gift_batches = RecordingLedgerStore(stores.database, own.rankings)
         self.gift_service = GiftService(
             self.gift_batches,

@@ -149,7 +149,7 @@ def make_service_client(
             clients.append(ServiceClient(name, url, **options))
 
         # It needs a running loop.
-        is_running = io_loop.asyncio_loop.is_running()  # type: ignore[attr-defined]
+        is_running = io_loop.asyncio_loop.is_running()
         open_client() if is_running else io_loop.run_sync(open_client)
         return clients[-1]
 
@@ -161,15 +161,13 @@ def make_service_client(
 @pytest.fixture
 def merchant(vectors: Callable[[str], Any]) -> dict[str, Any]:
     """Test keys of the merchant and of WeChat Pay."""
-    keys: dict[str, Any] = vectors("wechatpay_v3")
-    return keys
+    return vectors("wechatpay_v3")
 
 
 @pytest.fixture
 def transfer_vectors(vectors: Callable[[str], Any]) -> dict[str, Any]:
     """Transfers to users, with test keys of their own for merchant and WeChat Pay."""
-    loaded: dict[str, Any] = vectors("transfer")
-    return loaded
+    return vectors("transfer")
 
 
 def pay_settings(vectors: dict[str, Any]) -> dict[str, str]:

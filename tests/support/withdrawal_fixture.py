@@ -15,8 +15,7 @@ from ledger.withdrawal_requests import Payee
 from ledger.withdrawals import Withdrawal
 from services.payouts.transfers import TransferService
 from services.payouts.withdrawals import WithdrawalService
-from storage.database import Database, Session
-from storage.gold.ledger_reconciler import LedgerReconciler
+from storage.database import Session
 from tests.support.storage import StoresFixture
 from tests.support.withdrawals import LIMITS, BankInMemory
 
@@ -53,7 +52,8 @@ class WithdrawalFixture:
     def __init__(
         self, stores: StoresFixture, user: Payee, settings: WithdrawSettings, *, enabled: bool
     ) -> None:
-        self.stores = stores
+        self.stores, self.database = stores, stores.database
+        self._withdrawals = self.database.collection("withdrawals")
         self.user = user
         self.settings, self._enabled = settings, enabled
         self.bank = BankInMemory()
@@ -113,7 +113,8 @@ class WithdrawalFixture:
         async def work(tx: Session) -> None:
             await self.stores.ledger.move(tx, entry.lines)
             await self.stores.ledger.write(tx, entry)
-            await self._ledger.update_one({"_id": entry.key}, {"$set": {"at": at}}, session=tx)
+            ledger = self.database.collection("ledger")
+            await ledger.update_one({"_id": entry.key}, {"$set": {"at": at}}, session=tx)
 
         await self.stores.ledger.run_transaction(work)
 
@@ -149,27 +150,13 @@ class WithdrawalFixture:
         return [row["fen"] for row in rows]
 
     async def check(self) -> None:
-        """Assert that journal, balances and withdrawals agree, and with the bank."""
-        problems = await LedgerReconciler(self.database).problems()
-        assert not [str(problem) for problem in problems]
+        """Assert that journal, balances and withdrawals agree with each other and with the bank."""
+        await self.stores.check_ledger()
         payouts = await self.stores.entries(kind="payout")
         assert sum(entry["content"]["fen"] for entry in payouts) == self.bank.paid_fen
-
-    @property
-    def database(self) -> Database:
-        return self.stores.database
-
-    @property
-    def _withdrawals(self) -> Any:
-        return self.database.collection("withdrawals")
-
-    @property
-    def _ledger(self) -> Any:
-        return self.database.collection("ledger")
 
 
 @pytest.fixture
 def payouts(io_loop: IOLoop, stores: StoresFixture) -> WithdrawalFixture:
     """The limits are LIMITS."""
-    fixture: WithdrawalFixture = io_loop.run_sync(lambda: WithdrawalFixture.create(stores))
-    return fixture
+    return io_loop.run_sync(lambda: WithdrawalFixture.create(stores))

@@ -1,8 +1,8 @@
 """Outboxes on real sockets, and readers of the other ends."""
 
-import asyncio
 import json
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -36,33 +36,25 @@ class OutboxPair:
 
     async def read(self, count: int) -> bytes:
         """Reads at least `count` bytes, running the event loop meanwhile."""
-        found = bytearray()
-
-        def complete() -> bool:
-            found.extend(self.read_available())
-            return len(found) >= count
-
-        await until(complete)
-        return bytes(found)
+        return await self._read_until(lambda found: len(found) >= count)
 
     async def read_until(self, last: bytes) -> bytes:
         """Reads until `last` has arrived, and what arrived together with it."""
-        found = bytearray()
-
-        def complete() -> bool:
-            found.extend(self.read_available())
-            return last in found
-
-        await until(complete)
-        return bytes(found)
+        return await self._read_until(lambda found: last in found)
 
     async def read_until_closed(self) -> bytes:
         """Reads until the writer closes the socket."""
+        return await self._read_until(lambda _: self.stream.closed()) + self.read_available()
+
+    async def _read_until(self, is_complete: Callable[[bytearray], bool]) -> bytes:
         found = bytearray()
-        while not self.stream.closed():
-            found += self.read_available()
-            await asyncio.sleep(0.005)
-        return bytes(found + self.read_available())
+
+        def check() -> bool:
+            found.extend(self.read_available())
+            return is_complete(found)
+
+        await until(check)
+        return bytes(found)
 
     def stall(self) -> bytes:
         """Sends until the kernel buffer is full; returns what was sent."""
@@ -76,8 +68,7 @@ class OutboxPair:
         """(bye frame, close code) of `data`, which must contain nothing else."""
         self._parser.receive_data(data)
         bye, closing = self._parser.events_received()
-        frame: dict[str, Any] = json.loads(bye.data)  # type: ignore[union-attr]
-        return frame, int.from_bytes(closing.data[:2], "big")  # type: ignore[union-attr]
+        return json.loads(bye.data), int.from_bytes(closing.data[:2], "big")
 
     def close(self) -> None:
         self.stream.close()

@@ -1,31 +1,29 @@
-"""The operators' console and a room that it shows."""
+"""The operators' console, a room that it shows, and rows that fill its long lists."""
 
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import pytest
-from tornado.ioloop import IOLoop
 
 from tests.browser.pages.console import VIEWPORT, Console
-from tests.browser.pages.windows import BrowserLog
-from tests.support.api import ApiClient, ApiFixture
+from tests.support.api import ApiClient
 
 
 @pytest.fixture
-def expected_errors() -> tuple[str, ...]:
+def expected_errors():
     return ("status of 4",)  # refused requests
 
 
 @pytest.fixture
-def console(io_loop: IOLoop, browser_log: BrowserLog, api: ApiFixture) -> Console:
-    async def open_window() -> Console:
+def console(io_loop, browser_log, api):
+    async def open_window():
         page = await browser_log.context.new_page()
         await page.set_viewport_size(VIEWPORT)
         console = Console(page, api.address, browser_log)
         console.session = await api.log_in_operator()
         return console
 
-    console: Console = io_loop.run_sync(open_window)
-    return console
+    return io_loop.run_sync(open_window)
 
 
 class LiveRoom(NamedTuple):
@@ -35,14 +33,10 @@ class LiveRoom(NamedTuple):
     anna: ApiClient
     bert: ApiClient
 
-    @property
-    def live_id(self) -> int:
-        return self.host.live_id
-
 
 @pytest.fixture
-def live_room(io_loop: IOLoop, api: ApiFixture) -> LiveRoom:
-    async def start() -> LiveRoom:
+def live_room(io_loop, api):
+    async def start():
         host = await api.host("红娘小美")
         live_id = host.live_id
         anna = await api.guest("安娜", 2, live_id)
@@ -54,5 +48,26 @@ def live_room(io_loop: IOLoop, api: ApiFixture) -> LiveRoom:
             await client.connect()
         return LiveRoom(host, anna, bert)
 
-    room: LiveRoom = io_loop.run_sync(start)
-    return room
+    return io_loop.run_sync(start)
+
+
+COLLECTIONS = {"people": "users", "orders": "orders", "ledger": "ledger", "inbox": "inbox"}
+"""The collections behind the pages with long lists."""
+
+
+def insert_rows(db, page, count):
+    """Inserts rows for a page's list and returns their ids, each of which its row shows."""
+    now = datetime.now(UTC)
+    ids = [f"{20_000_000 + n}" for n in range(count)]
+    balance = {"gold": 1, "income": 0, "owed": 0}
+    rows = {
+        "people": {**balance, "app_id": "a", "nickname": "人", "create_time": now},
+        "orders": {"user_id": "1" * 8, "provider": "xpay", "product": "p", "fen": 1, "gold": 1}
+        | {"state": "paid", "sandbox": False, "queries": 0, "created_at": now},
+        "ledger": {"kind": "grant", "at": now, "by": "ops", "lines": [], "content": {}}
+        | {"answer": {}, "note": ""},
+        "inbox": {"source": "im", "query": "", "raw": "", "genuine": True, "outcome": "done"}
+        | {"reason": "", "times": 1, "received_at": now},
+    }
+    db[COLLECTIONS[page]].insert_many([{"_id": id_, "openid": id_, **rows[page]} for id_ in ids])
+    return set(ids)

@@ -1,30 +1,20 @@
 """Layout, axe findings and keyboard of the console."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from playwright.async_api import expect
-from pymongo.database import Database
 
-from runtime.process import ServerProcess
-from tests.browser.console.conftest import LiveRoom
-from tests.browser.pages.console import Console
+from tests.browser.console.conftest import COLLECTIONS, insert_rows
 from tests.browser.pages.windows import press_enter_on, tab_to
-from tests.support.api import ApiFixture
-from tests.support.console_rows import COLLECTIONS, insert_rows
 from tests.support.payments import event_sender, send_event
 
 pytestmark = pytest.mark.programs
 
 
 async def test_every_page_fits_a_phone_in_both_languages_and_passes_axe_in_light_and_dark(
-    console: Console,
-    api: ApiFixture,
-    server: ServerProcess,
-    live_room: LiveRoom,
-    db: Database[dict[str, Any]],
-) -> None:
+    console, api, server, live_room, db
+):
     anna = live_room.anna
     for event in ("wxa_punish_event", "xpay_complaint_notify"):
         await send_event(api, event_sender(server), event)
@@ -40,7 +30,7 @@ async def test_every_page_fits_a_phone_in_both_languages_and_passes_axe_in_light
     hashes = await links.evaluate_all("links => links.map((link) => link.hash)")
     paths = [text.removeprefix("#/") for text in hashes]
     assert len(paths) > 10
-    paths += [f"rooms/{live_room.live_id}", f"people/{anna.id}"]
+    paths += [f"rooms/{live_room.host.live_id}", f"people/{anna.id}"]
     for path in paths:
         await console.go(path)
         await console.expect_content()
@@ -58,9 +48,7 @@ async def test_every_page_fits_a_phone_in_both_languages_and_passes_axe_in_light
         await console.check_phone(f"{path.replace('/', '-')}-en")
 
 
-async def test_a_user_is_found_and_banned_with_the_keyboard_alone(
-    console: Console, api: ApiFixture
-) -> None:
+async def test_a_user_is_found_and_banned_with_the_keyboard_alone(console, api):
     anna, _ = await api.user("安娜", 2), await api.user("伯特", 1)
     page, dialog = console.page, console.dialog
     await console.open_login()

@@ -1,26 +1,19 @@
 """Requests that wait for a second operator, in the console."""
 
-from typing import Any
-
 import pytest
 from playwright.async_api import expect
 
-from runtime.process import ServerProcess
-from tests.browser.pages.console import Console
-from tests.support.api import ApiFixture
 from tests.support.operators import operator_as
 
 pytestmark = pytest.mark.programs
 
 
 @pytest.fixture
-def changes() -> dict[str, Any]:
+def changes():
     return {"ops": {"second_person_gold": 100}}
 
 
-async def test_large_changes_wait_until_another_operator_confirms_them(
-    console: Console, api: ApiFixture, server: ServerProcess
-) -> None:
+async def test_large_changes_wait_until_another_operator_confirms_them(console, api, server):
     anna = await api.user("安娜", 2)
     other = await operator_as(server, "pavel", "admin")
     grant = {"gold": 500, "reason": "补偿", "request_id": "one"}

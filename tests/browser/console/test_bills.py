@@ -7,17 +7,12 @@ from playwright.async_api import expect
 
 from core.clock import day_of
 from devtools.simulator.simulator import Simulator
-from runtime.process import ServerProcess
-from tests.browser.pages.console import Console
-from tests.support.api import ApiFixture
 from tests.support.payments import create_order, notification_statuses, pay_order
 
 pytestmark = pytest.mark.programs
 
 
-async def test_differences_say_what_to_do_and_are_settled_with_a_note(
-    console: Console, api: ApiFixture, server: ServerProcess
-) -> None:
+async def test_differences_say_what_to_do_and_are_settled_with_a_note(console, api, server):
     assert isinstance(server.simulator, Simulator)
     anna, today = await api.user("安娜", 2), str(day_of(datetime.now(UTC)))
     order = (await pay_order(api, await create_order(anna)))["order"]

@@ -3,12 +3,10 @@
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.pages.console import Console
-
 pytestmark = pytest.mark.programs
 
 
-async def test_gift_is_added_with_an_image_edited_and_deleted(console: Console) -> None:
+async def test_gift_is_added_with_an_image_edited_and_deleted(console):
     dialog, gift = console.dialog, console.list.row("满天星")
     await console.open("gifts")
     await console.button("添加礼物").click()
@@ -38,9 +36,7 @@ async def test_gift_is_added_with_an_image_edited_and_deleted(console: Console) 
     await expect(gift).to_have_count(0)
 
 
-async def test_invalid_price_or_rate_is_refused_with_a_message_at_its_field(
-    console: Console,
-) -> None:
+async def test_invalid_price_or_rate_is_refused_with_a_message_at_its_field(console):
     dialog, price, value = (
         console.dialog,
         console.dialog.field("价格"),

@@ -1,22 +1,18 @@
 """Paging, polling and history of the console's lists."""
 
 import re
-from typing import Any
 
 import pytest
 from playwright.async_api import expect
-from pymongo.database import Database
 
-from tests.browser.pages.console import Console
-from tests.support.api import ApiFixture
-from tests.support.console_rows import COLLECTIONS, insert_rows
+from tests.browser.console.conftest import COLLECTIONS, insert_rows
 
 pytestmark = pytest.mark.programs
 
 
 async def test_long_list_is_paged_to_its_end_with_every_row_once_by_single_or_double_clicks(
-    console: Console, db: Database[dict[str, Any]]
-) -> None:
+    console, db
+):
     pages, next_button = console.list, console.list.next_button
     await console.open("overview")
     for name in COLLECTIONS:
@@ -35,9 +31,7 @@ async def test_long_list_is_paged_to_its_end_with_every_row_once_by_single_or_do
         assert (len(shown), set(shown)) == (101, ids), name
 
 
-async def test_list_is_polled_while_the_search_is_focused_but_not_while_a_row_is(
-    console: Console, api: ApiFixture
-) -> None:
+async def test_list_is_polled_while_the_search_is_focused_but_not_while_a_row_is(console, api):
     await api.host("红娘一")
     await console.page.clock.install()
     await console.open("rooms")
@@ -52,9 +46,7 @@ async def test_list_is_polled_while_the_search_is_focused_but_not_while_a_row_is
     await expect(end_live).to_be_focused()
 
 
-async def test_search_and_page_are_restored_when_returning_from_a_user(
-    console: Console, db: Database[dict[str, Any]]
-) -> None:
+async def test_search_and_page_are_restored_when_returning_from_a_user(console, db):
     insert_rows(db, "people", 120)
     await console.open("people")
     await console.list.search.fill("20000")

@@ -4,15 +4,11 @@ import pytest
 from playwright.async_api import expect
 
 from handlers.operator_routes import permissions
-from runtime.process import ServerProcess
-from services.operators.roles import Role
-from tests.browser.pages.console import Console, ConsoleLoginPage, code
-from tests.support.api import ApiFixture
-from tests.support.operators import operator_as
+from tests.browser.pages.console import ConsoleLoginPage
+from tests.support.operators import PASSWORD, code_now, operator_as
 
 pytestmark = pytest.mark.programs
 
-PASSWORD = "correct horse battery"
 LATE_ANSWER_SCRIPT = """async () => {
     const { api, session } = await import("/ops/api.js");
     const key = "qlive.ops.session", current = sessionStorage.getItem(key);
@@ -22,7 +18,7 @@ LATE_ANSWER_SCRIPT = """async () => {
     return earlier.then(() => "", (error) => error.code);
 }"""
 """The code of a refusal that answers a request of an earlier session."""
-SHOWN: dict[Role, set[str]] = {
+SHOWN = {
     "viewer": set(),
     "moderator": {"设为红娘", "封禁", "结束全部登录"},
     "finance": {"发放金币", "退款", "退款单", "回调收件箱"},
@@ -30,7 +26,7 @@ SHOWN: dict[Role, set[str]] = {
 """The buttons of a user, and the pages beyond the overview and the ledger, that a role permits."""
 
 
-async def test_demo_admin_logs_in_with_one_click_for_the_tab_only(console: Console) -> None:
+async def test_demo_admin_logs_in_with_one_click_for_the_tab_only(console):
     page = console.page
     await page.goto(f"{console.address}/ops")
     await expect(page).to_have_url(f"{console.address}/ops/")
@@ -47,9 +43,7 @@ async def test_demo_admin_logs_in_with_one_click_for_the_tab_only(console: Conso
     await expect(console.login.name_field).to_be_visible()
 
 
-async def test_first_login_sets_password_and_second_factor(
-    console: Console, server: ServerProcess
-) -> None:
+async def test_first_login_sets_password_and_second_factor(console, server):
     password = await server.context.services.operators.operators.add("anna", "moderator")
     page, login = console.page, console.login
     await console.open_login()
@@ -68,16 +62,14 @@ async def test_first_login_sets_password_and_second_factor(
     ):
         await login.submit_first(first, repeated, factor)
         await expect(page.get_by_text(message).last).to_be_visible()
-    await login.submit_first(PASSWORD, PASSWORD, code(secret))
+    await login.submit_first(PASSWORD, PASSWORD, code_now(secret))
     await expect(console.operator).to_have_text("anna房管")
     await console.button("退出").click()
-    await login.submit("anna", PASSWORD, code(secret, steps=1))
+    await login.submit("anna", PASSWORD, code_now(secret, 1))
     await expect(console.operator).to_have_text("anna房管")
 
 
-async def test_only_the_end_of_the_current_session_leads_back_to_the_login_page(
-    console: Console, server: ServerProcess
-) -> None:
+async def test_only_the_end_of_the_current_session_leads_back_to_the_login_page(console, server):
     await console.open("overview")
     assert await console.page.evaluate(LATE_ANSWER_SCRIPT) == "ops_token"
     assert await console.page.evaluate("sessionStorage.getItem('qlive.ops.session')")
@@ -89,9 +81,7 @@ async def test_only_the_end_of_the_current_session_leads_back_to_the_login_page(
     await expect(console.login.alert).to_have_text("登录已结束，请重新登录。")
 
 
-async def test_pages_and_buttons_that_the_role_does_not_permit_are_hidden(
-    console: Console, server: ServerProcess, api: ApiFixture
-) -> None:
+async def test_pages_and_buttons_that_the_role_does_not_permit_are_hidden(console, server, api):
     anna = await api.user("安娜", 2)
     report = {"user_id": (await api.user("伯特", 1)).id, "reason": "abuse", "text": "他骂人"}
     (await anna.post("qlive_user/report/", **report)).ok()
@@ -116,7 +106,7 @@ async def test_pages_and_buttons_that_the_role_does_not_permit_are_hidden(
         await expect(console.queue.detail).to_contain_text(evidence)
 
 
-async def test_console_by_itself_does_not_keep_a_session_alive(console: Console) -> None:
+async def test_console_by_itself_does_not_keep_a_session_alive(console):
     page = console.page
     await page.clock.install()
     await console.open("rooms")

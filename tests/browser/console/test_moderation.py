@@ -1,18 +1,13 @@
 """The moderation queue in the console."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from playwright.async_api import expect
 
 from core.clock import now_ms
 from rooms.moderation import Item
-from runtime.process import ServerProcess
-from tests.browser.console.conftest import LiveRoom
-from tests.browser.pages.console import Console
 from tests.browser.pages.windows import take_screenshot
-from tests.support.api import ApiFixture
 from tests.support.moderation import HIDDEN
 
 pytestmark = pytest.mark.programs
@@ -20,13 +15,13 @@ LIKE = "/static/gifts/rose.svg"
 
 
 @pytest.fixture
-def changes() -> dict[str, Any]:
+def changes():
     return {"moderation": HIDDEN}
 
 
 async def test_items_are_decided_with_the_keyboard_and_reports_with_their_evidence(
-    console: Console, api: ApiFixture, server: ServerProcess, live_room: LiveRoom
-) -> None:
+    console, api, server, live_room
+):
     context, (host, anna, bert) = server.context, live_room
     items, profiles = context.stores.moderation, context.services.accounts.profiles
     now = datetime.now(UTC) - timedelta(minutes=5)
@@ -46,7 +41,7 @@ async def test_items_are_decided_with_the_keyboard_and_reports_with_their_eviden
     )
     await items.add(report)
     face = {"value": LIKE, "before": "", "state": "review", "label": "20002"}
-    await items.add(Item("bb02", "face", anna.id, now, **face))  # type: ignore[arg-type]
+    await items.add(Item("bb02", "face", anna.id, now, **face))
     for user, name in ((anna, "review 安娜"), (bert, "review 伯特")):
         stored = await context.stores.users.get(user.id)
         await profiles.update(stored, nickname=name)
@@ -97,7 +92,7 @@ async def test_items_are_decided_with_the_keyboard_and_reports_with_their_eviden
     stream = f"{host.id}_{24 * '0'}"
     found = {"stream": stream, "medium": "picture", "score": 87, "suggestion": "Review", "text": ""}
     seen = {"state": "review", "label": "20002", "shown": True}
-    item = Item("cc03", "stream", host.id, now, host.live_id, **seen)  # type: ignore[arg-type]
+    item = Item("cc03", "stream", host.id, now, host.live_id, **seen)
     item.evidence.update(found, url=LIKE)
     await items.add(item)
     await queue.tab("直播画面").click()

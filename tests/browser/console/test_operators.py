@@ -4,15 +4,14 @@ import pyotp
 import pytest
 from playwright.async_api import expect
 
-from runtime.process import ServerProcess
-from tests.browser.pages.console import Console, code
+from tests.support.operators import PASSWORD, code_now, first_login
 
 pytestmark = pytest.mark.programs
 
-PASSWORD, NEXT = "correct horse battery", "another horse battery"
+NEXT = "another horse battery"
 
 
-async def test_an_admin_adds_changes_and_resets_another_operator(console: Console) -> None:
+async def test_an_admin_adds_changes_and_resets_another_operator(console):
     await console.open("operators")
     await expect(console.list.row("demo").get_by_role("button")).to_have_count(0)
     await console.button("添加人员").click()
@@ -45,15 +44,10 @@ async def test_an_admin_adds_changes_and_resets_another_operator(console: Consol
     assert await console.dialog.root.locator("code").inner_text() != first
 
 
-async def test_one_changes_ones_own_password_and_app(
-    console: Console, server: ServerProcess
-) -> None:
-    operators = server.context.services.operators.operators
-    one_time = await operators.add("anna", "viewer")
-    secret = (await operators.second_factor("anna", one_time)).secret
-    await operators.first_log_in("anna", one_time, PASSWORD, code(secret, -1))
+async def test_one_changes_ones_own_password_and_app(console, server):
+    _, secret = await first_login(server, "viewer", -1)
     await console.open_login()
-    await console.login.submit("anna", PASSWORD, code(secret))
+    await console.login.submit("anna", PASSWORD, code_now(secret))
     await expect(console.link("运营人员")).to_have_count(0)
     await console.link("anna").click()
     await expect(console.heading).to_have_text("我的账号")
@@ -65,7 +59,7 @@ async def test_one_changes_ones_own_password_and_app(
         ("qwertyuiopasdf", "qwertyuiopasdf", "太容易猜到"),
         (NEXT, NEXT, ""),
     ):
-        proofs = {"当前密码": PASSWORD, "当前验证码": code(secret, 1)}  # of this half minute
+        proofs = {"当前密码": PASSWORD, "当前验证码": code_now(secret, 1)}  # of this half minute
         await console.dialog.submit("保存", **proofs, 新密码=password, 再输一次密码=repeated)
         if message:
             await console.dialog.expect_text(message)
@@ -78,7 +72,7 @@ async def test_one_changes_ones_own_password_and_app(
     await console.check_layout("change-app")
     assert len(pyotp.TOTP(new_secret.replace(" ", "")).secret) == 32
     await console.dialog.submit(
-        "保存", 当前密码=NEXT, 当前验证码=code(secret), 新应用的验证码=code(new_secret)
+        "保存", 当前密码=NEXT, 当前验证码=code_now(secret), 新应用的验证码=code_now(new_secret)
     )
     await console.expect_done("其他登录已结束")
     await console.go("audit")

@@ -2,18 +2,14 @@
 
 import re
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from playwright.async_api import expect
-from pymongo.database import Database
 
 from runtime import jobs
-from runtime.process import ServerProcess
-from tests.browser.console.conftest import LiveRoom
-from tests.browser.pages.console import PHONE, Console
+from tests.browser.pages.console import PHONE
 from tests.browser.pages.windows import tab_to
-from tests.support.api import BASE, ApiFixture
+from tests.support.api import BASE
 from tests.support.payments import event_sender, send_event
 
 pytestmark = pytest.mark.programs
@@ -22,12 +18,12 @@ IS_SCROLLED = "node => node.scrollLeft > 0 && node === document.activeElement"
 
 
 @pytest.fixture(autouse=True)
-def one_own_report(monkeypatch: pytest.MonkeyPatch) -> None:
+def one_own_report(monkeypatch):
     """The server stores a report when it starts, and none beside those of the test."""
     monkeypatch.setattr(jobs, "REPORT_SECONDS", 3_600)
 
 
-def store_earlier_reports(db: Database[dict[str, Any]]) -> None:
+def store_earlier_reports(db):
     """Of two processes, one of which has three sockets, over some minutes."""
     own = db.process_reports.find_one()
     assert own
@@ -42,12 +38,8 @@ def store_earlier_reports(db: Database[dict[str, Any]]) -> None:
 
 
 async def test_overview_shows_service_states_and_charts_of_all_processes(
-    console: Console,
-    api: ApiFixture,
-    server: ServerProcess,
-    live_room: LiveRoom,
-    db: Database[dict[str, Any]],
-) -> None:
+    console, api, server, live_room, db
+):
     await api.request("POST", f"{BASE}qlive_pay/notify/", data="forged")
     await send_event(api, event_sender(server), "wxa_punish_event", "twice")
     page, charts = console.page, console.page.locator("figure")
@@ -86,9 +78,7 @@ async def test_overview_shows_service_states_and_charts_of_all_processes(
     await expect(console.heading).to_have_text("Overview")
 
 
-async def test_fleet_shows_machines_missing_processes_and_mixed_versions(
-    console: Console, server: ServerProcess, db: Database[dict[str, Any]]
-) -> None:
+async def test_fleet_shows_machines_missing_processes_and_mixed_versions(console, server, db):
     own = db.process_reports.find_one({"process": server.context.process_id})
     assert own
     now = own["at"]

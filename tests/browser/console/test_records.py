@@ -5,17 +5,14 @@ from pathlib import Path
 import pytest
 from playwright.async_api import expect
 
-from runtime.process import ServerProcess
-from tests.browser.pages.console import Console
-from tests.support.api import ApiFixture
 from tests.support.payments import create_order, notification_statuses, pay_order
 
 pytestmark = pytest.mark.programs
 
 
 async def test_orders_ledger_and_inbox_are_filtered_and_a_notification_is_replayed(
-    console: Console, api: ApiFixture, server: ServerProcess
-) -> None:
+    console, api, server
+):
     anna, bert = await api.user("安娜", 2), await api.user("伯特", 1, gold=5)
     await pay_order(api, await create_order(anna))
     await notification_statuses(server)  # waits until they are delivered
@@ -54,9 +51,7 @@ async def test_orders_ledger_and_inbox_are_filtered_and_a_notification_is_replay
     await expect(rows).not_to_contain_text("已执行")
 
 
-async def test_audit_log_is_searched_by_action_names_in_both_languages(
-    console: Console, api: ApiFixture
-) -> None:
+async def test_audit_log_is_searched_by_action_names_in_both_languages(console, api):
     anna = await api.user("安娜", 2)
     gold = {"gold": 5, "reason": "x", "request_id": "g"}
     (await api.ops("POST", f"users/{anna.id}/grant", **gold)).ok()

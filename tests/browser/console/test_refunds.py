@@ -1,15 +1,10 @@
 """Refund cases in the console: opened, looked at, confirmed by a second operator, followed."""
 
-from typing import Any
-
 import pytest
 from playwright.async_api import expect
 
 from ledger.recharge import Refund
-from runtime.process import ServerProcess
-from tests.browser.pages.console import Console
 from tests.browser.pages.windows import press_enter_on
-from tests.support.api import ApiClient, ApiFixture
 from tests.support.gifts import CANDY, give
 from tests.support.operators import operator_as
 from tests.support.payments import notification_statuses, pay_order
@@ -22,21 +17,21 @@ POLL_MS = 3_000
 
 
 @pytest.fixture
-def changes() -> dict[str, Any]:
+def changes():
     return {"pay": {"provider": "xpay"}, "ops": {"second_person_gold": 50}}
 
 
-async def _pay(api: ApiFixture, server: ServerProcess, user: ApiClient) -> str:
+async def _pay(api, server, user):
     """The number of a paid order of 60 gold on iOS."""
     order = await user.post("qlive_pay/", block_id=1, platform="ios")
-    number: str = (await pay_order(api, order.ok()["content"]))["order"]
+    number = (await pay_order(api, order.ok()["content"]))["order"]
     await notification_statuses(server)
     return number
 
 
 async def test_a_case_is_opened_from_the_users_page_and_dropped_with_the_keyboard_alone(
-    console: Console, api: ApiFixture, server: ServerProcess
-) -> None:
+    console, api, server
+):
     anna, bert = await api.user("安娜", 2), await api.user("伯特", 1)
     number = await _pay(api, server, anna)
     (await give(anna, bert.id, CANDY, 10)).ok()
@@ -81,8 +76,8 @@ async def test_a_case_is_opened_from_the_users_page_and_dropped_with_the_keyboar
 
 
 async def test_a_confirmed_case_shows_each_step_until_its_orders_are_refunded_or_settled(
-    console: Console, api: ApiFixture, server: ServerProcess
-) -> None:
+    console, api, server
+):
     page, services = console.page, server.context.services
     anna, bert = await api.user("安娜", 2), await api.user("伯特", 1)
     numbers = [await _pay(api, server, anna) for _ in range(2)]
@@ -99,9 +94,9 @@ async def test_a_confirmed_case_shows_each_step_until_its_orders_are_refunded_or
         await console.dialog.submit("确认退款", 原因="看过证明")
         await console.expect_done(outcome)
 
-    async def gifts_are_reversed() -> bool:
+    async def gifts_are_reversed():
         await services.refunds.job.sweep()
-        state: str = (await api.ops("GET", f"refunds/{case}")).ok()["state"]
+        state = (await api.ops("GET", f"refunds/{case}")).ok()["state"]
         return state == "refunding"
 
     await until(gifts_are_reversed)

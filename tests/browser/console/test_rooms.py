@@ -5,17 +5,12 @@ import re
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.console.conftest import LiveRoom
-from tests.browser.pages.console import Console
 from tests.browser.pages.windows import take_screenshot
-from tests.support.api import ApiFixture
 
 pytestmark = pytest.mark.programs
 
 
-async def test_room_page_shows_events_live_and_ends_the_live_with_a_reason(
-    console: Console, api: ApiFixture, live_room: LiveRoom
-) -> None:
+async def test_room_page_shows_events_live_and_ends_the_live_with_a_reason(console, api, live_room):
     anna, bert, room = live_room.anna, live_room.bert, console.room
     await console.open("rooms")
     row = console.list.row("红娘小美")
@@ -30,7 +25,7 @@ async def test_room_page_shows_events_live_and_ends_the_live_with_a_reason(
     await expect(room.seat("女嘉宾")).to_contain_text("安娜")
     await expect(room.seat("男嘉宾")).to_contain_text("空位")
     await expect(room.queue).to_contain_text("伯特")
-    params = {"live_id": live_room.live_id}
+    params = {"live_id": live_room.host.live_id}
     await api.grant(bert, 100)
     (await bert.post("qlive_room/accept_micro/", **params)).ok()
     await room.expect_event("伯特 上麦（男嘉宾）")
@@ -60,15 +55,13 @@ async def test_room_page_shows_events_live_and_ends_the_live_with_a_reason(
     await expect(console.button("结束直播")).to_have_count(0)
 
 
-async def test_polling_keeps_the_focused_or_pressed_button_of_a_room(
-    console: Console, api: ApiFixture, live_room: LiveRoom
-) -> None:
-    mouse, polled_path = console.page.mouse, f"/rooms/{live_room.live_id}?"
+async def test_polling_keeps_the_focused_or_pressed_button_of_a_room(console, api, live_room):
+    mouse, polled_path = console.page.mouse, f"/rooms/{live_room.host.live_id}?"
     await console.page.clock.install()
-    await console.open(f"rooms/{live_room.live_id}")
+    await console.open(f"rooms/{live_room.host.live_id}")
     ban = console.room.seat(live_room.anna.id).get_by_role("button", name="封禁")
     await ban.focus()
-    await api.guest("卡尔", 1, live_room.live_id)
+    await api.guest("卡尔", 1, live_room.host.live_id)
     await expect(console.page.locator(".counts")).to_contain_text("4")
     await console.wait_for_polls(polled_path, 2)
     await expect(ban).to_be_focused()
@@ -83,11 +76,9 @@ async def test_polling_keeps_the_focused_or_pressed_button_of_a_room(
     await expect(ban).to_be_focused()
 
 
-async def test_operator_removes_a_user_from_a_room_and_lets_them_return(
-    console: Console, live_room: LiveRoom
-) -> None:
+async def test_operator_removes_a_user_from_a_room_and_lets_them_return(console, live_room):
     anna, room = live_room.anna, console.room
-    await console.open(f"rooms/{live_room.live_id}")
+    await console.open(f"rooms/{live_room.host.live_id}")
     row = room.users.filter(has_text=anna.id)
     await expect(row).to_contain_text("女嘉宾")
     await console.list.search.fill("安")

@@ -2,26 +2,20 @@
 
 import asyncio
 import json
-from typing import Any
 
 import pytest
-from playwright.async_api import Route, expect
-from pymongo.database import Database
+from playwright.async_api import expect
 
 from storage.documents import token_id
-from tests.browser.pages.console import Console
-from tests.support.api import ApiFixture
 
 pytestmark = pytest.mark.programs
 
 
-async def test_a_grant_is_validated_retried_with_its_request_id_and_reversed(
-    console: Console, api: ApiFixture
-) -> None:
+async def test_a_grant_is_validated_retried_with_its_request_id_and_reversed(console, api):
     anna = await api.user("安娜", 2)
-    requests: list[Any] = []
+    requests = []
 
-    async def lose_first_response(route: Route) -> None:
+    async def lose_first_response(route):
         requests.append(json.loads(route.request.post_data or ""))
         response = await route.fetch()
         await (route.abort() if len(requests) == 1 else route.fulfill(response=response))
@@ -49,9 +43,7 @@ async def test_a_grant_is_validated_retried_with_its_request_id_and_reversed(
     console.log.errors.clear()  # Chromium reports the lost response
 
 
-async def test_an_operator_verifies_a_user_s_age_and_withdraws_that(
-    console: Console, api: ApiFixture
-) -> None:
+async def test_an_operator_verifies_a_user_s_age_and_withdraws_that(console, api):
     anna = await api.user("安娜", 2)
     await console.open(f"people/{anna.id}")
     await console.button("核实成年").click()
@@ -66,8 +58,8 @@ async def test_an_operator_verifies_a_user_s_age_and_withdraws_that(
 
 
 async def test_debts_are_settled_and_sessions_ended_and_markup_in_a_name_is_shown_as_text(
-    console: Console, api: ApiFixture, db: Database[dict[str, Any]]
-) -> None:
+    console, api, db
+):
     phone, *_ = [await api.user("anna", 2) for _ in range(3)]
     await api.user("bert", 1)
     name = "<img src=x onerror=alert(1)>"
@@ -102,14 +94,12 @@ async def test_debts_are_settled_and_sessions_ended_and_markup_in_a_name_is_show
     await console.expect_done("已结束 2 个登录")
 
 
-async def test_a_change_is_awaited_and_without_a_response_the_page_is_reloaded(
-    console: Console, api: ApiFixture
-) -> None:
+async def test_a_change_is_awaited_and_without_a_response_the_page_is_reloaded(console, api):
     anna = await api.user("安娜", 2)
     await console.open(f"people/{anna.id}")
     released = asyncio.Event()
 
-    async def hold_first_response(route: Route) -> None:
+    async def hold_first_response(route):
         if route.request.method == "PATCH":
             is_first = not released.is_set()
             await released.wait()

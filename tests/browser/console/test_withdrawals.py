@@ -1,15 +1,11 @@
 """Withdrawals in the console: queue, decisions, history, sums and the quarter's report."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.async_api import expect
 
-from runtime.process import ServerProcess
-from tests.browser.pages.console import Console
 from tests.browser.pages.windows import press_enter_on
-from tests.support.api import ApiFixture
 from tests.support.income import NO_MATURITY, payee, withdraw
 from tests.support.operators import operator_as
 
@@ -17,13 +13,13 @@ pytestmark = pytest.mark.programs
 
 
 @pytest.fixture
-def changes() -> dict[str, Any]:
+def changes():
     return {"withdraw": {**NO_MATURITY, "second_person_fen": 5_000}}
 
 
 async def test_withdrawals_are_approved_by_one_or_two_operators_or_declined_and_reported(
-    console: Console, api: ApiFixture, server: ServerProcess
-) -> None:
+    console, api, server
+):
     host = await payee(api)
     for income in (200, 100, 501):
         large = (await withdraw(host, income, f"r{income}"))["withdrawal_id"]

@@ -5,9 +5,9 @@ import re
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.pages.demo_window import WIDE, DemoBrowser, seat_guest
+from tests.browser.pages.demo_window import WIDE, seat_guest
 from tests.browser.pages.windows import press_enter_on, tab_to
-from tests.support.api import BASE, ApiFixture
+from tests.support.api import BASE
 from tests.support.gifts import give
 
 pytestmark = pytest.mark.programs
@@ -16,9 +16,7 @@ HOST, MAN, WOMAN = "hongniang1", "建国", "秀英"
 KISS = 4
 
 
-async def test_pages_outside_a_room_fit_a_phone_and_pass_axe_in_both_languages(
-    demo: DemoBrowser, api: ApiFixture
-) -> None:
+async def test_pages_outside_a_room_fit_a_phone_and_pass_axe_in_both_languages(demo, api):
     host = await api.host()
     window = await demo.open()
     await window.check_layout("entry")
@@ -35,7 +33,7 @@ async def test_pages_outside_a_room_fit_a_phone_and_pass_axe_in_both_languages(
     assert (await api.request("GET", blocks, headers=token)).ok() == []
     await window.dialog.dismiss()
 
-    async def pay(case: str, last_step: str) -> None:
+    async def pay(case, last_step):
         await window.balance.click()
         await window.dialog.pay(case)
         steps = window.dialog.root.locator(".steps li")
@@ -52,9 +50,7 @@ async def test_pages_outside_a_room_fit_a_phone_and_pass_axe_in_both_languages(
     await expect(window.panel.root).to_be_hidden()
 
 
-async def test_a_room_fits_a_phone_and_passes_axe_in_both_languages(
-    demo: DemoBrowser, api: ApiFixture
-) -> None:
+async def test_a_room_fits_a_phone_and_passes_axe_in_both_languages(demo, api):
     host, man, woman = await demo.start_live("man", "woman")
     giver = await api.guest("有钱人", 1, await host.panel.live_id(), gold=52)
     (await giver.post("qlive_user/update_userinfo/", show_in_ranking=True)).ok()
@@ -66,7 +62,7 @@ async def test_a_room_fits_a_phone_and_passes_axe_in_both_languages(
     await host.check_layout("host")
     await man.check_layout("guest")
 
-    async def choose_a_gift() -> None:
+    async def choose_a_gift():
         await woman.room.press("送礼")
         await woman.dialog.choose("火箭")
 
@@ -79,7 +75,7 @@ async def test_a_room_fits_a_phone_and_passes_axe_in_both_languages(
     await woman.check_layout("invited")
     await woman.check_layout("invitation", lambda: woman.room.press("回应邀请"))
 
-    async def open_audience() -> None:
+    async def open_audience():
         await host.room.press(re.compile("^(观众|Audience)$"))
         await expect(host.dialog.root.locator("li")).to_have_count(2)
 
@@ -88,7 +84,7 @@ async def test_a_room_fits_a_phone_and_passes_axe_in_both_languages(
     person = host.room.queue.locator(".name")
     await host.check_layout("person", person.click)
 
-    async def open_report() -> None:
+    async def open_report():
         await person.click()
         await host.dialog.press(re.compile("^(举报|Report)$"))
 
@@ -96,7 +92,7 @@ async def test_a_room_fits_a_phone_and_passes_axe_in_both_languages(
     room_info = re.compile("^(房间资料|Room)$")
     await host.check_layout("room-info", lambda: host.room.press(room_info))
     await host.dialog.dismiss()
-    await man.resize(WIDE)
+    await man.page.set_viewport_size(WIDE)
     await man.panel.press("断网")
     await man.check_layout("disconnected")
     await host.check_layout("end-dialog", lambda: host.room.press("结束直播"))
@@ -105,7 +101,7 @@ async def test_a_room_fits_a_phone_and_passes_axe_in_both_languages(
     await woman.check_layout("ended")
 
 
-async def test_main_path_works_with_the_keyboard_alone(demo: DemoBrowser) -> None:
+async def test_main_path_works_with_the_keyboard_alone(demo):
     host = await demo.open()
     await press_enter_on(host.page, host.enter_button("host"))
     await press_enter_on(host.page, host.button("开播"))
@@ -137,9 +133,7 @@ async def test_main_path_works_with_the_keyboard_alone(demo: DemoBrowser) -> Non
     await expect(man.page.locator(".actions button:focus")).to_have_count(1)  # in the redrawn room
 
 
-async def test_language_switch_translates_the_page_and_survives_a_reload(
-    demo: DemoBrowser, api: ApiFixture
-) -> None:
+async def test_language_switch_translates_the_page_and_survives_a_reload(demo, api):
     other = await demo.open()
     man = await demo.join((await api.host("hong")).live_id, "man")
     await man.room.press("申请上麦")

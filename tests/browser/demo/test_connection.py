@@ -1,13 +1,11 @@
 """Lost connections and the developer panel of the demo room."""
 
 import re
-from collections.abc import Awaitable, Callable
 
 import pytest
-from playwright.async_api import CDPSession, expect
+from playwright.async_api import expect
 
-from tests.browser.pages.demo_window import WIDE, DemoBrowser, seat_guest
-from tests.support.api import ApiFixture
+from tests.browser.pages.demo_window import WIDE, seat_guest
 
 pytestmark = pytest.mark.programs
 
@@ -15,8 +13,8 @@ MAN, WOMAN = "建国", "秀英"
 
 
 async def test_lost_connection_is_shown_and_missed_events_are_replayed_and_counted(
-    demo: DemoBrowser, close_socket: Callable[[str], Awaitable[None]]
-) -> None:
+    demo, close_socket
+):
     host, man, woman = await demo.start_live("man", "woman")
     await seat_guest(host, man, MAN, "male")
     await woman.page.clock.install()
@@ -45,16 +43,14 @@ async def test_lost_connection_is_shown_and_missed_events_are_replayed_and_count
     await woman.room.expect_connected()
 
 
-async def _set_offline(network: CDPSession, *, offline: bool) -> None:
+async def _set_offline(network, *, offline):
     """Affects one window; the switch of the browser context would affect all."""
     conditions = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
     await network.send("Network.enable")
     await network.send("Network.emulateNetworkConditions", {"offline": offline, **conditions})
 
 
-async def test_panel_disconnects_one_user_and_shows_calls_and_frames_without_secrets(
-    demo: DemoBrowser, api: ApiFixture
-) -> None:
+async def test_panel_disconnects_one_user_and_shows_calls_and_frames_without_secrets(demo, api):
     man = await demo.open("/?as=man", size=WIDE)
     listing = man.panel.call("get_livelist")
     await listing.click()

@@ -6,19 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from runtime.process import ServerProcess
-from tests.browser.pages.demo_window import DemoBrowser
-
 pytestmark = pytest.mark.programs
 
 
-async def test_a_user_downloads_a_copy_and_is_warned_of_the_deletion(
-    demo: DemoBrowser, server: ServerProcess
-) -> None:
+async def test_a_user_downloads_a_copy_and_is_warned_of_the_deletion(demo, server):
     window = await demo.open()
     await window.enter_as("viewer")
 
-    async def show() -> None:
+    async def show():
         await window.press(re.compile("^(我的资料|My profile)$"))
 
     await show()

@@ -1,35 +1,28 @@
 """Rules of giving in the demo room: age, reminder, confirmation and one's own caps."""
 
 import re
-from typing import Any
 
 import pytest
 from playwright.async_api import expect
-from pymongo.database import Database
-
-from tests.browser.pages.demo_window import DemoBrowser
-from tests.support.api import ApiFixture
 
 pytestmark = pytest.mark.programs
 
 
 @pytest.fixture
-def changes() -> dict[str, Any]:
+def changes():
     return {
         "giving": {"day_gold": 104, "month_gold": 1_000},
         "age_verification": {"provider": "faceid"},
     }
 
 
-async def test_a_giver_verifies_their_age_confirms_gifts_and_sets_a_cap(
-    demo: DemoBrowser, api: ApiFixture, db: Database[dict[str, Any]]
-) -> None:
+async def test_a_giver_verifies_their_age_confirms_gifts_and_sets_a_cap(demo, api, db):
     woman = await demo.join((await api.host()).live_id, "woman")
     db.users.update_one({"_id": await woman.session("user_id")}, {"$set": {"gold": 600}})
     await woman.page.reload()
     await woman.expect_gold(600)
 
-    async def give_kiss() -> None:
+    async def give_kiss():
         await woman.room.press("送礼")
         await woman.dialog.choose("香吻")
         await woman.dialog.press("赠送")

@@ -1,17 +1,12 @@
 """Recharges and gifts in the demo room."""
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from playwright.async_api import expect
-from pymongo.database import Database
 
 from devtools.simulator import notifications
-from runtime.process import ServerProcess
-from tests.browser.pages.demo_window import DemoBrowser, lose_response
-from tests.support.api import ApiFixture
+from tests.browser.pages.demo_window import lose_response
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.programs
@@ -19,12 +14,12 @@ pytestmark = pytest.mark.programs
 FIRST_LOOKS_MS, LATER_LOOKS_MS = 7_000, 3_000
 """How long web/demo/recharge.js waits for gold, and its interval of later checks."""
 EMPTY_BALANCE = "0 金币，充值"
-NO_GIFTS: dict[str, Any] = {"count": 0, "next": None, "previous": None, "results": []}
+NO_GIFTS = {"count": 0, "next": None, "previous": None, "results": []}
 
 
 async def test_recharge_dialog_shows_each_payment_outcome_and_gold_is_credited_once(
-    demo: DemoBrowser, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    demo, monkeypatch
+):
     woman = await demo.open("/?as=woman")
     await woman.page.route("**/qlive_pay/", lambda route: route.fulfill(json=[]))
     await woman.press(EMPTY_BALANCE)
@@ -51,12 +46,12 @@ async def test_recharge_dialog_shows_each_payment_outcome_and_gold_is_credited_o
 
 
 async def test_late_gold_arrives_after_the_dialog_was_closed_but_not_after_signing_out(
-    demo: DemoBrowser, server: ServerProcess, db: Database[dict[str, Any]]
-) -> None:
+    demo, server, db
+):
     woman = await demo.open("/?as=woman")
     await woman.page.clock.install()
 
-    async def pay_without_notification() -> None:
+    async def pay_without_notification():
         await woman.balance.click()
         await woman.dialog.pay("never")
         await woman.dialog.expect_text("正在等服务器入账")
@@ -84,8 +79,8 @@ async def test_late_gold_arrives_after_the_dialog_was_closed_but_not_after_signi
 
 
 async def test_gift_without_a_response_is_shown_as_pending_retried_and_paid_once(
-    demo: DemoBrowser, close_socket: Callable[[str], Awaitable[None]], api: ApiFixture
-) -> None:
+    demo, close_socket, api
+):
     woman = await demo.join((await api.host()).live_id, "woman")
     await woman.page.route("**/qlive_gift/?*", lambda route: route.fulfill(json=NO_GIFTS))
     await woman.room.press("送礼")

@@ -5,9 +5,9 @@ import re
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.pages.demo_window import WIDE, DemoBrowser, DemoWindow, seat_guest
+from tests.browser.pages.demo_window import WIDE, seat_guest
 from tests.browser.pages.windows import take_screenshot
-from tests.support.api import BASE, ApiFixture
+from tests.support.api import BASE
 from tests.support.paths import ROOT
 from tests.support.waiting import until
 
@@ -24,7 +24,7 @@ PRESS_ENTER_WHILE_COMPOSING = """field => {
 }"""
 
 
-async def test_three_users_complete_a_live_from_entry_to_end(demo: DemoBrowser) -> None:
+async def test_three_users_complete_a_live_from_entry_to_end(demo):
     host = await demo.open(size=WIDE)
     await host.enter_as("host")
     await host.press("开播")
@@ -40,11 +40,26 @@ async def test_three_users_complete_a_live_from_entry_to_end(demo: DemoBrowser) 
     await _put_man_on_mic(host, man, woman)
     await _reload(host, man, woman)
     await _recharge_and_give_a_kiss(host, man, woman)
-    await _check_ranking(man)
-    await _end_live(host, man, woman)
+
+    await man.room.press("排行")
+    await man.dialog.expect_text(re.compile(f"送礼榜.*{WOMAN}.*收益榜.*{HOST}"))
+    today = man.dialog.button("今日")
+    await today.click()
+    await expect(today).to_have_attribute("aria-pressed", "true")
+    await man.dialog.expect_text(WOMAN)
+    await man.dialog.dismiss()
+
+    await host.room.press("结束直播")
+    await host.dialog.expect_text("3 个人会立即看到直播结束")
+    await host.dialog.press("结束直播")
+    for window in (host, man, woman):
+        await expect(window.room.end_screen).to_contain_text("直播已结束")
+        await expect(window.room.end_screen).to_contain_text(re.compile(f"送礼榜.*{WOMAN}"))
+    await woman.room.press("看看别的直播")
+    await expect(woman.rooms).to_contain_text("现在没有人开播")
 
 
-async def _put_man_on_mic(host: DemoWindow, man: DemoWindow, woman: DemoWindow) -> None:
+async def _put_man_on_mic(host, man, woman):
     await man.room.press("申请上麦")
     await expect(host.room.queue).to_contain_text(MAN)
     await expect(woman.room.feed).to_contain_text(f"{MAN} 申请上麦")
@@ -59,7 +74,7 @@ async def _put_man_on_mic(host: DemoWindow, man: DemoWindow, woman: DemoWindow) 
     await expect(man.room.seat("male")).to_contain_text("你在麦上")
 
 
-async def _reload(host: DemoWindow, man: DemoWindow, woman: DemoWindow) -> None:
+async def _reload(host, man, woman):
     """A reload restores seats, queue and invitation."""
     await woman.room.press("申请上麦")
     await host.room.invite(WOMAN)
@@ -75,7 +90,7 @@ async def _reload(host: DemoWindow, man: DemoWindow, woman: DemoWindow) -> None:
     await woman.dialog.expect_closed()
 
 
-async def _recharge_and_give_a_kiss(host: DemoWindow, man: DemoWindow, woman: DemoWindow) -> None:
+async def _recharge_and_give_a_kiss(host, man, woman):
     await woman.room.press("送礼")
     await woman.dialog.expect_text("还差 1")
     await woman.dialog.press("赠送")
@@ -98,30 +113,7 @@ async def _recharge_and_give_a_kiss(host: DemoWindow, man: DemoWindow, woman: De
     await expect(host.page.locator(".flying")).to_have_count(0)
 
 
-async def _check_ranking(man: DemoWindow) -> None:
-    await man.room.press("排行")
-    await man.dialog.expect_text(re.compile(f"送礼榜.*{WOMAN}.*收益榜.*{HOST}"))
-    today = man.dialog.button("今日")
-    await today.click()
-    await expect(today).to_have_attribute("aria-pressed", "true")
-    await man.dialog.expect_text(WOMAN)
-    await man.dialog.dismiss()
-
-
-async def _end_live(host: DemoWindow, man: DemoWindow, woman: DemoWindow) -> None:
-    await host.room.press("结束直播")
-    await host.dialog.expect_text("3 个人会立即看到直播结束")
-    await host.dialog.press("结束直播")
-    for window in (host, man, woman):
-        await expect(window.room.end_screen).to_contain_text("直播已结束")
-        await expect(window.room.end_screen).to_contain_text(re.compile(f"送礼榜.*{WOMAN}"))
-    await woman.room.press("看看别的直播")
-    await expect(woman.rooms).to_contain_text("现在没有人开播")
-
-
-async def test_each_window_is_a_different_user_with_a_default_or_typed_name(
-    demo: DemoBrowser,
-) -> None:
+async def test_each_window_is_a_different_user_with_a_default_or_typed_name(demo):
     man = await demo.open("/?as=man&live=999", size=WIDE)
     await expect(man.rooms).to_be_visible()
     await man.expect_toast("没有这个直播间")
@@ -164,7 +156,7 @@ async def test_each_window_is_a_different_user_with_a_default_or_typed_name(
     await expect(viewer.room.button("申请上麦")).to_be_disabled()  # no gender, no seat
 
 
-async def _change_room(host: DemoWindow, man: DemoWindow) -> None:
+async def _change_room(host, man):
     await host.room.press("房间资料")
     await host.page.get_by_label("房间名").fill(ROOM)
     await host.page.get_by_label("换封面").set_input_files(PICTURE)
@@ -191,7 +183,7 @@ async def _change_room(host: DemoWindow, man: DemoWindow) -> None:
     await expect(man.page.locator("h1")).to_have_text(ROOM)
 
 
-async def test_host_declines_invites_takes_off_the_mic_and_removes(demo: DemoBrowser) -> None:
+async def test_host_declines_invites_takes_off_the_mic_and_removes(demo):
     host, man, woman = await demo.start_live("man", "woman")
     await woman.room.press("申请上麦")
     await host.room.press(f"婉拒{WOMAN}的申请")
@@ -231,7 +223,7 @@ async def test_host_declines_invites_takes_off_the_mic_and_removes(demo: DemoBro
     await man.room.expect_connected()
 
 
-async def _mute_report_and_block(host: DemoWindow, man: DemoWindow, woman: DemoWindow) -> None:
+async def _mute_report_and_block(host, man, woman):
     for window in (host, man, woman):
         await expect(window.room.chat_field).to_be_enabled()
     await man.room.say("<b>晚上好")
@@ -269,9 +261,7 @@ async def _mute_report_and_block(host: DemoWindow, man: DemoWindow, woman: DemoW
     await woman.dialog.expect_closed()
 
 
-async def test_user_is_connected_in_the_latest_window_until_a_logout_elsewhere(
-    demo: DemoBrowser, api: ApiFixture
-) -> None:
+async def test_user_is_connected_in_the_latest_window_until_a_logout_elsewhere(demo, api):
     host, man = await demo.start_live("man")
     second = await demo.open()
     await second.enter_as("man", MAN)

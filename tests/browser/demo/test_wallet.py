@@ -1,16 +1,11 @@
 """A host's wallet in the demo room: withdrawals until they are paid, returned or refused."""
 
-from typing import Any
-
 import pytest
 from playwright.async_api import expect
-from pymongo.database import Database
 
 from handlers.models import LIST_PAGE_SIZE
-from runtime.process import ServerProcess
-from tests.browser.pages.demo_window import DemoBrowser, DemoWindow, lose_response
+from tests.browser.pages.demo_window import lose_response
 from tests.browser.pages.windows import press_enter_on
-from tests.support.api import ApiFixture
 from tests.support.gifts import CANDY, give
 from tests.support.income import NO_MATURITY
 from tests.support.payments import notification_statuses
@@ -22,14 +17,12 @@ POLL_MS = 2_000
 
 
 @pytest.fixture
-def changes() -> dict[str, Any]:
+def changes():
     large = {"max_fen": 200_000, "second_person_fen": 0}
     return {"withdraw": {**NO_MATURITY, **large}}
 
 
-async def _host_with_income(
-    demo: DemoBrowser, api: ApiFixture, db: Database[dict[str, Any]], candies: int = 400
-) -> DemoWindow:
+async def _host_with_income(demo, api, db, candies=400):
     """The wallet of hongniang1, who was given candies: each is 2.5 income, 25 fen."""
     host = await demo.open("/?as=host")
     await expect(host.button("钱包 · 提现")).to_be_visible()
@@ -41,18 +34,14 @@ async def _host_with_income(
     return host
 
 
-async def _approve_all(
-    api: ApiFixture, server: ServerProcess, db: Database[dict[str, Any]]
-) -> None:
+async def _approve_all(api, server, db):
     for item in (await api.ops("GET", "withdrawals?state=requested")).ok()["items"]:
         (await api.ops("POST", f"withdrawals/{item['id']}/approve", reason="checked")).ok()
     db.withdrawals.update_many({"due_at": {"$ne": None}}, [{"$set": {"due_at": "$requested_at"}}])
     await server.context.services.payouts.transfers.job.sweep()
 
 
-async def test_the_statement_shows_both_units(
-    demo: DemoBrowser, api: ApiFixture, db: Database[dict[str, Any]]
-) -> None:
+async def test_the_statement_shows_both_units(demo, api, db):
     host = await _host_with_income(demo, api, db)
     await host.wallet.press("收支明细")
     rows = host.page.locator(".statement li")
@@ -66,8 +55,8 @@ async def test_the_statement_shows_both_units(
 
 
 async def test_a_withdrawal_is_paid_once_the_server_says_so_with_the_keyboard_alone(
-    demo: DemoBrowser, api: ApiFixture, server: ServerProcess, db: Database[dict[str, Any]]
-) -> None:
+    demo, api, server, db
+):
     host = await _host_with_income(demo, api, db)
     page, wallet = host.page, host.wallet
     confirm = wallet.confirm_button("100.00")
@@ -100,8 +89,8 @@ async def test_a_withdrawal_is_paid_once_the_server_says_so_with_the_keyboard_al
 
 
 async def test_the_wallet_shows_on_every_page_what_was_cancelled_declined_or_not_paid(
-    demo: DemoBrowser, api: ApiFixture, server: ServerProcess, db: Database[dict[str, Any]]
-) -> None:
+    demo, api, server, db
+):
     others = [11, 12, 13, 14, 10]
     host = await _host_with_income(demo, api, db, candies=(1000 + sum(others)) * 2 // 5)
     wallet = host.wallet
@@ -135,8 +124,8 @@ async def test_the_wallet_shows_on_every_page_what_was_cancelled_declined_or_not
 
 
 async def test_a_large_withdrawal_asks_for_the_name_and_without_an_answer_is_not_repeated(
-    demo: DemoBrowser, api: ApiFixture, db: Database[dict[str, Any]]
-) -> None:
+    demo, api, db
+):
     host = await _host_with_income(demo, api, db, candies=8_000)
     wallet = host.wallet
     await expect(wallet.name_field).to_be_hidden()

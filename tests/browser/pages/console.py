@@ -2,23 +2,16 @@
 
 import json
 import re
-import time
 from typing import Any
 
 from playwright.async_api import Locator, Page, ViewportSize, expect
 
-from services.operators.operators import STEP_SECONDS, code_of
 from tests.browser.pages.windows import (
     BrowserLog,
     axe_violations,
     expect_toast,
     take_screenshot,
 )
-
-
-def code(secret: str, steps: int = 0) -> str:
-    """The one-time password of a secret as it is shown, now or some steps later."""
-    return code_of(secret.replace(" ", ""), int(time.time()) // STEP_SECONDS + steps)
 
 
 class ConsoleLoginPage:

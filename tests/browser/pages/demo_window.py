@@ -29,23 +29,20 @@ new MutationObserver(changes => changes.forEach(change => change.addedNodes.forE
 """
 
 
-def translate(chinese: str) -> str:
-    """The page's English text; names of users stay as they are."""
-    for pattern, english in sorted(TRANSLATIONS, key=lambda pair: "{" in pair[0]):
-        found = re.fullmatch(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(pattern)), chinese)
-        if found:
-            text: str = english.format(**found.groupdict())
-            return text
-    return chinese
-
-
 class Language:
     """The language of a window: zh or en."""
 
     code = "zh"
 
     def text(self, chinese: str) -> str:
-        return chinese if self.code == "zh" else translate(chinese)
+        """The page's text; names of users stay as they are."""
+        if self.code == "zh":
+            return chinese
+        for pattern, english in sorted(TRANSLATIONS, key=lambda pair: "{" in pair[0]):
+            expression = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(pattern))
+            if found := re.fullmatch(expression, chinese):
+                return english.format(**found.groupdict())
+        return chinese
 
 
 class DemoPart:
@@ -104,8 +101,7 @@ class DemoRoomPage(DemoPart):
         await self.page.evaluate(RECORD_FLYING_GIFTS)
 
     async def flown_gifts(self) -> int:
-        count: int = await self.page.evaluate("window.flownGifts")
-        return count
+        return await self.page.evaluate("window.flownGifts")
 
 
 class DemoDialog(DemoPart):
@@ -179,10 +175,6 @@ class DeveloperPanel(DemoPart):
 
     def call(self, path: str) -> Locator:
         return self.root.locator("li.call").filter(has_text=path)
-
-    def user_link(self, role: str) -> Locator:
-        """The link that opens a window for the next user of a role."""
-        return self.root.get_by_role("link", name=ROLES[role]).first
 
     async def live_id(self) -> int:
         """The room's id in the links to it."""
@@ -258,9 +250,6 @@ class DemoWindow(DemoPart):
     async def expect_toast(self, text: str) -> None:
         await expect_toast(self.page, text)
 
-    async def resize(self, size: ViewportSize) -> None:
-        await self.page.set_viewport_size(size)
-
     async def expect_user(self, name: str) -> None:
         """The title names the user of the window."""
         await expect(self.page).to_have_title(re.compile(f"^{name} "))
@@ -268,8 +257,7 @@ class DemoWindow(DemoPart):
     async def session(self, key: str) -> str:
         """The stored `token` or `user_id`."""
         script = "key => JSON.parse(sessionStorage.getItem('qlive.session'))[key]"
-        value: str = await self.page.evaluate(script, key)
-        return value
+        return await self.page.evaluate(script, key)
 
     async def check_layout(
         self, name: str, prepare: Callable[[], Awaitable[object]] | None = None
@@ -278,7 +266,7 @@ class DemoWindow(DemoPart):
 
         `prepare` opens a dialog, which keeps its language.
         """
-        await self.resize(NARROW)
+        await self.page.set_viewport_size(NARROW)
         for language in ("en", "zh"):
             if await self.dialog.root.count():
                 await self.dialog.dismiss()
@@ -303,7 +291,7 @@ class DemoBrowser:
 
     async def open(self, path: str = "/", *, size: ViewportSize = PHONE) -> DemoWindow:
         window = DemoWindow(await self.context.new_page())
-        await window.resize(size)
+        await window.page.set_viewport_size(size)
         await window.page.goto(self.address + path)
         return window
 
@@ -323,9 +311,9 @@ class DemoBrowser:
     async def open_next_user(self, window: DemoWindow, role: str) -> DemoWindow:
         """Opens the next user's window with the link in the panel of `window`."""
         async with self.context.expect_page() as opened:
-            await window.panel.user_link(role).click()
+            await window.panel.root.get_by_role("link", name=ROLES[role]).first.click()
         opened_window = DemoWindow(await opened.value)
-        await opened_window.resize(PHONE)
+        await opened_window.page.set_viewport_size(PHONE)
         await opened_window.room.expect_connected()
         return opened_window
 

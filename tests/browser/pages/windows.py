@@ -78,7 +78,7 @@ async def axe_violations(page: Page, *, structure: bool = True) -> list[Any]:
     options: dict[str, Any] = {"resultTypes": ["violations"]}
     if not structure:
         options["runOnly"] = {"type": "rule", "values": COLOUR_RULES}
-    found: list[Any] = await page.evaluate(
+    return await page.evaluate(
         """async (options) => {
             const { violations } = await axe.run(options);
             return violations
@@ -87,7 +87,6 @@ async def axe_violations(page: Page, *, structure: bool = True) -> list[Any]:
         }""",
         options,
     )
-    return found
 
 
 async def wait_for_animations(page: Page) -> None:

@@ -18,6 +18,21 @@ REASON = {"reason": "the phone was stolen"}
 # ---- users and grants
 
 
+async def test_users_are_found_by_prefix_and_paged_with_a_cursor(api: ApiFixture, db: Any) -> None:
+    anna = await api.user("anna", 2)
+    for query, found in (("an", [anna.id]), ("\x00", [])):
+        reply = await api.ops("GET", "users", params={"q": query})
+        assert [row["id"] for row in reply.ok()["items"]] == found, query
+    row = db.users.find_one()
+    rows = [{**row, "_id": str(20_000_000 + n), "openid": f"o{n}"} for n in range(60)]
+    db.users.insert_many(rows)
+    first = (await api.ops("GET", "users")).ok()
+    second = (await api.ops("GET", f"users?after={first['next']}")).ok()
+    assert (len(first["items"]), len(second["items"]), second["next"]) == (50, 11, None)
+    ids = [item["id"] for item in first["items"] + second["items"]]
+    assert ids == sorted(stored["_id"] for stored in db.users.find())
+
+
 async def test_operator_reads_and_changes_a_user(api: ApiFixture) -> None:
     anna = await api.user("anna", 2)
     user = (await api.ops("GET", f"users/{anna.id}")).ok()

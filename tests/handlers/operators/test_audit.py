@@ -14,7 +14,7 @@ from handlers.operators import audit
 from runtime.process import ServerProcess
 from storage.documents import token_id
 from tests.support.api import ApiFixture
-from tests.support.operators import GRANT, operator_request
+from tests.support.operators import GRANT
 from tests.support.payments import create_order, notification_statuses, pay_order
 
 
@@ -148,7 +148,7 @@ async def test_reversals_and_reprocessed_notifications_are_stored_and_refused_ch
 
 
 async def exported(api: ApiFixture, **query: str) -> list[dict[str, str]]:
-    reply = await operator_request(api, "GET", "audit.csv", params=query)
+    reply = await api.ops("GET", "audit.csv", params=query)
     assert reply.status == 200
     assert reply.headers["Content-Type"] == "text/csv; charset=utf-8"
     assert reply.headers["Content-Disposition"] == 'attachment; filename="audit.csv"'

@@ -13,9 +13,8 @@ from runtime.process import ServerProcess
 from storage.operators.operators import MAX_WRONG_CODES
 from tests.support.api import ApiFixture, Reply
 from tests.support.no_limits import set_limits
-from tests.support.operators import code_now, first_login, operator_as
+from tests.support.operators import PASSWORD, code_now, first_login, operator_as
 
-PASSWORD = "correct horse battery"
 GUESSES = 3
 OTHER_ADDRESS = {"X-Forwarded-For": "203.0.113.9"}
 
@@ -39,7 +38,7 @@ async def refused_logins(api: ApiFixture) -> float:
 async def test_failed_logins_are_audited_logged_and_counted_without_what_was_typed(
     api: ApiFixture, server: ServerProcess, db: Any
 ) -> None:
-    await first_login(server, "moderator", PASSWORD)
+    await first_login(server, "moderator")
     before = await refused_logins(api)
     with capture_logs() as logs:
         refused = await log_in(api, "anna", PASSWORD, "000000", headers=OTHER_ADDRESS)
@@ -80,7 +79,7 @@ async def test_logins_that_cannot_be_read_are_limited_as_well(api: ApiFixture) -
 async def test_wrong_passwords_from_one_address_do_not_lock_the_operator_out_of_another(
     api: ApiFixture, server: ServerProcess, db: Any
 ) -> None:
-    _, secret = await first_login(server, "moderator", PASSWORD)
+    _, secret = await first_login(server, "moderator")
     with capture_logs() as logs:
         replies = [
             await log_in(api, "anna", "wrong", headers=OTHER_ADDRESS) for _ in range(GUESSES + 1)

@@ -7,9 +7,9 @@ from structlog.testing import capture_logs
 
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture, Reply
-from tests.support.operators import code_now, first_login, operator_as
+from tests.support.operators import PASSWORD, code_now, first_login, operator_as
 
-PASSWORD, NEXT = "correct horse battery", "another horse battery"
+NEXT = "another horse battery"
 
 
 async def test_an_admin_manages_operators_and_each_change_is_audited_without_passwords(
@@ -52,7 +52,7 @@ async def test_an_admin_manages_operators_and_each_change_is_audited_without_pas
 async def test_ones_own_password_and_app_end_the_other_sessions_and_leave_no_trace(
     api: ApiFixture, server: ServerProcess, db: Any
 ) -> None:
-    first, secret = await first_login(server, "viewer", PASSWORD)
+    first, secret = await first_login(server, "viewer")
 
     async def send(method: str, path: str, token: str, **body: str) -> Reply:
         headers = {"Authorization": f"Bearer {token}"}

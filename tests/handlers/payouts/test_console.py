@@ -11,7 +11,6 @@ from core.clock import day_of
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
 from tests.support.income import NO_MATURITY, confirm, payee, withdraw, withdrawals_of
-from tests.support.operators import operator_request
 from tests.support.payments import notification_statuses
 
 
@@ -84,12 +83,12 @@ async def report(api: ApiFixture) -> dict[str, dict[str, str]]:
     """The report of this quarter by user; downloads are audited."""
     now = datetime.now(UTC)
     quarter = f"{day_of(now).year}Q{(day_of(now).month + 2) // 3}"
-    reply = await operator_request(api, "GET", f"withdrawals/report.csv?quarter={quarter}")
+    reply = await api.ops("GET", f"withdrawals/report.csv?quarter={quarter}")
     assert reply.headers["Content-Type"] == "text/csv; charset=utf-8"
     assert quarter in reply.headers["Content-Disposition"]
     entry, *_ = (await api.ops("GET", "audit")).ok()["items"]
     assert (entry["who"], entry["what"]) == ("demo", "GET WithdrawalReport")
     assert entry["parameters"] == {"quarter": quarter}
-    wrong = await operator_request(api, "GET", "withdrawals/report.csv?quarter=2020Q5")
+    wrong = await api.ops("GET", "withdrawals/report.csv?quarter=2020Q5")
     assert wrong.refusal == (400, "bad_parameter")
     return {row["user_id"]: row for row in csv.DictReader(io.StringIO(reply.text[1:]))}

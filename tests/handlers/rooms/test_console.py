@@ -7,7 +7,6 @@ import pytest
 from core.clock import now_ms
 from tests.support.api import ApiFixture
 from tests.support.mic import take_seat
-from tests.support.operators import operator_request
 
 
 async def test_operator_lists_live_rooms_and_reads_a_room(api: ApiFixture) -> None:
@@ -31,7 +30,7 @@ async def test_operator_lists_live_rooms_and_reads_a_room(api: ApiFixture) -> No
 
 async def read_events(api: ApiFixture, live_id: int, **since: Any) -> list[tuple[int, str]]:
     """Sequence number and type of the events in a room detail."""
-    detail = (await operator_request(api, "GET", f"rooms/{live_id}", params=since)).ok()
+    detail = (await api.ops("GET", f"rooms/{live_id}", params=since)).ok()
     return [(event["seq"], event["type"]) for event in detail["events"]]
 
 
@@ -58,7 +57,7 @@ async def test_room_detail_returns_the_events_since_a_sequence_number(
     for query in ({}, {"since": 99}, {"epoch": "another", "since": 3}):
         assert await read_events(api, host.live_id, **query) == last_two, query
     for invalid in ({"since": -1}, {"since": "x"}, {"since": ""}):
-        reply = await operator_request(api, "GET", path, params=invalid)
+        reply = await api.ops("GET", path, params=invalid)
         assert reply.refusal == (400, "bad_parameter"), invalid
     (await api.ops("POST", f"{path}/end", reason="x")).ok()
     [end] = (await operator_request(api, "GET", path, params=since | {"since": 3})).ok()["events"]
@@ -116,7 +115,7 @@ async def test_room_members_are_listed_with_their_roles_and_found_by_id_or_nickn
         while after is not None:
             params = {"q": query, "after": after}
             path = f"rooms/{host.live_id}/people"
-            page = (await operator_request(api, "GET", path, params=params)).ok()
+            page = (await api.ops("GET", path, params=params)).ok()
             assert len(page["items"]) <= 2
             rows += page["items"]
             after = page["next"]

@@ -10,8 +10,7 @@ from rooms.moderation import Item
 from runtime.process import ServerProcess
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.chat import until_delivered
-from tests.support.mic import take_seat
-from tests.support.streams import report_stream, stream_of
+from tests.support.mic import report_stream, stream_of, take_seat
 
 FORBIDDEN = (403, "stream_forbidden")
 

@@ -56,7 +56,7 @@ async def test_the_event_of_a_gift_names_sender_receiver_and_gift(stores: Stores
         "gold": 30,
         "request_id": "r",
     }
-    assert fixture.process.published == [(fixture.live_id, 1, "gift")]
+    assert fixture.process.listener.calls == [("publish", fixture.live_id, (1, "gift"))]
 
 
 @in_room_or_not
