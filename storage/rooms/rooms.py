@@ -174,7 +174,7 @@ class RoomStore:
         self, live_id: int, epoch: str, seq: int
     ) -> Sequence[NumberedEvent] | None:
         try:
-            async with self._log_readers.slot():
+            async with self._log_readers:
                 return await self._find_events_since(live_id, epoch, seq)
         except TryAgain:
             raise StorageUnavailable from None  # MongoDB does not answer those before this read

@@ -14,7 +14,7 @@ async def test_limited_number_of_tasks_run_and_the_next_starts_when_a_slot_is_fr
     limit, started, finish = ConcurrencyLimit(limit=2), asyncio.Queue[int](), asyncio.Event()
 
     async def occupy(number: int) -> None:
-        async with limit.slot():
+        async with limit:
             started.put_nowait(number)
             await finish.wait()
 
@@ -28,20 +28,20 @@ async def test_limited_number_of_tasks_run_and_the_next_starts_when_a_slot_is_fr
 
 async def test_waiter_that_times_out_takes_no_slot() -> None:
     limit = ConcurrencyLimit(limit=1, timeout=0.05)
-    async with limit.slot():
+    async with limit:
         with pytest.raises(TryAgain):
-            async with limit.slot():
+            async with limit:
                 pytest.fail("the only slot is taken")
-    async with limit.slot():
+    async with limit:
         pass
 
 
 async def test_slot_is_released_after_an_exception() -> None:
     limit = ConcurrencyLimit(limit=1, timeout=0.05)
     with pytest.raises(ZeroDivisionError):
-        async with limit.slot():
+        async with limit:
             raise ZeroDivisionError
-    async with limit.slot():
+    async with limit:
         pass
 
 
