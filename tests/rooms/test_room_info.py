@@ -43,8 +43,9 @@ def test_name_and_picture_replace_those_of_the_host() -> None:
 
 def test_one_of_them_changes_alone_and_a_repetition_changes_nothing() -> None:
     room = named_room()
+    room.update_info(HOST.user_id, str(b"Hometowns", "ascii"), str(COVER.encode(), "ascii"))
+    assert not room.changed, "not even by another object of the same value"
     room.update_info(HOST.user_id, None, "https://pictures/other")
-    room.update_info(HOST.user_id, "Hometowns", None)
     assert events_of(room) == [
         ("room_info", {"room_name": "Hometowns", "room_image": "https://pictures/other"})
     ]
