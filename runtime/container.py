@@ -39,7 +39,9 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
     )
     access = RoomAccess(stores, tencent.stream_urls)
     hub = Hub(stores.rooms, access.load_room, bus, lambda: Fanout(metrics.observe_delivery))
-    relay = _relay(stores, tencent) if settings.im.relay else None
+    relay = None
+    if settings.im.relay:
+        relay = ImRelay(stores, ImPublisher(stores, tencent.stream_urls, tencent.im))
     room_changes = RoomChanges(stores.rooms, hub, relay)
     lease = Lease(stores.presence, process_id, LEASE_SECONDS)
     presence = Presence(stores.presence, stores.members, room_changes, lease, DEFAULT_GRACE)
@@ -75,8 +77,3 @@ async def close(context: Context) -> None:
     await context.bus.close()
     await context.tencent.close()
     await context.database.close()
-
-
-def _relay(stores: Stores, tencent: TencentClients) -> ImRelay:
-    """Return the relay of events to IM, for clients that do not listen to the socket."""
-    return ImRelay(stores, ImPublisher(stores, tencent.stream_urls, tencent.im))

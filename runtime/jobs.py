@@ -113,25 +113,21 @@ class PeriodicTasks:
 def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     """Start all jobs but those that must outlive the requests."""
     every, hub, services = tasks.every, context.hub, context.services
+    rooms = services.rooms
     gc_tuner = GcTuner(lambda: hub.open_count)
     every(context.settings.realtime.check_seconds, "check", hub.check)
     every(1, "audience", lambda: hub.send_audience_counts(context.stores.members.counts))
     every(CLIENTS_INTERVAL, "clients", lambda: _watch_clients(context, gc_tuner))
     every(0.5, "lag", lambda: measure_lag(context))
     every(1, "flush_chat", context.stores.chat_lines.flush)
-    every(0.2, "flush_disconnects", context.services.rooms.presence.flush)
-    every(0.5, "absences", context.services.rooms.presence.process_absences)
+    every(0.2, "flush_disconnects", rooms.presence.flush)
+    every(0.5, "absences", rooms.presence.process_absences)
     every(0.5, "due_rooms", lambda: _expire(context))
     reconciler = SocketReconciler(
-        context.bus,
-        hub,
-        services.rooms.lease,
-        context.stores,
-        services.accounts.evictions,
-        services.rooms.access,
+        context.bus, hub, rooms.lease, context.stores, services.accounts.evictions, rooms.access
     )
     every(socket_reconciler.INTERVAL, "sockets", reconciler.run)
-    every(context.services.rooms.lease.seconds / 3, "away", lambda: _mark_away(context))
+    every(rooms.lease.seconds / 3, "away", lambda: _mark_away(context))
     every(METRICS_SECONDS, "metrics", lambda: measure_metrics(context))
     every(10, "ledger_audit", services.gold.audit.run_if_due)
     if context.settings.environment == "production":  # the simulator forgets its orders
