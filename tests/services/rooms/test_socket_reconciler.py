@@ -140,11 +140,6 @@ class StoredMemberships:
         await reconciler.run()
 
 
-@pytest.fixture
-def hub_fixture() -> HubFixture:
-    return HubFixture()
-
-
 async def test_sockets_without_their_membership_are_closed_and_others_stored_as_served_here(
     hub_fixture: HubFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
