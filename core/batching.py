@@ -132,14 +132,14 @@ class RequestBatcher(Generic[A, B]):
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[B] = loop.create_future()
         waiting = (request, answer)
-        if name in self._queues:
-            self._queues[name].append(waiting)
-        else:
+        if name not in self._queues:
             self._queues[name] = deque([waiting])
             # An empty context: log lines of a batch belong to no single request.
             server = loop.create_task(self._serve_queue(name), context=Context())
             self._servers.add(server)
             server.add_done_callback(self._servers.discard)
+            return await answer  # of the batch that begins at once, so that it needs no timer
+        self._queues[name].append(waiting)
         timer = loop.call_later(self._timeout, self._expire, name, waiting)
         try:
             return await answer

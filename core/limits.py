@@ -17,7 +17,7 @@ _ROUNDING = 1e-9
 
 
 class ConcurrencyLimit:
-    """Semaphore with a queue timeout."""
+    """Semaphore with a queue timeout: `async with` holds one slot."""
 
     def __init__(self, limit: int, timeout: float = QUEUE_SECONDS) -> None:
         """Create the limit; `timeout` is the longest wait for a slot, in seconds."""
@@ -26,18 +26,16 @@ class ConcurrencyLimit:
         """Number of tasks that wait for a slot."""
         self._timeout = timeout
 
-    @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
-        """Hold one slot. Raises TryAgain when none becomes free in time."""
+    async def __aenter__(self) -> None:
+        """Take a slot. Raises TryAgain when none becomes free in time."""
         self.waiting += 1
-        try:
-            await _acquire(self._slots, self._timeout)
+        try:  # a free slot needs no timer
+            await _acquire(self._slots, self._timeout if self._slots.locked() else None)
         finally:
             self.waiting -= 1
-        try:
-            yield
-        finally:
-            self._slots.release()
+
+    async def __aexit__(self, *_error: object) -> None:
+        self._slots.release()
 
 
 class NamedLocks:
@@ -65,7 +63,7 @@ class NamedLocks:
                 lock.release()
 
 
-async def _acquire(lock: asyncio.Lock | asyncio.Semaphore, seconds: float) -> None:
+async def _acquire(lock: asyncio.Lock | asyncio.Semaphore, seconds: float | None) -> None:
     try:
         async with asyncio.timeout(seconds):
             await lock.acquire()

@@ -137,7 +137,12 @@ class RedisBus(Bus):
             # redis-py may reconnect by itself; messages published meanwhile are lost all the same.
             pubsub.connection.register_connect_callback(self._on_reconnect)
             self._pubsub = pubsub
-            await self._sync_subscriptions()
+            # Rooms may have been subscribed and unsubscribed while the connection was being opened.
+            subscribed = {channel.decode() for channel in pubsub.channels}
+            for channel in self._wanted - subscribed:
+                await pubsub.subscribe(channel)
+            for channel in subscribed - self._wanted - {self._shared_channel, self._ping_channel}:
+                await pubsub.unsubscribe(channel)
             self._ping_received_at, pinged_at = time.monotonic(), 0.0
             while not stopping.is_set():
                 now = time.monotonic()
@@ -176,16 +181,6 @@ class RedisBus(Bus):
 
     async def _on_reconnect(self, _connection: Any) -> None:
         self.gaps += 1
-
-    async def _sync_subscriptions(self) -> None:
-        """Apply the subscription changes made while the connection was being opened."""
-        pubsub = self._pubsub
-        assert pubsub is not None
-        subscribed = {channel.decode() for channel in pubsub.channels}
-        for channel in self._wanted - subscribed:
-            await pubsub.subscribe(channel)
-        for channel in subscribed - self._wanted - {self._shared_channel, self._ping_channel}:
-            await pubsub.unsubscribe(channel)
 
     async def _request(self, *, subscribe: bool, channel: str) -> None:
         """Send an (un)subscribe request; a later connection subscribes to all wanted channels."""

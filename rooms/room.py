@@ -248,7 +248,12 @@ class Room(ChangingRoom):
             self._set_away(user_id, away=True)
         if now < until:
             return until
-        return self._end_grace(member, now, began + grace.viewer)
+        leaves_at = began + grace.viewer
+        if self.seat_of(user_id) and now < leaves_at:
+            self._vacate(user_id, "offline")
+            return leaves_at
+        self.remove(user_id, "offline")
+        return None
 
     # ---- seats, applications, invitations
 
@@ -402,9 +407,9 @@ class Room(ChangingRoom):
         """
         self._check_host(user_id)
         shown = (self.name, self.image)
-        if title is not None:
+        if title is not None and title != self.title:
             self.title = title
-        if cover is not None:
+        if cover is not None and cover != self.cover:
             self.cover = cover
         if self.live and (self.name, self.image) != shown:
             self._announce_info()
@@ -423,17 +428,6 @@ class Room(ChangingRoom):
         self._add_event("gift", gift)
 
     # ---- steps of the rules
-
-    def _end_grace(self, member: Member, now: int, leaves_at: int) -> int | None:
-        """Evict an absent member; before `leaves_at` a guest only loses the seat."""
-        if member.role == "host":
-            self.close("offline")
-            return None
-        if member.role in ON_MIC and now < leaves_at:
-            self._vacate(member.user_id, "offline")
-            return leaves_at
-        self.remove(member.user_id, "offline")
-        return None
 
     def _set_away(self, user_id: str, *, away: bool) -> None:
         role = self.role_of(user_id)

@@ -112,24 +112,25 @@ class PeriodicTasks:
 def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     """Start all jobs but those that must outlive the requests."""
     every, hub, services = tasks.every, context.hub, context.services
+    rooms = services.rooms
     gc_tuner = GcTuner(lambda: hub.open_count)
     every(context.settings.realtime.check_seconds, "check", hub.check)
     every(1, "audience", lambda: hub.send_audience_counts(context.stores.members.counts))
     every(CLIENTS_INTERVAL, "clients", lambda: _watch_clients(context, gc_tuner))
     every(0.5, "lag", lambda: measure_lag(context))
     every(1, "flush_chat", context.stores.chat_lines.flush)
-    every(0.2, "flush_disconnects", context.services.rooms.presence.flush)
+    every(0.2, "flush_disconnects", rooms.presence.flush)
     every(0.5, "due_rooms", lambda: _expire(context))
     reconciler = SocketReconciler(
         context.bus,
         hub,
-        services.rooms.presence.lease,
+        rooms.presence.lease,
         context.stores,
         services.accounts.evictions,
-        services.rooms.access,
+        rooms.access,
     )
     every(RECONCILE_SECONDS, "sockets", reconciler.run)
-    every(context.services.rooms.presence.lease.seconds / 3, "away", lambda: _mark_away(context))
+    every(rooms.presence.lease.seconds / 3, "away", lambda: _mark_away(context))
     every(METRICS_SECONDS, "metrics", lambda: measure_metrics(context))
     every(10, "ledger_audit", services.gold.audit.run_if_due)
     if context.settings.environment == "production":  # the simulator forgets its orders
@@ -146,9 +147,9 @@ def start_lease_and_bus(
 
     A process that drained without a lease would be presumed dead while it serves.
     """
-    lease = context.services.rooms.presence.lease.seconds
+    lease = rooms.presence.lease.seconds
     # With the default back-off, the lease would lapse after the first failure.
-    tasks.every(lease / 3, "lease", context.services.rooms.presence.lease.renew, retry=lease / 15)
+    tasks.every(lease / 3, "lease", rooms.presence.lease.renew, retry=lease / 15)
     tasks.every(REPORT_SECONDS, "report", report)
     bus = context.bus
     if isinstance(bus, RedisBus):
@@ -172,8 +173,8 @@ async def _expire(context: Context) -> None:
 async def _mark_away(context: Context) -> None:
     """Mark members away who are silent, or whose process is dead."""
     await run_all(
-        context.services.rooms.presence.lease.sweep(),
-        context.services.rooms.presence.mark_silent_away(),
+        rooms.presence.lease.sweep(),
+        rooms.presence.mark_silent_away(),
         look_for_others(context),
     )
 
@@ -184,7 +185,7 @@ async def look_for_others(context: Context) -> None:
     These are leases of processes that ended before this one's start.
     """
     bus = context.bus
-    if not isinstance(bus, RedisBus) and context.services.rooms.presence.lease.held_for_full_term:
+    if not isinstance(bus, RedisBus) and rooms.presence.lease.held_for_full_term:
         bus.note_other_processes(await context.stores.presence.other_processes(context.process_id))
 
 

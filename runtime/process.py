@@ -58,7 +58,7 @@ class ServerProcess:
         self.simulator: Simulator | RemoteSimulator | None = None
         self._mongod: EmbeddedMongod | None = None
         self._mongod_watch: asyncio.Task[None] | None = None
-        self._http: HTTPServer | None = None
+        self._http: HTTPServer
 
     async def start(self) -> None:
         """Start the server and return once requests are answered."""
@@ -106,9 +106,8 @@ class ServerProcess:
 
     async def stop_listening(self) -> None:
         """Accept no more connections; those that were just accepted are still answered."""
-        if self._http:
-            self._http.stop()
-            await asyncio.sleep(ACCEPTED_SECONDS)
+        self._http.stop()
+        await asyncio.sleep(ACCEPTED_SECONDS)
 
     async def stop(self) -> None:
         """Drain: 503 on /readyz, a bye to the sockets, finish the requests in progress, close."""
@@ -119,15 +118,13 @@ class ServerProcess:
         on_mic = await _on_mic(context)
         hub.close_all(lambda user_id: _retry_ms(1 if user_id in on_mic else drain))
         await self._jobs.stop()
-        if self._http:
-            self._http.stop()
+        self._http.stop()
         await _wait_until(lambda: not lifecycle.requests, drain)
         await _wait_until(lambda: not hub.open_count, SOCKETS_SECONDS)
-        if self._http:
-            try:
-                await asyncio.wait_for(self._http.close_all_connections(), SOCKETS_SECONDS)
-            except TimeoutError:
-                log.warning("connections_not_closed")
+        try:
+            await asyncio.wait_for(self._http.close_all_connections(), SOCKETS_SECONDS)
+        except TimeoutError:
+            log.warning("connections_not_closed")
         await self._last_tasks.stop()
         await _release_members(context)
         await container.close(context)

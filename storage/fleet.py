@@ -110,16 +110,17 @@ class FleetStore:
 
     def __init__(self, database: Database, outbox: OutboxStore) -> None:
         self._in = database.collection
+        self._reports = database.collection("process_reports")
         self._outbox = outbox
 
     async def make_indexes(self) -> None:
-        await self._in("process_reports").create_index("at", expireAfterSeconds=REPORT_TTL_SECONDS)
-        await self._in("process_reports").create_index([("process", 1), ("at", -1)])
+        await self._reports.create_index("at", expireAfterSeconds=REPORT_TTL_SECONDS)
+        await self._reports.create_index([("process", 1), ("at", -1)])
 
     async def add_report(self, process: str, report: ProcessReport) -> None:
         """Store a report with the time of the database's clock."""
         fields = {"process": process, **asdict(report)}
-        await self._in("process_reports").update_one(
+        await self._reports.update_one(
             {"_id": ObjectId()}, {"$set": fields, "$currentDate": {"at": True}}, upsert=True
         )
 
@@ -131,10 +132,7 @@ class FleetStore:
         """
         leases = await self._in("processes").find({}, {"expires_at": 1, "renewed_at": 1}).to_list()
         reports = await asyncio.gather(
-            *(
-                self._in("process_reports").find_one({"process": row["_id"]}, sort=[("at", -1)])
-                for row in leases
-            )
+            *(self._reports.find_one({"process": row["_id"]}, sort=[("at", -1)]) for row in leases)
         )
         found = [
             _process_from(lease, report, now)
@@ -158,7 +156,7 @@ class FleetStore:
         of_process |= {name: {"$max": f"$readings.{name}"} for name in MAXIMA}
         of_all: Document = {name: {"$sum": f"${name}"} for name in SUMMED}
         of_all |= {name: {"$max": f"${name}"} for name in MAXIMA}
-        found = await self._in("process_reports").aggregate(
+        found = await self._reports.aggregate(
             [
                 {"$match": {"at": {"$gte": end - timedelta(seconds=CHART_SECONDS), "$lt": end}}},
                 {"$group": {"_id": {"at": point, "process": "$process"}, **of_process}},

@@ -223,9 +223,9 @@ def _verify_signature(key: str, expected: Any, given: object) -> None:
 
 def _im_event(command: str, content: Mapping[str, Any], platform: object) -> CallbackEvent | None:
     match command:
-        case "State.ImPresence":
+        case "State.StateChange":
             return _state_change(content)
-        case "Group.CallbackOnMemberImPresence":
+        case "Group.CallbackOnMemberStateChange":
             online = ONLINE_BY_MEMBER_EVENT.get(str(content.get("EventType")))
             return None if online is None else _members(content, "MemberList", online=online)
         case _ if command in ONLINE_BY_LIST:

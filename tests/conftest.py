@@ -72,6 +72,7 @@ PYTEST = os.path.relpath(Path(sys.prefix) / "bin" / "pytest")
 
 pytest_plugins = [
     "tests.support.database",
+    "tests.support.hub",
     "tests.support.redis_server",
     "tests.support.server",
     "tests.support.server_program",

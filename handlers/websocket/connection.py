@@ -182,7 +182,7 @@ class Connection:
         """
         queued_at, context, writer = time.monotonic(), self._context, self.writer
         try:
-            async with context.join_limit.slot():
+            async with context.join_limit:
                 if not writer.closed:
                     await self._authenticate(token)
                     if seconds := context.request_limits.take("read", "user", writer.user_id):

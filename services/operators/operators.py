@@ -260,12 +260,12 @@ class Passwords:
         self._limit = ConcurrencyLimit(CONCURRENT_HASHES)
 
     async def hash(self, password: str) -> str:
-        async with self._limit.slot():
+        async with self._limit:
             return await asyncio.to_thread(self._hasher.hash, password)
 
     async def hash_chosen(self, name: str, password: str) -> str:
         """Hash a new password. Raises InvalidParameter with the rule that it breaks."""
-        async with self._limit.slot():
+        async with self._limit:
             if problem := await asyncio.to_thread(weakness, name, password):
                 raise InvalidParameter({"new_password": problem})
             return await asyncio.to_thread(self._hasher.hash, password)
@@ -275,7 +275,7 @@ class Passwords:
 
         Takes as long for None, which none has.
         """
-        async with self._limit.slot():
+        async with self._limit:
             try:
                 await asyncio.to_thread(self._hasher.verify, stored or UNMATCHED_HASH, password)
             except (VerificationError, InvalidHashError):

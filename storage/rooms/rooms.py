@@ -164,7 +164,7 @@ class RoomStore:
     ) -> Sequence[NumberedEvent] | None:
         slots = [f"log.{n % LOG_SIZE}" for n in range(seq + 1, seq + 1 + TAIL_EVENTS)]
         try:
-            async with self._log_readers.slot():
+            async with self._log_readers:
                 room = await self._read_log(live_id, *slots)  # usually, one or two are missing
                 if room and room["epoch"] == epoch and seq + TAIL_EVENTS < room["version"]:
                     room = await self._read_log(live_id, "log")

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import random
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -13,11 +12,8 @@ import pytest
 from chaos import __main__ as command
 from chaos.faults import TRACKS, make_plan
 from chaos.fleet import RunSize
-from chaos.load import RoomLoad
-from chaos.report import RunReport, Violations
+from chaos.report import RunReport
 from chaos.scenario import RunConfig, Scenario
-from chaos.scenarios.storm import restart_live
-from tests.support.client import Reply
 
 SIZE = RunSize(clients=6, rooms=2, processes=1)
 
@@ -112,31 +108,3 @@ def test_faults_are_reproducible_of_every_kind_and_do_not_overlap_on_a_track() -
             of_track = [fault for fault in plan if fault.track == track]
             for before, after in pairwise(of_track):
                 assert before.at + before.duration < after.at
-
-
-# ---- load
-
-
-class FakeHost:
-    """Answers every request with one status."""
-
-    id, name, live_id = "1", "host", 7
-
-    def __init__(self, status: int) -> None:
-        self._status = status
-
-    async def post(self, _path: str, **_params: Any) -> Reply:
-        return Reply(self._status)
-
-    get = post
-
-
-@pytest.mark.parametrize(("status", "violations"), [(200, {}), (409, {"unexpected_response": 1})])
-async def test_a_live_session_that_does_not_restart_is_a_violation(
-    status: int, violations: dict[str, int]
-) -> None:
-    host: Any = FakeHost(status)
-    room = RoomLoad(host, [], Violations(), random.Random(1))
-    await restart_live(room, retry_seconds=0)
-    assert room.violations.counts == violations
-    assert len(room.operations) == (not violations)

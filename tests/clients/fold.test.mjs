@@ -21,7 +21,7 @@ function freeze(value) {
 
 const applied = { ...BERT, applied_at: 1, expires_at: 2 };
 
-// compare_folds.mjs folds every event of real rooms; here are one example, and what no such room has.
+// compare_folds.mjs folds every event of random rooms; here are one example, and what no such room has.
 
 test("accepting moves the applicant from the queue to the seat of their gender until they leave", () => {
   const seated = { ...BERT, play_url: "rtmp://b", area: "310100", age: 27 };

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 import pytest
 
@@ -78,35 +78,16 @@ async def test_a_value_that_is_not_to_be_kept_is_read_each_time() -> None:
     assert source.reads == 2
 
 
-@pytest.mark.parametrize("is_whole", [False, True])
-async def test_an_invalidated_value_is_read_again(is_whole: bool) -> None:
+async def test_an_invalidated_value_is_read_again() -> None:
     source = Source()
-    await source.load("a")
-    await source.load("b")
-    invalidate(source.cache, is_whole=is_whole)
-    assert source.cache.last("a") is None
-    assert source.cache.get("b") == (None if is_whole else 1)
-
-
-@pytest.mark.parametrize("is_whole", [False, True])
-async def test_a_value_invalidated_during_its_read_is_not_stored(is_whole: bool) -> None:
-    source = Source()
-    source.released.clear()
-    generation, reading = source.cache.generation, asyncio.ensure_future(source.load())
-    await asyncio.sleep(0)
-    source.value = 2
-    invalidate(source.cache, is_whole=is_whole)
-    assert source.cache.generation != generation
-    source.released.set()
-    assert await reading == 1
-    assert await source.load() == 2
-
-
-def invalidate(cache: Cache[str, int | None], *, is_whole: bool) -> None:
-    if is_whole:
-        cache.clear()
-    else:
-        cache.invalidate("a")
+    generation = source.cache.generation
+    for key in "ab":
+        await source.load(key)
+    source.cache.invalidate("a")
+    assert (source.cache.last("a"), source.cache.get("b")) == (None, 1)
+    source.cache.clear()
+    assert source.cache.last("b") is None
+    assert source.cache.generation == generation + 2
 
 
 async def test_values_are_of_one_version_and_none_is_stored_without_a_version() -> None:
@@ -118,16 +99,27 @@ async def test_values_are_of_one_version_and_none_is_stored_without_a_version() 
         assert source.reads == reads
 
 
-@pytest.mark.parametrize("during", [1, None])
-async def test_a_value_whose_version_changed_during_its_read_is_not_stored(
-    during: Hashable,
+@pytest.mark.parametrize(
+    "invalidate",
+    [
+        lambda source: source.cache.invalidate("a"),
+        lambda source: source.cache.clear(),
+        lambda source: setattr(source, "version", 1),
+        lambda source: setattr(source, "version", None),
+    ],
+    ids=["its key", "all keys", "another version", "no version"],
+)
+async def test_a_value_invalidated_during_its_read_is_not_stored(
+    invalidate: Callable[[Source], None],
 ) -> None:
     source = Source()
     source.released.clear()
     reading = asyncio.ensure_future(source.load())
     await asyncio.sleep(0)
-    source.version, source.value = during, 2
+    source.value = 2
+    invalidate(source)
     source.released.set()
     assert await reading == 1
-    source.version = 1
+    if source.version is None:
+        source.version = 1
     assert await source.load() == 2

@@ -14,7 +14,7 @@ async def test_limited_number_of_tasks_run_and_the_next_starts_when_a_slot_is_fr
     limit, started, finish = ConcurrencyLimit(limit=2), asyncio.Queue[int](), asyncio.Event()
 
     async def occupy(number: int) -> None:
-        async with limit.slot():
+        async with limit:
             started.put_nowait(number)
             await finish.wait()
 
@@ -26,23 +26,18 @@ async def test_limited_number_of_tasks_run_and_the_next_starts_when_a_slot_is_fr
     await asyncio.gather(*tasks)
 
 
-async def test_waiter_that_times_out_takes_no_slot() -> None:
+async def test_a_waiter_that_times_out_takes_no_slot_and_an_exception_releases_one() -> None:
     limit = ConcurrencyLimit(limit=1, timeout=0.05)
-    async with limit.slot():
+
+    async def wait_in_vain() -> None:
+        async with limit, limit:
+            pytest.fail("the only slot is taken")
+
+    for _ in range(2):  # the exception has released the first slot
         with pytest.raises(TryAgain):
-            async with limit.slot():
-                pytest.fail("the only slot is taken")
-    async with limit.slot():
-        pass
-
-
-async def test_slot_is_released_after_an_exception() -> None:
-    limit = ConcurrencyLimit(limit=1, timeout=0.05)
-    with pytest.raises(ZeroDivisionError):
-        async with limit.slot():
-            raise ZeroDivisionError
-    async with limit.slot():
-        pass
+            await wait_in_vain()
+    async with limit:
+        assert limit.waiting == 0
 
 
 class LockLog:

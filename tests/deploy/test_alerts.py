@@ -34,7 +34,6 @@ from tests.support.payments import (
     send_event,
 )
 from tests.support.promtool import (
-    RULES,
     alert_names,
     check_rule_tests,
     promtool,
@@ -178,10 +177,6 @@ HARMLESS: dict[str, Series] = {
 }
 STUCK = {"approved": "0+15x100", "awaiting_user": "108100x100"}
 """A withdrawal is stuck in each state after a time of its own."""
-
-
-def test_promtool_accepts_the_rules() -> None:
-    assert f"SUCCESS: {len(alert_names()) + 4} rules found" in promtool("check", "rules", RULES)
 
 
 def test_every_alert_fires_for_its_faults_and_not_for_less(tmp_path: Path) -> None:

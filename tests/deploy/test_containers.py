@@ -49,6 +49,16 @@ def test_image_contains_every_file_the_server_needs(tmp_path: Path) -> None:
     assert (tmp_path / "web" / "ops").is_dir()
 
 
+def test_containers_have_the_time_of_a_unit_to_stop_and_only_nginx_keeps_capabilities() -> None:
+    stop_time = SERVICES["qlive1"]["stop_grace_period"].removesuffix("s")
+    assert f"TimeoutStopSec={stop_time}\n" in (DEPLOY / "qlive@.service").read_text()
+    assert SERVICES["qlive1"] == SERVICES["qlive2"]
+    kept = {"nginx": ["CHOWN", "NET_BIND_SERVICE", "SETGID", "SETUID"]}
+    for name, service in SERVICES.items():
+        assert service["cap_drop"] == ["ALL"]
+        assert service.get("cap_add", []) == kept.get(name, [])
+
+
 def test_nginx_accepts_the_configuration_of_its_container(tmp_path: Path) -> None:
     hosts = {f"{name}:8000": "127.0.0.1:1" for name in ("qlive1", "qlive2")}
     changes = {**hosts, "listen 80;": f"listen 127.0.0.1:{free_port()};"}

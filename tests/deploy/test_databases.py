@@ -20,7 +20,7 @@ from tests.support.filled_settings import shipped_secrets
 from tests.support.gifts import give
 from tests.support.nginx import DEPLOY, deploy_file
 from tests.support.paths import ROOT
-from tests.support.ports import free_port, is_open
+from tests.support.ports import free_port, wait_until_open
 from tests.support.redis_server import find_redis
 from tests.support.server_program import ServerProgram, exit_status
 from tests.support.unit_sandbox import allowed_calls
@@ -102,13 +102,6 @@ def make_certificates(folder: Path) -> Path:
     return folder / "ca.pem"
 
 
-def wait_for_port(port: int) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not is_open(port):
-        assert time.monotonic() < deadline, f"port {port} does not accept connections"
-        time.sleep(0.01)
-
-
 class OwnRedis:
     """A Redis with deploy/redis.conf on a free port."""
 
@@ -128,7 +121,7 @@ class OwnRedis:
         command = [find_redis(), str(self._folder / "redis.conf")]
         with subprocess.Popen(command, cwd=self._folder, stdout=subprocess.DEVNULL) as process:
             try:
-                wait_for_port(self.port)
+                wait_until_open(self.port)
                 yield
             finally:
                 process.kill()
@@ -161,7 +154,7 @@ def running_member(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Member]
     """
     port = free_port()
     with replica_set_member(tmp_path_factory.mktemp("member"), port) as member:
-        wait_for_port(port)
+        wait_until_open(port)
         initiate(member)
         with MongoClient[Any](member.uri("root:root")) as client:
             admin, qlive = client.admin, client.qlive

@@ -181,17 +181,6 @@ async def test_only_repeatable_requests_without_an_answer_go_to_the_other_server
     assert not any("request_id" in log or "user_id" in log for log in logs), logs
 
 
-async def test_any_request_goes_to_the_other_server_after_a_refused_connection(
-    nginx: Nginx,
-) -> None:
-    upstream, line = ClosingUpstream(OK), f"POST {BASE}qlive_like/"
-    async with serving(nginx, upstream) as api:
-        for _ in range(6):
-            response = await api.send_raw(f"{line} HTTP/1.1", *CLOSE)
-            assert response.startswith(b"HTTP/1.1 200 "), response
-    assert upstream.request_lines == [line] * 6
-
-
 ROOMS, USERS = range(10_000_001, 10_000_021), range(20)
 
 

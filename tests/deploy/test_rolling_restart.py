@@ -2,7 +2,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from chaos.timeline import Timelines
 from tests.support.api import ApiClient, ApiFixture, Reply
 from tests.support.nginx import nginx_in_front
 from tests.support.ports import free_ports
-from tests.support.server_program import EXIT_SECONDS, ServerProgram, read_until_ready
+from tests.support.server_program import ServerProgram, exit_status
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.programs, pytest.mark.linux]
@@ -72,37 +72,33 @@ async def test_restart_of_one_process_after_the_other_loses_nothing(
 class Machine:
     """A server that keeps its port when it is stopped and started again."""
 
-    def __init__(self, folder: Path, name: str, port: int, **settings: str) -> None:
-        own_folder = folder / name
+    def __init__(
+        self, folder: Path, port: int, running: AsyncExitStack, settings: dict[str, str]
+    ) -> None:
+        own_folder = folder / str(port)
         own_folder.mkdir()
         shutil.copy(folder / "dev-secrets.json", own_folder)
         self.port = port
-        self.address = f"http://127.0.0.1:{port}"
         self._program = ServerProgram(own_folder, server__port=str(port), **settings)
-        self._process: asyncio.subprocess.Process | None = None
+        self._running = running
 
     async def start(self) -> None:
-        """Returns when the server is ready."""
-        self._process = await self._program.serve()
-        await read_until_ready(self._process)
+        """Returns when the server accepts connections."""
+        started = await self._running.enter_async_context(self._program.serving())
+        self._process, self.address = started
 
     async def stop(self) -> None:
-        if self._process and self._process.returncode is None:
-            self._process.terminate()
-            await asyncio.wait_for(self._process.communicate(), EXIT_SECONDS)
+        self._process.terminate()
+        await exit_status(self._process)
 
 
 @asynccontextmanager
 async def two_machines(folder: Path, settings: dict[str, str]) -> AsyncIterator[list[Machine]]:
-    ports = zip(("one", "two"), free_ports(2), strict=True)
-    machines = [Machine(folder, name, port, **settings) for name, port in ports]
-    try:
+    async with AsyncExitStack() as running:
+        machines = [Machine(folder, port, running, settings) for port in free_ports(2)]
         for machine in machines:
             await machine.start()
         yield machines
-    finally:
-        for machine in machines:
-            await machine.stop()
 
 
 class Listener:

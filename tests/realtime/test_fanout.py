@@ -14,7 +14,7 @@ from realtime.frames import CloseCode
 from realtime.socket_writer import SocketWriter
 from tests.support.hypothesis_profiles import example_settings
 from tests.support.waiting import until
-from tests.support.writer_sockets import OutboxPair
+from tests.support.writer_sockets import WriterPair
 
 FRAME_BYTES = 4
 BYE = -1
@@ -148,19 +148,19 @@ async def test_only_events_of_a_busy_room_are_batched(monkeypatch: pytest.Monkey
 
 
 @pytest.fixture
-def pairs(io_loop: IOLoop) -> Iterator[list[OutboxPair]]:
-    pairs = [OutboxPair(user_id=f"u{n}") for n in range(9)]
+def pairs(io_loop: IOLoop) -> Iterator[list[WriterPair]]:
+    pairs = [WriterPair(user_id=f"u{n}") for n in range(9)]
     yield pairs
     for pair in pairs:
         pair.close()
 
 
 async def test_dead_clients_do_not_stop_delivery_to_the_others(
-    pairs: list[OutboxPair],
+    pairs: list[WriterPair],
 ) -> None:
     fanout = Fanout(slice_size=2, gather_seconds=0)
     for pair in pairs:
-        fanout.add(pair.outbox)
+        fanout.add(pair.writer)
     pairs[0].stream.close()  # the server's side is closed
     pairs[3].reader.close()  # the client is gone, the next send fails
     pairs[5].stall()  # the client does not read
@@ -173,20 +173,20 @@ async def test_dead_clients_do_not_stop_delivery_to_the_others(
             received[index] += await pair.read(1000)
     assert received == [b"".join(b"%04d" % n * 250 for n in range(100))] * len(alive)
     assert fanout.sent == 100
-    assert pairs[5].outbox.close_code == CloseCode.SLOW
-    assert [n for n, pair in enumerate(pairs) if pair.outbox.closed] == [0, 3, 5]
+    assert pairs[5].writer.close_code == CloseCode.SLOW
+    assert [n for n, pair in enumerate(pairs) if pair.writer.closed] == [0, 3, 5]
 
 
 async def test_partial_write_in_a_batch_continues_where_it_stopped(io_loop: IOLoop) -> None:
-    slow, quick = (OutboxPair(backlog=10_000_000, user_id=name) for name in ("slow", "quick"))
+    slow, quick = (WriterPair(backlog=10_000_000, user_id=name) for name in ("slow", "quick"))
     fanout = Fanout(slice_size=9, gather_seconds=0.001)
-    fanout.add(slow.outbox)
-    fanout.add(quick.outbox)
+    fanout.add(slow.writer)
+    fanout.add(quick.writer)
     frames = [b"%04d" % n * 20_000 for n in range(5)]
     for n, frame in enumerate(frames):
         fanout.send(frame, n + 1, time.time())
     await until(lambda: not fanout.busy)
-    assert slow.outbox.has_backlog, "the kernel accepts less than 400 kB at once"
+    assert slow.writer.has_backlog, "the kernel accepts less than 400 kB at once"
     whole = b"".join(frames)
     for pair in (quick, slow):
         assert await pair.read(len(whole)) == whole
@@ -252,13 +252,13 @@ class FanoutModel(FanoutFixture):
 
     async def end(self) -> None:
         self.fanout.close_all(close)
-        for writer in self.open_outboxes:
+        for writer in self.open_writers:
             self.expected[id(writer)].append(BYE)
         async with asyncio.timeout(5):
             await self.settle()
 
     @property
-    def open_outboxes(self) -> list[WriterStub]:
+    def open_writers(self) -> list[WriterStub]:
         return [writer for writer in self.writers if self.expected[id(writer)][-1:] != [BYE]]
 
     def _add(self, user_id: str) -> None:
@@ -276,12 +276,12 @@ class FanoutModel(FanoutFixture):
         self.sent_events += 1
         self.seq += numbered
         self.seqs.append(self.seq)
-        for writer in self.open_outboxes:
+        for writer in self.open_writers:
             self.expected[id(writer)].append(self.sent_events)
         self.fanout.send(b"%04d" % self.sent_events, self.seq, float(numbered))
 
     def _check(self) -> None:
-        for writer in self.open_outboxes:
+        for writer in self.open_writers:
             expected = self.expected[id(writer)]
             assert writer.received == expected[: len(writer.received)], "in order, without gaps"
             last = writer.received[-1] if writer.received else writer.joined_at

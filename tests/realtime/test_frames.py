@@ -102,21 +102,6 @@ def test_a_frame_has_its_fields(wire: bytes, expected: dict[str, Any]) -> None:
     assert frame == expected
 
 
-def test_close_codes_are_those_of_the_contract() -> None:
-    assert {code.name: int(code) for code in CloseCode} == {
-        "RESTART": 4000,
-        "SLOW": 4001,
-        "SILENT": 4003,
-        "TOO_FAST": 4029,
-        "TOKEN": 4401,
-        "BAD_FRAMES": 4500,
-        "PUT_OUT": 4503,
-        "NOT_A_MEMBER": 4504,
-        "REPLACED": 4509,
-        "ENDED": 4510,
-    }
-
-
 # ---- messages of the bus
 
 IDS = st.integers(0, 2**53)

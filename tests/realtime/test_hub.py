@@ -151,9 +151,9 @@ async def test_close_all_closes_joined_joining_and_unauthenticated_sockets() -> 
     await join.finish()
     while any(writer.code is None for writer in joined):
         await asyncio.sleep(0)
-    every_outbox = [*joined, joining, unauthenticated]
-    assert [writer.code for writer in every_outbox] == [CloseCode.RESTART] * 7
-    assert [writer.retry_ms for writer in every_outbox] == [101] * 5 + [107, 100]
+    every_writer = [*joined, joining, unauthenticated]
+    assert [writer.code for writer in every_writer] == [CloseCode.RESTART] * 7
+    assert [writer.retry_ms for writer in every_writer] == [101] * 5 + [107, 100]
     assert (joining.received, hub_fixture.hub.socket_count, hub_fixture.hub.channels) == ([], 0, [])
     assert hub_fixture.hub.open_count == 7, "they are still closing"
     hub_fixture.hub.disconnect(ROOM, unauthenticated)

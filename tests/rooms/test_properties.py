@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -63,22 +63,21 @@ class Step:
     choice: int
 
 
-STEPS = st.builds(
-    Step,
-    action=st.sampled_from(
-        # Steps towards the mic are more frequent than those that end the live.
-        ["enter"] * 4 + ["apply"] * 4 + ["invite"] * 4 + ["accept"] * 8 + ["open"] * 2
-        + ["leave_micro"] * 4 + ["refuse"] * 2 + ["profile"] * 3 + ["info"] * 2 + ["admit"] * 2
-        + ["disconnect"] * 4 + ["connect"] * 3 + ["absence"] * 8 + ["remove"] * 2
-        + ["clear_mic"] * 5 + ["mute"] * 3 + ["mute_all"] * 3
-        + ["let_in", "leave", "remove_all", "gift", "group", "nothing", "end", "close"]
-    ),
-    live_id=st.sampled_from([1, 1, 1, 1, 1, 2]),
-    actor=st.sampled_from(PERSONS),
-    target=st.sampled_from(PERSONS),
-    wait=st.sampled_from([0, 0, 1, 1_000, 1_000, 3_000, 30_000, 61_000]),
-    choice=st.integers(0, 5),
-)  # fmt: skip
+FIELDS: dict[str, Sequence[Any]] = {
+    # Steps towards the mic are more frequent than those that end the live.
+    "action": ["enter"] * 4 + ["apply"] * 4 + ["invite"] * 4 + ["accept"] * 8 + ["open"] * 2
+    + ["leave_micro"] * 4 + ["refuse"] * 2 + ["profile"] * 3 + ["info"] * 2 + ["admit"] * 2
+    + ["disconnect"] * 4 + ["connect"] * 3 + ["absence"] * 8 + ["remove"] * 2
+    + ["clear_mic"] * 5 + ["mute"] * 3 + ["mute_all"] * 3
+    + ["let_in", "leave", "remove_all", "gift", "group", "nothing", "end", "close"],
+    "live_id": [1, 1, 1, 1, 1, 2],
+    "actor": PERSONS,
+    "target": PERSONS,
+    "wait": [0, 0, 1, 1_000, 1_000, 3_000, 30_000, 61_000],
+    "choice": range(6),
+}  # fmt: skip
+"""The values of the fields of a step, as often as they occur."""
+STEPS = st.builds(Step, **{name: st.sampled_from(values) for name, values in FIELDS.items()})
 
 
 class RoomModel:

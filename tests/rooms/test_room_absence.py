@@ -22,7 +22,6 @@ from tests.support.room_builders import (
     new_roles,
     new_room,
     reloaded,
-    room_with_applicants,
     room_with_away,
     room_with_guests,
 )
@@ -61,9 +60,14 @@ def types_of(room: Room) -> list[str]:
 
 
 @pytest.mark.parametrize("person", [HOST, BERT, CARL, STRANGER])
-def test_a_connected_user_has_no_absence(person: Person) -> None:
+def test_a_connected_user_has_no_absence_and_no_return_from_one_that_was_not_shown(
+    person: Person,
+) -> None:
     room = room_with_guests(BERT, watching=(CARL,))
     assert apply_absence(room, person, 10**6) is None
+    assert not changed(room)
+    room = room_with_away(room, person)
+    room.mark_connected(person.user_id)
     assert not changed(room)
 
 
@@ -106,12 +110,17 @@ def test_an_absence_on_mic_is_shown_once_after_its_delay(
 
 
 @pytest.mark.parametrize("person", [CARL, ANNA])
-def test_the_absence_of_a_viewer_or_applicant_is_never_shown(person: Person) -> None:
+def test_the_absence_of_a_viewer_or_applicant_is_not_shown_but_ends_the_membership(
+    person: Person,
+) -> None:
     room = live_room(CARL, ANNA)
     room.apply(ANNA, NOW)
     room = room_with_away(room, person)
     assert apply_absence(room, person, 59.999, since=-600, streams=True) == 60
     assert not changed(room)
+    assert apply_absence(room, person, 60) is None
+    assert left(room) == {person.user_id}
+    assert types_of(room) == (["micro_refuse"] if person is ANNA else [])
 
 
 # ---- reconnecting
@@ -138,13 +147,6 @@ def test_a_returning_user_is_shown_as_back(
     away = {HOST: room.owner.away, BERT: room.male.away, ANNA: room.female.away}
     assert away == {someone: someone is not person for someone in (HOST, BERT, ANNA)}
     assert room.male.stream == "stream-bert"
-
-
-@pytest.mark.parametrize("person", [HOST, BERT, CARL, STRANGER])
-def test_a_return_is_not_shown_if_the_absence_was_not(person: Person) -> None:
-    room = room_with_away(room_with_guests(BERT, watching=(CARL,)), person)
-    room.mark_connected(person.user_id)
-    assert not changed(room)
 
 
 # ---- end of the grace period
@@ -176,17 +178,6 @@ def test_a_late_check_shows_an_absence_and_ends_seat_and_membership() -> None:
     assert room.male is None
     assert left(room) == {BERT.user_id}
     assert room.streams_to_drop.keys() == {"stream-bert"}
-
-
-def test_an_absent_viewer_leaves_without_and_an_applicant_with_an_event() -> None:
-    room = room_with_applicants(BERT)
-    room.enter(CARL, NOW)
-    room = room_with_away(room_with_away(room, CARL), BERT)
-    assert apply_absence(room, CARL, 60) is None
-    assert (left(room), events_of(room)) == ({CARL.user_id}, [])
-    assert apply_absence(room, BERT, 60) is None
-    assert events_of(room) == [("micro_refuse", {**BERT.public_profile(), "reason": "offline"})]
-    assert (left(room), room.applications) == ({CARL.user_id, BERT.user_id}, {})
 
 
 def test_the_absence_of_the_host_ends_the_live() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from core.errors import InvalidParameter, QLiveError
-from rooms.errors import BannedByOperator, NotHost, NotInRoom, NotLive
+from rooms.errors import BannedByOperator, HostMustEnd, NotHost, NotInRoom, NotLive
 from rooms.members import MemberCounts, Person
 from rooms.room import Room
 from tests.support.room_builders import (
@@ -43,8 +43,9 @@ def test_name_and_picture_replace_those_of_the_host() -> None:
 
 def test_one_of_them_changes_alone_and_a_repetition_changes_nothing() -> None:
     room = named_room()
+    room.update_info(HOST.user_id, str(b"Hometowns", "ascii"), str(COVER.encode(), "ascii"))
+    assert not room.changed, "not even by another object of the same value"
     room.update_info(HOST.user_id, None, "https://pictures/other")
-    room.update_info(HOST.user_id, "Hometowns", None)
     assert events_of(room) == [
         ("room_info", {"room_name": "Hometowns", "room_image": "https://pictures/other"})
     ]
@@ -212,9 +213,10 @@ def test_the_host_may_do_it_during_the_live(name: str) -> None:
         (lambda room, by: room.ban(by, UNTIL, by), InvalidParameter),
         (lambda room, by: room.mute(by, by, UNTIL), InvalidParameter),
         (lambda room, by: room.note_invitation(by, STRANGER.user_id, UNTIL), NotInRoom),
+        (lambda room, by: room.leave(by), HostMustEnd),
     ],
 )
-def test_the_host_neither_removes_nor_mutes_herself_nor_invites_a_stranger_by_message(
+def test_the_host_neither_leaves_removes_nor_mutes_herself_nor_invites_a_stranger_by_message(
     request_: Callable[[Room, str], object], error: type[QLiveError]
 ) -> None:
     check_refused(room_with_everyone(), error, request_, HOST)

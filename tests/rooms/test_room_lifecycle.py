@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from rooms.errors import HostMustEnd, NotLive
+from rooms.errors import NotLive
 from rooms.members import Member, Person
 from rooms.room import Room
 from rooms.state import Seat
@@ -229,14 +229,6 @@ def test_the_seat_of_a_guest_without_a_membership_can_be_cleared() -> None:
         action(room)
         assert room.male is None
         assert [event_type for event_type, _ in events_of(room)] == ["micro_leave"]
-
-
-def test_the_host_cannot_leave() -> None:
-    room = live_room()
-    with pytest.raises(HostMustEnd):
-        room.leave(HOST.user_id)
-    assert room.live
-    assert not changed(room)
 
 
 # ---- several changes in one batch

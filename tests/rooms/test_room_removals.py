@@ -124,13 +124,7 @@ def test_a_removed_guest_may_apply_but_needs_an_invitation(admission: Admission)
     accept(reloaded(room), "open")
 
 
-def test_a_removal_ends_at_its_time_and_concerns_no_other_user() -> None:
-    room = room_after_removal()
-    room.expire(UNTIL - 1)
-    assert not changed(room)
-    room.expire(UNTIL)
-    assert room.needs_invitation_until == {}
-    accept(reloaded(room), "open")
+def test_a_removal_concerns_no_other_user() -> None:
     room_after_removal().accept(CARL, "open", "stream", "")
 
 
@@ -158,7 +152,7 @@ def test_a_ban_takes_the_place_of_the_removal() -> None:
     assert (room.needs_invitation_until, room.bans) == ({}, {BERT.user_id: UNTIL})
 
 
-UNTIL = NOW + 60_000
+# ---- invitations by message
 
 
 def admitted(room: Room) -> Room:
@@ -167,25 +161,18 @@ def admitted(room: Room) -> Room:
     return reloaded(room)
 
 
-def test_an_admitted_viewer_takes_the_seat_once() -> None:
+@pytest.mark.parametrize("admission", ADMISSIONS)
+def test_an_admitted_viewer_takes_the_seat_once_unless_the_setting_needs_an_invitation(
+    admission: Admission,
+) -> None:
     room = admitted(live_room(BERT))
-    seat = room.accept(BERT, "applied", "stream", "")
-    assert room.male == seat
+    if admission == "invited":
+        with pytest.raises(NotAdmitted):
+            accept(room, admission)
+        return
+    accept(room, admission)
+    assert room.role_of(BERT.user_id) == "male"
     assert room.invited_by_message_until == {}
-
-
-def test_it_is_not_the_invitation_that_the_setting_invited_requires() -> None:
-    with pytest.raises(NotAdmitted):
-        admitted(live_room(BERT)).accept(BERT, "invited", "stream", "")
-
-
-def test_it_ends_at_its_time() -> None:
-    room = admitted(live_room(BERT))
-    room.expire(UNTIL - 1)
-    assert room.invited_by_message_until
-    room.expire(UNTIL)
-    with pytest.raises(NotAdmitted):
-        room.accept(BERT, "applied", "stream", "")
 
 
 def test_a_refusal_ends_it_without_an_event() -> None:
@@ -222,7 +209,18 @@ def test_a_ban_and_the_next_live_end_it() -> None:
     assert (banned.invited_by_message_until, next_live.invited_by_message_until) == ({}, {})
 
 
-# ---- limits
+# ---- ends and limits
+
+
+@pytest.mark.parametrize("field", ["needs_invitation_until", "invited_by_message_until"])
+def test_it_ends_at_its_time(field: str) -> None:
+    room = live_room(BERT)
+    setattr(room, field, {BERT.user_id: UNTIL})
+    room = reloaded(room)
+    room.expire(UNTIL - 1)
+    assert not changed(room)
+    room.expire(UNTIL)
+    assert getattr(room, field) == {}
 
 
 @pytest.mark.parametrize(

@@ -264,22 +264,15 @@ async def test_bills_of_a_day_are_compared_and_differences_listed(
             capsys.readouterr()
             return await args.run(settings, dev, args), capsys.readouterr().out
 
-    yesterday, month = (
-        str(today - timedelta(days=1)),
-        f"{today.replace(day=1) - timedelta(1):%Y-%m}",
-    )
+    yesterday = str(today - timedelta(days=1))
+    month = f"{today.replace(day=1) - timedelta(1):%Y-%m}"
     agreed = "Every row of WeChat's bills is recorded here, and the reverse.\n"
-    assert await reconcile(at_simulator, yesterday) == (0, agreed)
-    assert await reconcile(at_simulator, month) == (0, agreed)
+    for period in (yesterday, month):
+        assert await reconcile(at_simulator, period) == (0, agreed)
     noon = day_interval(today)[0] - timedelta(hours=12)
     order = db.orders.find_one_and_update({}, {"$set": {"paid_at": noon}})
     line = f"missing_there: payment {order['_id']}, None fen there, 600 fen here\n"
     assert await reconcile(at_simulator, yesterday) == (1, line)
-    status, text = await reconcile(base, yesterday)  # no server answers there
-    assert (status, text.partition("\n")[0]) == (
-        1,
-        f"trade:{yesterday} is not there: pay_away",
-    )
     nothing = base.pay.model_copy(update={"private_key": "", "offer_id": ""})
     assert await reconcile(base.model_copy(update={"pay": nothing}), yesterday) == (2, "")
 

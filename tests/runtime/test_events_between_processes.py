@@ -32,19 +32,13 @@ class ServerPair:
     async def start(self) -> None:
         await self._start_server()
         await self._start_server()
-        await self.wait_for_bus()
+        await self.wait_for_bus(healthy=True)
 
     async def stop(self) -> None:
         for api in self.apis:
             await api.close()
         for server in reversed(self.servers):  # the first one has the simulator
             await server.stop()
-
-    async def restart_second(self) -> None:
-        await self.apis.pop().close()
-        await self.servers.pop().stop()
-        await self._start_server()
-        await self.wait_for_bus()
 
     async def _start_server(self) -> None:
         settings = self.settings
@@ -62,7 +56,7 @@ class ServerPair:
         other.live_id = client.live_id
         return other
 
-    async def wait_for_bus(self, *, healthy: bool = True) -> None:
+    async def wait_for_bus(self, *, healthy: bool) -> None:
         """Waits until the buses of both servers are connected to Redis, or have lost it."""
         for server in self.servers:
             bus = server.context.bus
@@ -146,7 +140,7 @@ async def enter(pair: ServerPair, host: ApiClient, name: str) -> RemoteGuest:
 async def check_a_mute_a_block_and_a_forbidden_stream_reach_the_other_process(
     pair: ServerPair, host: ApiClient, guest: ApiClient
 ) -> None:
-    """Its answers change within two seconds without the bus, and outlast its restart."""
+    """Its answers change within two seconds without the bus."""
     room, group_id = {"live_id": host.live_id}, await group_of(guest)
 
     async def answers() -> tuple[int, str, str]:
@@ -166,8 +160,6 @@ async def check_a_mute_a_block_and_a_forbidden_stream_reach_the_other_process(
     seat = (await guest.post("qlive_room/accept_micro/", **room)).ok()
     await report_stream(pair.apis[0], pair.servers[0], stream_of(seat), suggestion="Block")
     await until(is_refused)
-    await pair.restart_second()
-    assert await is_refused()
 
 
 # ---- tests
@@ -201,7 +193,7 @@ async def test_the_bus_brings_events_counts_and_removals_to_sockets_of_the_other
     assert (await guests[log_out].second.get("get_livelist/")).refusal == (401, "token")
 
 
-async def test_without_redis_events_and_removals_arrive_by_the_checks_and_by_the_bus_afterwards(
+async def test_without_redis_events_and_removals_arrive_by_the_checks(
     pair: ServerPair, redis_server: RedisServer
 ) -> None:
     host = await pair.apis[0].host()
@@ -222,13 +214,3 @@ async def test_without_redis_events_and_removals_arrive_by_the_checks_and_by_the
         assert (ready.status, ready.json["status"]) == (200, "degraded")
         assert ready.json["dependencies"]["redis"]["state"] == "down"
         assert (await api.request("GET", "/healthz")).status == 200
-    redis_server.start()
-    await pair.wait_for_bus()
-    hub = pair.servers[1].context.hub
-    for _ in range(10):  # the check for missed events may read one before the bus brings it
-        backfilled = hub.events_backfilled
-        await apply_and_refuse(bert, listener)
-        if hub.events_backfilled == backfilled:
-            break
-    assert hub.events_backfilled == backfilled, "the bus brings events again"
-    assert (await pair.apis[0].request("GET", "/readyz")).json["status"] == "ok"

@@ -53,9 +53,3 @@ def test_garbage_is_not_frozen_and_frozen_garbage_freed_by_the_next_full_collect
     monkeypatch.setattr(gc_tuning, "FULL_COLLECT_SECONDS", 0.0)
     tuner.run()
     assert refs[1]() is None
-
-
-def test_startup_freezes_objects_and_raises_the_first_threshold():
-    gc_tuning.freeze_startup_objects()
-    assert gc.get_threshold()[0] == gc_tuning.GEN0_THRESHOLD
-    assert gc.get_freeze_count() > 0

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+import pytest
+
 from realtime.bus import Bus
 from realtime.channel import SLICE_SIZE, Fanout
 from realtime.frames import PING, CloseCode
@@ -179,3 +181,8 @@ class SlowJoin:
 def profile_events(first: int, last: int) -> list[tuple[str, int]]:
     """(type, seq) of each, as in `WriterSpy.received_events`."""
     return [("profile", n) for n in range(first, last + 1)]
+
+
+@pytest.fixture
+def hub_fixture() -> HubFixture:
+    return HubFixture()

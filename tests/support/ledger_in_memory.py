@@ -161,6 +161,9 @@ class MemoryOrderStore:
     async def find(self, number: str, _tx: Any = None) -> Order | None:
         return self.orders.get(number)
 
+    async def refunded_fen(self, number: str, _tx: Any = None) -> int:
+        return self.refunded[number]
+
     async def pay(self, tx: Any, number: str, payment: Payment) -> None:
         assert (tx, payment.order) == ("tx", number)
         self.orders[number] = replace(self.orders[number], state="paid", paid_fen=payment.paid_fen)

@@ -7,7 +7,6 @@ import shutil
 import signal
 import ssl
 import subprocess
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -19,8 +18,8 @@ import pytest
 from tests.support.api import ApiFixture, Reply
 from tests.support.client import HttpClient
 from tests.support.paths import ROOT
-from tests.support.ports import free_ports, is_open
-from tests.support.waiting import WAIT_SECONDS, run_ready_tasks, until
+from tests.support.ports import free_ports, wait_until_open
+from tests.support.waiting import run_ready_tasks, until
 
 DEPLOY = ROOT / "deploy"
 
@@ -87,10 +86,7 @@ class Nginx:
         (self.folder / "nginx.conf").write_text(deploy_file("nginx.conf", self.changes))
         command = [*self._command, "-g", "daemon off;"]
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + WAIT_SECONDS
-        while not is_open(self.port):
-            assert time.monotonic() < deadline, "nginx accepts no connections"
-            time.sleep(0.01)
+        wait_until_open(self.port)
 
     async def reload(self) -> None:
         """Returns when only new worker processes accept connections."""

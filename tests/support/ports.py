@@ -2,8 +2,11 @@
 
 import random
 import socket
+import time
 from contextlib import suppress
 from pathlib import Path
+
+from tests.support.waiting import WAIT_SECONDS
 
 PORTS = range(20_000, 32_000)
 """Below the ports that the system assigns: it never gives away that of a program that is down."""
@@ -41,8 +44,11 @@ def prefer_free_port(data_dir: Path) -> None:
     (data_dir / "port").write_text(f"{free_port()}\n")
 
 
-def is_open(port: int) -> bool:
-    """Whether it accepts connections."""
-    with socket.socket() as connection:
-        connection.settimeout(1)
-        return connection.connect_ex(("127.0.0.1", port)) == 0
+def wait_until_open(port: int) -> None:
+    """Returns when it accepts connections."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        assert time.monotonic() < deadline, f"port {port} does not accept connections"
+        time.sleep(0.01)

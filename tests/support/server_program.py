@@ -19,7 +19,6 @@ from tests.support.waiting import until
 
 EXIT_SECONDS = 60.0
 START_SECONDS = 120.0
-READY = b"Ctrl-C stops"
 
 
 class ServerProgram:
@@ -92,12 +91,6 @@ class ServerProgram:
             if str(self.folder) in line:
                 lines.append(line)
         return lines
-
-
-async def read_until_ready(process: asyncio.subprocess.Process) -> None:
-    """Wait for the text that a start in development prints."""
-    assert process.stdout
-    await asyncio.wait_for(process.stdout.readuntil(READY), START_SECONDS)
 
 
 async def exit_status(process: asyncio.subprocess.Process) -> int:

@@ -2,19 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
-import websockets
 from websockets.protocol import CLIENT, OPEN, Protocol
 
 from tests.support import openapi_checks
 from tests.support.api import BASE, WAIT, ApiClient, Socket
 from tests.support.client_frames import TEXT, frame
-from tests.support.waiting import until
-
-UNNUMBERED = ("audience", "heartbeat")
 
 
 async def next_events(socket: Socket, count: int) -> list[str]:
@@ -22,32 +18,9 @@ async def next_events(socket: Socket, count: int) -> list[str]:
     texts: list[str] = []
     while len(texts) < count:
         text = await asyncio.wait_for(socket.connection.recv(), WAIT)
-        if json.loads(text)["type"] not in UNNUMBERED:
+        if json.loads(text)["type"] not in ("audience", "heartbeat"):
             texts.append(text)
     return texts
-
-
-@asynccontextmanager
-async def collect_events(socket: Socket) -> AsyncIterator[list[str]]:
-    """Collects frames as text while the block runs, without audience, heartbeat and bye.
-
-    The block begins when the first has arrived.
-    """
-    texts: list[str] = []
-
-    async def collect() -> None:
-        with suppress(websockets.ConnectionClosed):
-            while text := str(await socket.connection.recv()):
-                if json.loads(text)["type"] not in (*UNNUMBERED, "bye"):
-                    texts.append(text)
-
-    task = asyncio.ensure_future(collect())
-    try:
-        await until(lambda: texts)
-        yield texts
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 async def read_close(socket: Socket) -> tuple[dict[str, Any], int]:

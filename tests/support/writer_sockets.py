@@ -1,4 +1,4 @@
-"""Outboxes on real sockets, and readers of the other ends."""
+"""Writers on real sockets, and readers of the other ends."""
 
 import json
 import socket
@@ -15,7 +15,7 @@ from tests.support.waiting import until
 BACKLOG = 64 * 1024
 
 
-class OutboxPair:
+class WriterPair:
     """A writer on a socket with a small send buffer, and its reader."""
 
     def __init__(self, backlog: int = BACKLOG, user_id: str = "10000001") -> None:
@@ -23,7 +23,7 @@ class OutboxPair:
         sending.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
         self.reader.setblocking(False)
         self.stream = IOStream(sending)
-        self.outbox = SocketWriter(user_id, self.stream, backlog)
+        self.writer = SocketWriter(user_id, self.stream, backlog)
         self._parser = Protocol(CLIENT, state=OPEN)
 
     def read_available(self) -> bytes:
@@ -59,9 +59,9 @@ class OutboxPair:
     def stall(self) -> bytes:
         """Sends until the kernel buffer is full; returns what was sent."""
         sent = b""
-        while not self.outbox.has_backlog:
+        while not self.writer.has_backlog:
             sent += (chunk := bytes([len(sent) % 251]) * 1000)
-            self.outbox.send(chunk)
+            self.writer.send(chunk)
         return sent
 
     def parse_close(self, data: bytes) -> tuple[dict[str, Any], int]:

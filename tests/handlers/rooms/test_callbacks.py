@@ -13,8 +13,7 @@ from tests.support.api import ApiClient, ApiFixture, Socket
 from tests.support.callbacks import CallbackSender, message, proposed
 from tests.support.chat import group_of, until_delivered
 from tests.support.client import Reply
-from tests.support.mic import take_seat
-from tests.support.streams import stream_of
+from tests.support.mic import stream_of, take_seat
 from tests.support.waiting import until
 
 OK_IM = {"ActionStatus": "OK", "ErrorInfo": "", "ErrorCode": 0}

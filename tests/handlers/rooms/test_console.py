@@ -60,7 +60,7 @@ async def test_room_detail_returns_the_events_since_a_sequence_number(
         reply = await api.ops("GET", path, params=invalid)
         assert reply.refusal == (400, "bad_parameter"), invalid
     (await api.ops("POST", f"{path}/end", reason="x")).ok()
-    [end] = (await operator_request(api, "GET", path, params=since | {"since": 3})).ok()["events"]
+    [end] = (await api.ops("GET", path, params=since | {"since": 3})).ok()["events"]
     assert (end["type"], end["data"]["reason"]) == ("live_end", "operator")
 
 

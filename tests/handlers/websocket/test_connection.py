@@ -219,7 +219,7 @@ async def test_socket_that_waited_for_a_slot_does_not_replace_a_newer_one(
     host = await api.host()
     guest = await api.guest("bert", 1, host.live_id)
     server.context.join_limit = full_limit = ConcurrencyLimit(limit=1)
-    async with full_limit.slot():
+    async with full_limit:
         older = await guest.connect()
         await until(lambda: full_limit._slots._waiters)
         server.context.join_limit = ConcurrencyLimit(limit=1)
