@@ -147,9 +147,9 @@ def start_lease_and_bus(
 
     A process that drained without a lease would be presumed dead while it serves.
     """
-    lease = rooms.presence.lease.seconds
+    lease = context.services.rooms.presence.lease.seconds
     # With the default back-off, the lease would lapse after the first failure.
-    tasks.every(lease / 3, "lease", rooms.presence.lease.renew, retry=lease / 15)
+    tasks.every(lease / 3, "lease", context.services.rooms.presence.lease.renew, retry=lease / 15)
     tasks.every(REPORT_SECONDS, "report", report)
     bus = context.bus
     if isinstance(bus, RedisBus):
@@ -173,8 +173,8 @@ async def _expire(context: Context) -> None:
 async def _mark_away(context: Context) -> None:
     """Mark members away who are silent, or whose process is dead."""
     await run_all(
-        rooms.presence.lease.sweep(),
-        rooms.presence.mark_silent_away(),
+        context.services.rooms.presence.lease.sweep(),
+        context.services.rooms.presence.mark_silent_away(),
         look_for_others(context),
     )
 
@@ -185,7 +185,7 @@ async def look_for_others(context: Context) -> None:
     These are leases of processes that ended before this one's start.
     """
     bus = context.bus
-    if not isinstance(bus, RedisBus) and rooms.presence.lease.held_for_full_term:
+    if not isinstance(bus, RedisBus) and context.services.rooms.presence.lease.held_for_full_term:
         bus.note_other_processes(await context.stores.presence.other_processes(context.process_id))
 
 
