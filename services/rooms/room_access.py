@@ -2,14 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import partial
 from math import ceil
+from typing import Any
 
 import structlog
 
-from core.batching import SingleFlight
+from core.batching import BatchLoader
 from core.clock import now_ms
 from core.errors import QLiveError
 from realtime.bus import Bus
@@ -47,7 +48,7 @@ class RoomAccess:
     def __init__(self, stores: Stores, stream_urls: StreamUrls) -> None:
         self._stores = stores
         self._stream_urls = stream_urls
-        self._rooms = SingleFlight(self._read)
+        self._rooms: BatchLoader[tuple[Room, RoomView]] = BatchLoader(self._read)
 
     async def authorize(self, live_id: int, user_id: str) -> RoomView:
         """Return the room, if the user may subscribe to it.
@@ -85,12 +86,20 @@ class RoomAccess:
         found = await self._rooms.get(live_id)
         return found[1] if found and found[0].live else None
 
-    async def _read(self, live_id: int) -> tuple[Room, RoomView] | None:
-        """Read a room, with the view that all its callers of this moment share."""
-        room = await self._stores.rooms.read(live_id)
-        if room is None:
-            return None
-        return room, RoomView(room.epoch, room.version, partial(self._snapshot, room))
+    async def _read(
+        self, live_ids: Sequence[Any]
+    ) -> dict[Hashable, tuple[Room, RoomView] | Exception]:
+        """Read rooms, each with the view that all its callers of this moment share."""
+        reads = [self._stores.rooms.read(live_id) for live_id in live_ids]
+        rooms = await asyncio.gather(*reads, return_exceptions=True)
+        found: dict[Hashable, tuple[Room, RoomView] | Exception] = {}
+        for live_id, room in zip(live_ids, rooms, strict=True):
+            if isinstance(room, Room):
+                view = RoomView(room.epoch, room.version, partial(self._snapshot, room))
+                found[live_id] = room, view
+            elif isinstance(room, Exception):
+                found[live_id] = room
+        return found
 
     async def _snapshot(self, room: Room) -> Snapshot:
         counts = await self._stores.members.count(room.live_id, room.epoch)
