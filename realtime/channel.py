@@ -51,8 +51,8 @@ class Fanout:
     """The sockets of a room by user_id, and the batches queued for them.
 
     Without a batch in progress a small room is sent to synchronously. Otherwise frames join the
-    queued batch, until a socket is added: it has the frames of that batch from its snapshot or
-    replay, so the next frame begins another one.
+    queued batch. A socket that is added meanwhile has its frames from the snapshot or replay, and
+    receives later ones directly.
     """
 
     on_delivered: Callable[[float], None] = lambda _seconds: None
@@ -64,8 +64,7 @@ class Fanout:
     """Every socket has been handed all events up to this sequence number."""
     _busy_until: float = 0.0
     _batches: deque[Batch] = field(default_factory=deque)
-    _gathering: Batch | None = None
-    """The last queued batch, if it takes further frames."""
+    _late_joiners: list[SocketWriter] = field(default_factory=list)
     _task: asyncio.Task[None] | None = None
     _current: Batch | None = None
     _current_sent: int = 0
@@ -77,7 +76,8 @@ class Fanout:
 
     def add(self, writer: SocketWriter) -> None:
         self.sockets[writer.user_id] = writer
-        self._gathering = None
+        if self._batches:
+            self._late_joiners.append(writer)
 
     def remove(self, user_id: str) -> None:
         """Remove a socket, sending it first the frames that are queued for it."""
@@ -99,22 +99,23 @@ class Fanout:
             _send_all(list(self.sockets.values()), frame)
             self._mark_sent(seq, (saved_at,))
             return
-        if self._gathering is None:
+        if self._batches:
+            for writer in self._late_joiners:
+                writer.send(frame)
+        else:
             due = time.monotonic() + self.gather_seconds if batched else 0.0
-            self._gathering = Batch(list(self.sockets.values()), due)
-            self._enqueue(self._gathering)
-        self._gathering.frames.append(frame)
-        self._gathering.saved_at.append(saved_at)
-        self._gathering.seq = seq
+            self._enqueue(Batch(list(self.sockets.values()), due))
+        self._batches[-1].frames.append(frame)
+        self._batches[-1].saved_at.append(saved_at)
+        self._batches[-1].seq = seq
 
     def close_all(self, bye: Callable[[SocketWriter], None]) -> None:
         """Remove every socket, calling `bye` on each after its queued frames are sent."""
-        writers, self.sockets, self._gathering = list(self.sockets.values()), {}, None
+        writers, self.sockets = list(self.sockets.values()), {}
         if self.busy or len(writers) > self.slice_size:
             self._enqueue(Batch(writers, close=bye))
             return
-        for writer in writers:
-            bye(writer)
+        _for_each(writers, bye)
 
     def _should_batch(self, saved_at: float) -> bool:
         """Return whether this is an event in a busy room; each event prolongs the busy time."""
@@ -134,9 +135,9 @@ class Fanout:
             while self._batches:
                 if (wait := self._batches[0].due - time.monotonic()) > 0:
                     await asyncio.sleep(wait)
+                # Takes no more frames from here on; sockets added later are in the next batch.
                 self._current = self._batches.popleft()
-                if self._current is self._gathering:
-                    self._gathering = None
+                self._late_joiners.clear()
                 try:
                     await self._send_batch(self._current)
                 except Exception:  # an unexpected error must not stop the room's fan-out
@@ -153,8 +154,7 @@ class Fanout:
                 await asyncio.sleep(0)
             writers = batch.writers[start : start + self.slice_size]
             if batch.close:
-                for writer in writers:
-                    batch.close(writer)
+                _for_each(writers, batch.close)
             else:
                 _send_all(writers, data)
         self._mark_sent(batch.seq, batch.saved_at)
@@ -322,6 +322,15 @@ def _send_all(writers: Sequence[SocketWriter], data: bytes) -> None:
             if (sent := writer.push(data)) != size:
                 writer.start_backlog(data[sent:])
         except OSError:  # buffer full or connection gone: no byte was accepted
-            writer.send(data)
+            _for_each((writer,), lambda writer: writer.send(data))
         except Exception:  # an unexpected error must not stop the room's fan-out
+            log.exception("socket_send_failed", user_id=writer.user_id)
+
+
+def _for_each(writers: Sequence[SocketWriter], act: Callable[[SocketWriter], None]) -> None:
+    """Act on each; an unexpected error of one must not keep the others from it."""
+    for writer in writers:
+        try:
+            act(writer)
+        except Exception:
             log.exception("socket_send_failed", user_id=writer.user_id)

@@ -194,23 +194,43 @@ async def test_partial_write_in_a_batch_continues_where_it_stopped(io_loop: IOLo
 
 
 class FailingWriter(WriterStub):
-    """Raises an error that no socket raises."""
+    """Raises errors that no socket raises, one of them after an error that a slow one raises."""
 
     def push(self, _data: bytes) -> int:
+        raise BrokenPipeError
+
+    def send(self, _data: bytes) -> None:
+        raise RuntimeError
+
+    def close(self) -> None:
         raise RuntimeError
 
 
 @pytest.mark.parametrize("slice_", [1, 9])
-async def test_unexpected_error_of_a_socket_does_not_stop_the_room(
-    slice_: int,
-) -> None:
+async def test_unexpected_errors_of_a_socket_do_not_stop_the_room(slice_: int) -> None:
     room = FanoutFixture(slice_)
     room.fanout.add(cast("SocketWriter", FailingWriter("broken")))
     writer = room.add()
     for _ in range(2):
         room.send_event()
         await room.settle()
-    assert writer.received == [1, 2]
+    room.fanout.close_all(close)
+    await room.settle()
+    assert writer.received == [1, 2, BYE]
+
+
+async def test_sockets_that_join_a_busy_room_add_no_batches() -> None:
+    room = FanoutFixture(slice_=1)
+    for _ in range(3):
+        room.add()
+    room.send_event()
+    await asyncio.sleep(0)
+    for _ in range(50):
+        room.add()
+        room.send_event()
+    await room.settle()
+    first, *_, last = room.writers
+    assert (first.send_sizes, last.received) == ([1, 50], [51])
 
 
 # ---- any order of adding, sending, removing and event loop turns
