@@ -1,5 +1,6 @@
 """rankings: gold given and income received per user, by live session and by day."""
 
+import re
 from collections.abc import Iterable
 from contextlib import aclosing
 from datetime import date, datetime
@@ -13,6 +14,7 @@ from storage.write_batch import WriteBatch
 
 MAX_DIFFERENCES = 100
 """Differences reported of one ranking."""
+SCOPE_PATTERN = re.compile(r"live:[0-9]+:.+|day:[0-9]{4}-[0-9]{2}-[0-9]{2}")
 REVERSAL_PREFIX = "reversal:gift:"
 OWNER_OF_LINE = {"$arrayElemAt": [{"$split": ["$lines.account", ":"]}, 1]}
 """The user, or the withdrawal, to whose account an unwound posting belongs."""
@@ -92,6 +94,8 @@ class RankingStore:
 
     async def differences(self, scope: str, session: Session) -> list[tuple[str, str]]:
         """Return (user_id, description) of users whose stored amounts differ from the ledger."""
+        if not SCOPE_PATTERN.fullmatch(scope):
+            return [("", "is no ranking")]
         steps = await self._difference_steps(scope, session)
         steps += [{"$sort": {"_id": 1}}, {"$limit": MAX_DIFFERENCES}]
         return [
@@ -108,7 +112,7 @@ class RankingStore:
         with self._database.slow_operation_timeout():
             async with self._database.client.start_session(snapshot=True) as session:
                 scopes = await self.scopes(None, session)
-        return sum([await self.rebuild(scope) for scope in scopes])
+        return sum([await self.rebuild(name) for name in scopes if SCOPE_PATTERN.fullmatch(name)])
 
     async def rebuild(self, scope: str) -> int:
         """Repair a ranking while gifts continue; return the number of wrong rows.

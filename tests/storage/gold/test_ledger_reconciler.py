@@ -110,6 +110,15 @@ async def test_damage_is_found_if_it_is_of_the_interval(ledger: LedgerFixture, k
     assert await ledger.kinds(-HOUR) == []
 
 
+async def test_a_row_of_no_ranking_is_reported_and_does_not_stop_the_check_or_a_repair(
+    ledger: LedgerFixture,
+) -> None:
+    row = {"scope": "hand-made", "user_id": "1", "gold": 1, "income": 0}
+    await ledger.stores.rows("rankings").insert_one(row)
+    assert await ledger.kinds() == ["rank"]
+    assert await ledger.stores.rankings.rebuild_all() == 0
+
+
 async def test_users_and_rooms_are_checked_in_chunks(
     ledger: LedgerFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
