@@ -11,7 +11,8 @@ from typing import Any, Generic, TypeVar
 
 import structlog
 
-from storage.errors import storage_error
+from core.errors import TryAgain
+from storage.errors import StorageUnavailable, storage_error
 
 log = structlog.get_logger("qlive.jobs")
 
@@ -122,8 +123,10 @@ class ClaimedJob(Generic[C]):
         try:
             await self._process(claim)
         except Exception as error:
-            if storage_error(error):
+            if storage_error(error) or isinstance(error, StorageUnavailable):
                 self._note_store(error)
+            elif isinstance(error, TryAgain):
+                log.info("claim_deferred", job=self.name)  # contention: it is due again
             else:
                 log.error("claim_failed", job=self.name, exc_info=error)
 

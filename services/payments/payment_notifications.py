@@ -164,8 +164,8 @@ class PaymentNotificationService:
         if order is None or order.provider != XPAY:
             return refused(RefusalReason.ORDER.value)
         if signed and order.platform != IOS:  # instead of the platform that the client sent
-            await self._orders.note(number, platform=IOS)
             await self._stores.ledger.note_ios_payment(order.user_id)
+            await self._orders.note(number, platform=IOS)  # last: a repeated question does both
         credit = await self._stores.ledger.credit_of(number)
         spent_gold = self._stores.spent_gold
         gifts = await spent_gold.gold_gifts(order.user_id, credit.at) if credit else []

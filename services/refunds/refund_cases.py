@@ -266,7 +266,10 @@ class RefundCaseService:
             if case.gifts[position].state != "waiting":
                 continue
             case = await self._stop(case, host)
-            if await self._withdrawals.cancel_open(host, FOR_HOSTS):
+            is_free = False
+            with suppress(TryAgain):  # the gifts to this host wait, not those to others
+                is_free = await self._withdrawals.cancel_open(host, FOR_HOSTS)
+            if is_free:
                 cancelled.add(host)
                 case = await self._reverse(case, position, may_owe=True)
             else:

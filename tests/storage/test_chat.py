@@ -75,6 +75,14 @@ async def test_first_wakes_create_one_cursor(cursors: RelayCursorStore) -> None:
     assert await claim(cursors) is None
 
 
+async def test_concurrent_claims_get_different_rooms(cursors: RelayCursorStore) -> None:
+    await cursors.mark_due(dict.fromkeys(range(10), False), NOW)
+    claims = await asyncio.gather(*(cursors.claim(NOW, NOW + LEASE, 4) for _ in range(8)))
+    while more := await cursors.claim(NOW, NOW + LEASE, 4):
+        claims.append(more)
+    assert sorted(claimed.live_id for some in claims for claimed in some) == list(range(10))
+
+
 async def test_room_that_waits_longest_is_claimed_first(cursors: RelayCursorStore) -> None:
     for live_id, seconds in ((1, 3), (2, 1), (3, 2)):
         await cursors.mark_due({live_id: False}, NOW + seconds * A_SECOND)

@@ -7,7 +7,9 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
+from core.errors import TryAgain
 from services.jobs.claimed_jobs import ClaimedJob, JobRunner
+from storage.errors import StorageUnavailable
 from tests.support.waiting import until
 
 
@@ -145,3 +147,14 @@ async def test_unexpected_error_is_logged_and_the_next_claim_is_processed() -> N
         async with running(job):
             await until(lambda: job.started == ["a", "b"])
     assert [(entry["event"], entry["job"]) for entry in logs] == [("claim_failed", "test")]
+
+
+async def test_contention_is_no_bug_and_an_outage_during_a_claim_is_one_of_the_store() -> None:
+    class Unlucky(Job):
+        async def process(self, claim: str) -> None:
+            raise TryAgain if claim == "a" else StorageUnavailable
+
+    with capture_logs() as logs:
+        async with running(Unlucky("ab")):
+            await until(lambda: len(logs) == 2)
+    assert [entry["event"] for entry in logs] == ["claim_deferred", "job_store_down"]

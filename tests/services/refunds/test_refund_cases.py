@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from core.errors import TryAgain
 from ledger.errors import WithdrawalsStopped
 from ledger.recharge import Refund, RefundState
 from ledger.transfers import TransferState
@@ -236,6 +237,31 @@ async def test_a_gift_reversed_by_an_operator_meanwhile_is_skipped(refunds: Refu
     assert (step.state, step.taken) == ("already_reversed", 0)
     assert (await refunds.balances())[:2] == [(60, 0, 60, 0), (0, 0, 0, 0)]
     await refunds.check()
+
+
+async def test_gifts_to_a_host_who_is_contended_wait_and_delay_no_others(
+    refunds: RefundFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bert, carl, *_ = refunds.hosts
+    number = await refunds.recharge(60)
+    for host in (bert, carl):
+        await refunds.give(host, 20)
+        await refunds.withdraw(host, 10)
+    case = await refunds.confirm(await refunds.open(number))
+    cancel = refunds.process.withdrawals.cancel_open
+
+    async def contended(host: str, reason: str) -> bool:
+        if host == bert:
+            raise TryAgain
+        return await cancel(host, reason)
+
+    with monkeypatch.context() as contention:
+        contention.setattr(refunds.process.withdrawals, "cancel_open", contended)
+        await refunds.sweep()
+    states = {gift.host: gift.state for gift in (await refunds.get(case)).gifts}
+    assert states == {bert: "waiting", carl: "reversed"}
+    await refunds.sweep()
+    assert {gift.state for gift in (await refunds.get(case)).gifts} == {"reversed"}
 
 
 # ---- sweeps

@@ -1,5 +1,6 @@
 """The outbox on a real MongoDB: each message is leased by one process, none is lost."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -47,6 +48,17 @@ async def waiting(stores: StoresFixture) -> int:
 
 
 # ---- claims
+
+
+async def test_concurrent_claims_get_different_messages(stores: StoresFixture) -> None:
+    for n in range(10):
+        await stores.outbox.add("a", {"n": n})
+    now = datetime.now(UTC) + A_SECOND
+    claims = await asyncio.gather(*(stores.outbox.claim(now, now + LEASE, 4) for _ in range(8)))
+    while more := await stores.outbox.claim(now, now + LEASE, 4):
+        claims.append(more)
+    numbers = [message.payload["n"] for messages in claims for message in messages]
+    assert sorted(numbers) == list(range(10))
 
 
 async def test_message_is_claimed_as_it_was_added_once_in_each_lease(stores: StoresFixture) -> None:
