@@ -25,7 +25,7 @@ function viewOf(room, userId, before) {
 /**
  * A seat; one that plays keeps its address, since the server signs it again for each snapshot.
  *
- * With another user its key is another one, so that the component begins anew.
+ * With another user its key is another one, so that the component is made again.
  */
 function seatViewOf(name, room, own, before) {
   const user = room[name];

@@ -135,6 +135,19 @@ test("a dead stream is asked for less and less often, not while the person is aw
   assert.ok(first <= 2500, "a video that has played begins the series anew");
 });
 
+test("the page keeps the names of senders whose lines are shown, however long the live", async () => {
+  const phone = await inRoom({ role: "viewer" });
+  const network = new BroadcastChannel("lite-chat");
+  for (let n = 0; n < 700; n++) {
+    network.postMessage({ type: "text", to: "g", from: `sender-${n}`, payload: { text: `line ${n}` }, time: 1 });
+  }
+  await phone.sees("line 699");
+  network.close();
+  const kept = (await recorded(phone, "sets")).map((set) => JSON.parse(set).names).filter(Boolean);
+  assert.ok(kept.length >= 2);
+  for (const names of kept) assert.ok(Object.keys(names).length <= 60);
+});
+
 test("the host reaches every viewer, however many have applied", async () => {
   const phone = await inRoom({ role: "host", applicants: 8, applied: 23, viewers: 20 });
   await phone.tap("观众");

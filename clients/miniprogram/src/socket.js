@@ -27,8 +27,8 @@ export class RoomSocket extends Emitter {
     this._session = session;
     this._opened = false;
     this._connection = null; // the current connection
-    this._rival = null; // a second connection, begun because the current one may be dead
-    this._rivalAt = -Infinity; // time of the last one
+    this._candidate = null; // a second connection, begun because the current one may be dead
+    this._candidateAt = -Infinity; // time of the last one
     this._timer = null; // of the next attempt
     this._attempts = []; // times of the latest attempts
     this._failures = 0; // since the last stable connection
@@ -61,7 +61,7 @@ export class RoomSocket extends Emitter {
   wake() {
     if (this._connection) this._connection.probe(); // ends one that was silent for too long
     if (!this._opened) return;
-    if (this._connection) this._openRival();
+    if (this._connection) this._openCandidate();
     else this._scheduleConnect(Math.max(RECONNECT.min_ms, this._retryNotBefore - this._platform.now()));
   }
 
@@ -97,29 +97,29 @@ export class RoomSocket extends Emitter {
     return connection;
   }
 
-  _openRival() {
+  _openCandidate() {
     const isTooMany = limitAttempts(0, this._attempts, this._platform.now()) > 0;
-    if (isTooMany || (this._rival && this._rival.ageMs < ONE_WAKE_MS)) return;
-    this._dropRival();
-    this._rivalAt = this._platform.now();
-    this._rival = this._newConnection();
+    if (isTooMany || (this._candidate && this._candidate.ageMs < ONE_WAKE_MS)) return;
+    this._dropCandidate();
+    this._candidateAt = this._platform.now();
+    this._candidate = this._newConnection();
   }
 
-  _dropRival() {
-    if (this._rival) this._rival.close();
-    this._rival = null;
+  _dropCandidate() {
+    if (this._candidate) this._candidate.close();
+    this._candidate = null;
   }
 
   /** Reconnects after a lost connection, unless the code is final or there is a second connection. */
   _onLost(connection, code, reason, retryAfterMs) {
     connection.close();
-    const isRace = connection.isOlderThan(this._rivalAt) && this._platform.now() < this._rivalAt + RACE_MS;
+    const isRace = connection.isOlderThan(this._candidateAt) && this._platform.now() < this._candidateAt + RACE_MS;
     const wasReplacedByUs = code === REPLACED && isRace;
     const isEnd = isFinal(code) && !wasReplacedByUs;
-    const rival = this._rival;
-    if (rival && !isEnd) {
-      this._rival = null;
-      if (connection !== rival) this._connection = rival;
+    const candidate = this._candidate;
+    if (candidate && !isEnd) {
+      this._candidate = null;
+      if (connection !== candidate) this._connection = candidate;
       return;
     }
     if (isEnd) return this._end(code, reason);
@@ -157,17 +157,17 @@ export class RoomSocket extends Emitter {
       if (isReplaced) {
         this._renewedToken = session.token;
         this._scheduleConnect(0);
-      } else if (session.token) this._reconnect(code, reason, 0); // nobody has answered the sign-in
+      } else if (session.token) this._reconnect(code, reason, 0); // the sign-in had no answer
       else this._end(code, reason);
     });
   }
 
   _end(code, reason) {
     this._opened = false;
-    this._rivalAt = -Infinity;
+    this._candidateAt = -Infinity;
     if (this._connection) this._connection.close();
     this._connection = null;
-    this._dropRival();
+    this._dropCandidate();
     this._platform.clearTimeout(this._timer);
     this._timer = null;
     this._removeWakeListener();
@@ -182,7 +182,7 @@ export class RoomSocket extends Emitter {
     if (connection.isAnswer(frame)) this._keep(connection);
     // _setState emits numbered events: one beyond a gap arrives again after the resume.
     if (!isEvent(frame)) this.emit("frame", frame);
-    if (connection !== this._connection && connection !== this._rival) return; // closed by a listener
+    if (connection !== this._connection && connection !== this._candidate) return; // closed by a listener
     try {
       this._handleFrame(connection, frame);
     } catch (error) {
@@ -197,12 +197,12 @@ export class RoomSocket extends Emitter {
 
   /** Ends the race of two connections: this one has answered. */
   _keep(connection) {
-    if (!this._rival) return;
-    if (connection === this._rival) {
+    if (!this._candidate) return;
+    if (connection === this._candidate) {
       this._connection.close();
       this._connection = connection;
-      this._rival = null;
-    } else this._dropRival();
+      this._candidate = null;
+    } else this._dropCandidate();
   }
 
   _handleFrame(connection, frame) {

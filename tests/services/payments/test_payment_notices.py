@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -239,6 +240,35 @@ async def test_a_case_leaves_an_order_to_apple_that_asks_about_it_meanwhile(
     await refunds.sweep()
     (order,) = (await refunds.get(case)).orders
     assert (order.by_apple, order.state, refunds.desk.calls) == (True, "taken", [])
+
+
+async def test_a_question_whose_processing_was_cut_short_is_completed_when_apple_repeats_it(
+    refunds: RefundFixture, notices: PushNotices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = await refunds.recharge(120, platform="android")
+    question = notices.push(notices.events(number)[REFUND_QUESTION])
+    written: list[str] = []
+    with monkeypatch.context() as crash:
+        for store, name in (
+            (refunds.stores.orders, "note"),
+            (refunds.stores.ledger, "note_ios_payment"),
+        ):
+            write = getattr(store, name)
+
+            async def die_at_the_second(*args: Any, write: Any = write, **changes: Any) -> None:
+                if written:
+                    raise ConnectionError
+                written.append(str(args))
+                await write(*args, **changes)
+
+            crash.setattr(store, name, die_at_the_second)
+        with suppress(ConnectionError):
+            await notices.receive(question)
+    assert written
+    await notices.receive(question)
+    key = await refunds.give(refunds.hosts[0], 60)
+    (entry,) = await refunds.stores.entries(_id=key)
+    assert entry["ios"]
 
 
 async def test_gifts_are_marked_until_a_recharge_on_ios_has_matured(

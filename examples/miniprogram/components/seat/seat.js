@@ -100,7 +100,7 @@ Component({
       if (phase !== this.data.phase) this.setData({ phase });
     },
 
-    /** A weak network is told for some seconds: nothing reports its end. */
+    /** Shows a weak network for some seconds, since no code reports its end. */
     warn() {
       clearTimeout(this.weakTimer);
       this.weakTimer = setTimeout(() => this.setData({ isWeak: false }), WEAK_MS);

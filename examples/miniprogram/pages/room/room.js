@@ -11,6 +11,7 @@ const { t, errorText, format, showError, showToast } = require("../../i18n.js");
 
 const REFUSED = { put_out: "put_out", not_live: "ended" };
 const NOTICE_MS = 5000;
+const MOST_NAMES = 300; // of senders, in a live of many hours
 
 let leaving = Promise.resolve(); // a room that is entered again at once is entered after it was left
 
@@ -171,13 +172,23 @@ Component({
 
     /** The sender's name is the checked one, of the room or of the server, which is asked once. */
     async addMessage({ from, text }) {
+      if (Math.max(this.asked.size, Object.keys(this.data.names).length) >= MOST_NAMES) this.forgetNames();
       const known = nameIn(this.socket.state.room, from);
       const name = known && known !== this.data.names[from] ? { [`names.${from}`]: known } : {};
       this.setData({ ...feed.addition({ kind: "chat", user_id: from, text }, this.count++), ...name });
       if (known || this.asked.has(from)) return;
       this.asked.add(from);
       const { nickname } = await qlive.getUserinfo({ user_id: from }).catch(() => ({}));
+      if (!this.asked.has(from)) return; // the line is gone
       this.setData({ [`names.${from}`]: nickname || t.nameless });
+    },
+
+    /** Keeps the names of those whose lines are still shown. */
+    forgetNames() {
+      const shown = new Set(this.data.lines.map(({ user_id }) => user_id));
+      const names = Object.fromEntries(Object.entries(this.data.names).filter(([id]) => shown.has(id)));
+      this.asked = new Set([...this.asked].filter((id) => shown.has(id)));
+      this.setData({ names });
     },
 
     async sayText(event) {
