@@ -15,6 +15,7 @@ from rooms.events import (
     RoomEvent,
 )
 from rooms.members import SEAT_OF_GENDER, Member, MemberCounts, Person, PublicProfile, Role
+from rooms.user_events import UserEvent
 
 T = TypeVar("T")
 Status = Literal["live", "paused", "ended"]
@@ -235,6 +236,8 @@ class ChangingRoom(RoomState):
     """A room, the state as it was loaded, and what the present change adds to it."""
 
     events: list[RoomEvent] = field(default_factory=list)
+    user_events: list[tuple[str, UserEvent]] = field(default_factory=list)
+    """Events for the channels of users, saved with the change."""
     sockets_to_close: dict[str, bool] = field(default_factory=dict, compare=False)
     """Users who left or were removed -> whether their clients may not reconnect. They may have an
     open socket without being members."""
@@ -345,6 +348,10 @@ class ChangingRoom(RoomState):
 
     def _add_event(self, type_: str, data: Mapping[str, Any]) -> None:
         self.events.append(RoomEvent(type_, data))
+
+    def _tell(self, user_id: str, event: UserEvent) -> None:
+        """Add an event to the user's own channel, which is read also outside of the room."""
+        self.user_events.append((user_id, event))
 
 
 def without(entries: Mapping[str, T], *user_ids: str) -> Mapping[str, T]:
