@@ -19,6 +19,7 @@ from storage.jobs.outbox import OutboxStore
 from storage.moderation import UserBlockStore
 from storage.rooms.members import MemberStore
 from storage.rooms.rooms import RoomStore
+from storage.user_channels import UserChannelStore
 
 NOW = datetime.now(UTC)
 FIRST_VIEWER = 10_000_001
@@ -28,11 +29,21 @@ TOKEN_AGE = timedelta(hours=2)
 """Time since the last stored use of a client's token; after an hour, the next use is stored."""
 
 
+def _ignore(*_change: object) -> None:
+    """Nothing is connected."""
+
+
 async def create_live_rooms(uri: str, database_name: str, count: int) -> list[Room]:
     """Create live rooms, each with only its host, who has changed her name: its one event."""
     now, rooms = int(NOW.timestamp() * 1000), []
     async with _opened(uri, database_name) as database:
-        store = RoomStore(database, MemberStore(database), OutboxStore(database))
+        store = RoomStore(
+            database,
+            MemberStore(database),
+            OutboxStore(database),
+            UserChannelStore(database, _ignore),
+            _ignore,
+        )
         for n in range(count):
             host = Person(str(90_000_000 + n), f"host {n}", gender=2)
             live_id, _, _ = await store.get_or_create(host)

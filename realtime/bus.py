@@ -3,22 +3,25 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import structlog
 
 from realtime import frames
-from realtime.frames import CloseCode
+from realtime.frames import CloseCode, Key
 from rooms.events import LAST_EVENT_TYPE, NumberedEvent
 
 log = structlog.get_logger("qlive.bus")
 
+Part = Literal["events", "audience", "balance", "where"]
+"""Part of what a channel shows: its numbered events, or a type that is sent without a number."""
+
 
 @dataclass(frozen=True, slots=True)
 class EventPublished:
-    """One saved room event, framed once. Best effort: may be lost, duplicated or late."""
+    """One saved event, framed once. Best effort: may be lost, duplicated or late."""
 
-    live_id: int
+    key: Key
     epoch: str
     seq: int
     frame: bytes
@@ -28,23 +31,32 @@ class EventPublished:
     """Unix seconds."""
 
     @classmethod
-    def of(cls, live_id: int, event: NumberedEvent, saved_at: float | None = None) -> Self:
+    def of(cls, key: Key, event: NumberedEvent, saved_at: float | None = None) -> Self:
         """Frame a saved event for all sockets; `saved_at` defaults to the event's own time."""
-        frame, last = frames.event(live_id, event), event.type == LAST_EVENT_TYPE
+        frame, last = frames.event(key, event), event.type == LAST_EVENT_TYPE
         saved_seconds = event.ts / 1000 if saved_at is None else saved_at
-        return cls(live_id, event.epoch, event.seq, frame, last, saved_seconds)
+        return cls(key, event.epoch, event.seq, frame, last, saved_seconds)
 
 
 @dataclass(frozen=True, slots=True)
-class AudienceChanged:
-    """The audience count of a room may have changed."""
+class ChannelChanged:
+    """Part of what a channel shows may have changed in the database."""
 
-    live_id: int
+    key: Key
+    part: Part
+
+
+@dataclass(frozen=True, slots=True)
+class LiveEnded:
+    """A live has ended: its members, who may be served by any process, are in no room any more."""
+
+    ended: int
+    """The live_id."""
 
 
 @dataclass(frozen=True, slots=True)
 class UserEvicted:
-    """Closes a user's socket in one room, or (None) in every room.
+    """Closes a user's socket in one room, or (None) all sockets of the user.
 
     Sockets with a higher `number` stay open: the message may arrive after the user has reconnected.
     """
@@ -57,9 +69,12 @@ class UserEvicted:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionOpened:
-    """A user opened a socket; it replaces lower-numbered ones of the same epoch."""
+    """A user opened a socket; those of the user in the channel below `number` are replaced.
 
-    live_id: int
+    In a room, that is the number of the socket; in the own channel, of the oldest that may stay.
+    """
+
+    key: Key
     epoch: str
     user_id: str
     number: int
@@ -79,7 +94,8 @@ class CatalogueChanged:
 
 BusMessage = (
     EventPublished
-    | AudienceChanged
+    | ChannelChanged
+    | LiveEnded
     | UserEvicted
     | ConnectionOpened
     | TokenRevoked
@@ -88,7 +104,8 @@ BusMessage = (
 
 MESSAGE_TYPES: dict[str, type[BusMessage]] = {
     "event_published": EventPublished,
-    "audience_changed": AudienceChanged,
+    "channel_changed": ChannelChanged,
+    "live_ended": LiveEnded,
     "user_evicted": UserEvicted,
     "connection_opened": ConnectionOpened,
     "token_revoked": TokenRevoked,
@@ -139,11 +156,11 @@ class Bus:
             except Exception:  # a failing listener must fail neither bus nor publisher
                 log.exception("bus_listener_failed", kind=type(message).__name__)
 
-    async def subscribe_room(self, live_id: int) -> None:
-        """Subscribe to a room; return once confirmed, or after a short timeout."""
+    async def open_channel(self, key: Key) -> None:
+        """Subscribe to a room or a user; return once confirmed, or after a short timeout."""
 
-    def unsubscribe_room(self, live_id: int) -> None:
-        """Unsubscribe from a room: its messages need not be delivered any more."""
+    def close_channel(self, key: Key) -> None:
+        """Unsubscribe: messages to this channel need not be delivered any more."""
 
     async def close(self) -> None:
         """Close the connections to Redis, if any."""
@@ -154,6 +171,16 @@ class Bus:
             note = "Processes of one database need redis.url to receive events at once."
             log.warning("redis_not_configured", other_processes=count, note=note)
         self.healthy = not count
+
+
+def channel_of(message: BusMessage) -> Key | None:
+    """Return whose subscribers receive the message; None for every process."""
+    match message:
+        case EventPublished() | ChannelChanged() | ConnectionOpened():
+            return message.key
+        case UserEvicted():
+            return message.live_id
+    return None
 
 
 def pack(sender: str, message: BusMessage) -> bytes:

@@ -1,4 +1,4 @@
-"""One room's delivery state in this process, and the fan-out of its frames to sockets.
+"""Delivery of one room's or user's events in this process, and the fan-out of frames to sockets.
 
 Slices let other tasks run in between in a large room. In a busy room several frames leave in one
 send, since a send costs the same for one frame as for ten.
@@ -6,15 +6,15 @@ send, since a send costs the same for one frame as for ten.
 
 import asyncio
 import time
-from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
+from typing import Any
 
 import structlog
 
 from realtime.bus import EventPublished
-from realtime.frames import CloseCode
+from realtime.frames import CloseCode, Key
 from realtime.socket_writer import SocketWriter
 
 log = structlog.get_logger("qlive.hub")
@@ -27,6 +27,8 @@ GATHER_SECONDS = 0.005
 """Time for which a busy room collects frames into one send."""
 BUSY_SECONDS = 0.05
 """A room is busy for this long after an event: its next event waits to be batched."""
+ROOM_TRANSIENTS, OWN_TRANSIENTS = frozenset({"audience"}), frozenset({"balance", "where"})
+"""Types of frames that are not numbered, since only the latest one counts."""
 
 
 @dataclass(slots=True)
@@ -46,9 +48,9 @@ class Batch:
         return b"".join(self.frames)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Fanout:
-    """The sockets of a room by user_id, and the batches queued for them.
+    """The sockets of a channel, and the batches queued for them.
 
     Without a batch in progress a small room is sent to synchronously. Otherwise frames join the
     queued batch. A socket that is added meanwhile has its frames from the snapshot or replay, and
@@ -59,11 +61,12 @@ class Fanout:
     """Receives the seconds between saving an event and sending it to the last socket here."""
     slice_size: int = SLICE_SIZE
     gather_seconds: float = GATHER_SECONDS
-    sockets: dict[str, SocketWriter] = field(default_factory=dict)
+    sockets: dict[Any, SocketWriter] = field(default_factory=dict)
+    """By `Channel.slot_of`."""
     sent: int = 0
     """Every socket has been handed all events up to this sequence number."""
     _busy_until: float = 0.0
-    _batches: deque[Batch] = field(default_factory=deque)
+    _batches: list[Batch] = field(default_factory=list)
     _late_joiners: list[SocketWriter] = field(default_factory=list)
     _task: asyncio.Task[None] | None = None
     _current: Batch | None = None
@@ -74,14 +77,14 @@ class Fanout:
     def busy(self) -> bool:
         return self._task is not None
 
-    def add(self, writer: SocketWriter) -> None:
-        self.sockets[writer.user_id] = writer
+    def add(self, slot: object, writer: SocketWriter) -> None:
+        self.sockets[slot] = writer
         if self._batches:
             self._late_joiners.append(writer)
 
-    def remove(self, user_id: str) -> None:
+    def remove(self, slot: object) -> None:
         """Remove a socket, sending it first the frames that are queued for it."""
-        writer = self.sockets.pop(user_id)
+        writer = self.sockets.pop(slot)
         if self._current and writer in self._current.writers[self._current_sent :]:
             writer.send(self._current.data)
         for batch in self._batches:
@@ -136,7 +139,7 @@ class Fanout:
                 if (wait := self._batches[0].due - time.monotonic()) > 0:
                     await asyncio.sleep(wait)
                 # Takes no more frames from here on; sockets added later are in the next batch.
-                self._current = self._batches.popleft()
+                self._current = self._batches.pop(0)
                 self._late_joiners.clear()
                 try:
                     await self._send_batch(self._current)
@@ -165,39 +168,63 @@ class Fanout:
             self.on_delivered(max(0.0, now - saved))
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Channel:
-    """Delivers each event of one epoch (live session) once and in order.
+    """Delivers each event of one epoch, a live of a room or the life of a user, once and in order.
 
     Until `begin` sets the epoch, events are buffered: none is lost between subscribing to the bus
     and reading the room. So are events beyond a gap, until the missing ones have been read.
     """
 
-    live_id: int
+    key: Key
     new_fanout: Callable[[], Fanout] = Fanout
     epoch: str | None = None
     last_seq: int = 0
     """Sequence number of the last event passed to the fan-out."""
     ended: bool = False
-    audience_changed: bool = False
-    """The audience count may have changed since it was last sent."""
-    audience: bytes = b""
+    behind: bool = False
+    """There may be stored events that the channel does not have."""
+    stale: set[str] = field(default_factory=set)
+    """Types of transient frames whose content may have changed since they were last sent."""
+    latest: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    """Content of the transient frames that every socket here was sent last, by type."""
     joining: int = 0
     """Number of joins in progress."""
-    evictions: Counter[str] = field(default_factory=Counter)
+    evictions: dict[str, int] = field(default_factory=dict)
     """Evictions per user while a join is in progress; a join that read the room before the latest
     one must read it again."""
     newest: dict[str, int] = field(default_factory=dict)
     """Highest socket number per user announced while a join is in progress."""
-    _recent: deque[tuple[int, bytes]] = field(default_factory=lambda: deque(maxlen=RECENT_FRAMES))
-    _buffered: deque[EventPublished] = field(default_factory=lambda: deque(maxlen=RECENT_FRAMES))
+    _recent: dict[int, bytes] = field(default_factory=dict)
+    """Frames by sequence number, in order."""
+    _buffered: list[EventPublished] = field(default_factory=list)
+    _fanout: Fanout = field(init=False)
 
     def __post_init__(self) -> None:
         self._fanout = self.new_fanout()
 
     @property
-    def sockets(self) -> dict[str, SocketWriter]:
+    def is_own(self) -> bool:
+        """Whether it is a user's own channel, with any sockets of that user; else it is a room's.
+
+        A room has one socket of each user. The own channel also has the room's socket of its user,
+        which belongs to the room.
+        """
+        return isinstance(self.key, str)
+
+    @property
+    def sockets(self) -> dict[Any, SocketWriter]:
         return self._fanout.sockets
+
+    def slot_of(self, writer: SocketWriter) -> object:
+        """Return the key of a socket in `sockets`."""
+        return writer if self.is_own else writer.user_id
+
+    def of_user(self, user_id: str) -> list[SocketWriter]:
+        if self.is_own:
+            return [*self.sockets.values()] if user_id == self.key else []
+        writer = self.sockets.get(user_id)
+        return [writer] if writer else []
 
     @property
     def sent(self) -> int:
@@ -217,7 +244,7 @@ class Channel:
         """Start from a room read at `version`; only later events are delivered."""
         self.epoch, self.last_seq, self.ended = epoch, version, False
         self._fanout.sent = version
-        self.audience = b""
+        self.latest.clear()
         self._recent.clear()
         self.receive_buffered()
 
@@ -231,49 +258,60 @@ class Channel:
     def receive(self, message: EventPublished) -> bool:
         """Deliver the next event, ignore duplicates; return False on a gap or another epoch."""
         if self.epoch is None:
-            self._buffered.append(message)
+            self._buffer(message)
             return True
         if message.epoch != self.epoch:
             return False
         if message.seq <= self.last_seq:
             return True
         if message.seq > self.last_seq + 1:
-            self._buffered.append(message)
+            self._buffer(message)
             return False
         self.last_seq = message.seq
-        self._recent.append((message.seq, message.frame))
+        self._recent[message.seq] = message.frame
+        if len(self._recent) > RECENT_FRAMES:
+            del self._recent[next(iter(self._recent))]
         self._fanout.send(message.frame, message.seq, message.saved_at)
         if message.last:
             self.ended = True
             self.close_all(CloseCode.ENDED)
         return True
 
+    def _buffer(self, message: EventPublished) -> None:
+        self._buffered.append(message)
+        del self._buffered[:-RECENT_FRAMES]
+
     def since(self, seq: int) -> list[bytes] | None:
         """Return frames after `seq` up to `last_seq`; None if some are no longer in memory."""
         if seq == self.last_seq:
             return []
-        frames = [frame for number, frame in self._recent if number > seq]
+        frames = [frame for number, frame in self._recent.items() if number > seq]
         return frames if 0 <= self.last_seq - seq == len(frames) else None
 
     def remember(self, seq: int, frames: Iterable[bytes]) -> None:
         """Keep frames of the log, from `seq` + 1 to `last_seq`, for others that resume."""
-        known = dict(enumerate(frames, seq + 1)) | dict(self._recent)
-        self._recent = deque(sorted(known.items()), maxlen=RECENT_FRAMES)
+        known = dict(enumerate(frames, seq + 1)) | self._recent
+        self._recent = dict(sorted(known.items())[-RECENT_FRAMES:])
 
     def skip_to(self, version: int, snapshot: bytes) -> None:
-        """Send every socket a snapshot of the room at `version`: events before it are lost."""
+        """Send every socket a snapshot at `version`: events before it are lost."""
         self.last_seq = version
         self._recent.clear()
         self.send(snapshot)
-        # The snapshot's count may be older than the one sent last.
-        self.audience_changed, self.audience = True, b""
+        self.refresh()  # what the snapshot shows of them may be older than what was sent last
+
+    def refresh(self, *, again: bool = True) -> None:
+        """Have the transient frames read again; send them also if they are the same (`again`)."""
+        self.stale |= OWN_TRANSIENTS if self.is_own else ROOM_TRANSIENTS
+        if again:
+            self.latest.clear()
 
     def send(self, frame: bytes) -> None:
         self._fanout.send(frame, self.last_seq)
 
     def add(self, writer: SocketWriter) -> None:
         """Add a socket that was already sent everything up to `last_seq`."""
-        self._fanout.add(writer)
+        self._fanout.add(self.slot_of(writer), writer)
 
     def close_all(
         self, code: CloseCode, retry_ms: Callable[[SocketWriter], int] | None = None
@@ -289,29 +327,37 @@ class Channel:
         self._buffered.clear()
 
     def evict(self, user_id: str, code: CloseCode, number: int | None = None) -> None:
-        """Close a user's socket; with a `number`, only if the socket's number is not higher."""
-        if self.joining:
-            self.evictions[user_id] += 1
-        writer = self.sockets.get(user_id)
-        if writer and (number is None or writer.number <= number):
-            self._fanout.remove(user_id)
-            writer.close(code)
+        """Close a user's sockets; with a `number`, only those whose number is not higher."""
+        self._count_eviction(user_id)
+        for writer in self.of_user(user_id):
+            if number is None or writer.number <= number:
+                self._close(writer, code)
 
     def close(self, writer: SocketWriter, code: CloseCode) -> None:
-        """Close this socket only, not a newer one of the same user."""
-        if self.sockets.get(writer.user_id) is writer:
-            self.evict(writer.user_id, code)
+        """Close this socket only, not another one of the same user."""
+        if self.sockets.get(self.slot_of(writer)) is writer:
+            self._count_eviction(writer.user_id)
+            self._close(writer, code)
+
+    def _count_eviction(self, user_id: str) -> None:
+        if self.joining:
+            self.evictions[user_id] = self.evictions.get(user_id, 0) + 1
+
+    def _close(self, writer: SocketWriter, code: CloseCode) -> None:
+        self._fanout.remove(self.slot_of(writer))
+        writer.close(code)
 
     def on_connection_opened(self, epoch: str, user_id: str, number: int) -> None:
-        """Close a user's socket here that a newer one, on any process, replaces."""
+        """Close the user's sockets here that a newer one, on any process, replaces."""
         if self.epoch not in (None, epoch):
             return
         if self.joining:
             self.newest[user_id] = max(number, self.newest.get(user_id, 0))
-        writer = self.sockets.get(user_id)
-        if writer and writer.number < number:
-            del self.sockets[user_id]
-            writer.close(CloseCode.REPLACED)
+        for writer in self.of_user(user_id):
+            belongs_here = not (self.is_own and writer.member_socket)
+            if belongs_here and writer.number < number:
+                del self.sockets[self.slot_of(writer)]
+                writer.close(CloseCode.REPLACED)
 
 
 def _send_all(writers: Sequence[SocketWriter], data: bytes) -> None:

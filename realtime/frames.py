@@ -9,6 +9,9 @@ from typing import Any
 from core.clock import now_ms
 from rooms.events import NumberedEvent
 
+Key = int | str
+"""What a channel is of: the live_id of a room, or the user_id of a user."""
+
 PING = b"\x89\x00"
 """A protocol ping without a payload (RFC 6455 §5.5.2)."""
 
@@ -36,7 +39,7 @@ class CloseCode(IntEnum):
     NOT_A_MEMBER = 4504
     """Not a member, no longer a member, or no such room."""
     REPLACED = 4509
-    """The user opened a newer socket in this room."""
+    """The user opened a newer socket in this room, or a fourth one of their own channel."""
     ENDED = 4510
     """The live session has ended."""
 
@@ -67,33 +70,34 @@ def frame(payload: bytes) -> bytes:
     return struct.pack("!BBQ", 0x81, 127, size) + payload
 
 
-def event(live_id: int, numbered: NumberedEvent) -> bytes:
-    """Encode and frame a numbered event, identical for every member."""
-    position = _position(live_id, numbered.epoch, numbered.seq)
+def event(key: Key, numbered: NumberedEvent) -> bytes:
+    """Encode and frame a numbered event, identical for every socket of the channel."""
+    position = _position(key, numbered.epoch, numbered.seq)
     return _encode({"type": numbered.type, **position, "ts": numbered.ts, "data": numbered.data})
 
 
-def snapshot(
-    live_id: int, epoch: str, seq: int, data: Mapping[str, Any], reset: str | None
-) -> bytes:
+def snapshot(key: Key, epoch: str, seq: int, data: Mapping[str, Any], reset: str | None) -> bytes:
     """Encode and frame a snapshot; `reset` is why a client could not resume."""
     fields = {"ts": now_ms(), "data": data, **({"reset": reset} if reset else {})}
-    return _encode({"type": "snapshot", **_position(live_id, epoch, seq), **fields})
+    return _encode({"type": "snapshot", **_position(key, epoch, seq), **fields})
 
 
-def resumed(live_id: int, epoch: str, seq: int, replayed: int) -> bytes:
-    return _encode({"type": "resumed", **_position(live_id, epoch, seq), "replayed": replayed})
+def resumed(key: Key, epoch: str, seq: int, replayed: int) -> bytes:
+    return _encode({"type": "resumed", **_position(key, epoch, seq), "replayed": replayed})
 
 
-def audience(live_id: int, audience_count: int, num_list: list[int]) -> bytes:
-    data = {"audience_count": audience_count, "num_list": num_list}
-    return _encode({"type": "audience", "live_id": live_id, "data": data})
+def transient(type_: str, key: Key, data: Mapping[str, Any]) -> bytes:
+    """Encode and frame a message without a number, of which the latest counts."""
+    return _encode({"type": type_, **owner(key), "data": data})
 
 
-def heartbeat(seq: int) -> bytes:
-    """Frame a heartbeat and a protocol ping, which phones and browsers answer by themselves."""
-    message = {"type": "heartbeat", "seq": seq, "ts": now_ms()}
-    return _encode(message) + PING
+def heartbeat(seq: int, own_seq: int | None = None) -> bytes:
+    """Frame a heartbeat and a protocol ping, which phones and browsers answer by themselves.
+
+    `own_seq` is for a room's socket that also receives the user's own channel.
+    """
+    own = {} if own_seq is None else {"own_seq": own_seq}
+    return _encode({"type": "heartbeat", "seq": seq, **own, "ts": now_ms()}) + PING
 
 
 def pong(n: Any) -> bytes:
@@ -111,8 +115,13 @@ def bye(code: CloseCode, retry_ms: int) -> bytes:
     return _encode(message)
 
 
-def _position(live_id: int, epoch: str, seq: int) -> dict[str, Any]:
-    return {"live_id": live_id, "epoch": epoch, "seq": seq}
+def owner(key: Key) -> dict[str, Key]:
+    """Return the field that tells frames, and log lines, of rooms and of users apart."""
+    return {"live_id": key} if isinstance(key, int) else {"user_id": key}
+
+
+def _position(key: Key, epoch: str, seq: int) -> dict[str, Any]:
+    return {**owner(key), "epoch": epoch, "seq": seq}
 
 
 def _encode(message: Mapping[str, Any]) -> bytes:

@@ -1,48 +1,59 @@
-"""Routes room events to this process's sockets, each once and in order."""
+"""Routes the events of rooms and of users to this process's sockets, each once and in order."""
 
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import ceil
+from typing import Any
 
 import structlog
 
 from realtime import frames
 from realtime.bus import (
-    AudienceChanged,
     Bus,
     BusMessage,
+    ChannelChanged,
     ConnectionOpened,
     EventPublished,
+    LiveEnded,
     TokenRevoked,
     UserEvicted,
 )
 from realtime.channel import Channel, Fanout
-from realtime.frames import CloseCode
-from realtime.resume import EventLog, LoadRoom, Resume, ResumePosition, RoomView, backfill
+from realtime.frames import CloseCode, Key
+from realtime.resume import Resume, ResumePosition, Source, View, backfill
 from realtime.socket_writer import SocketWriter
 from rooms.events import LAST_EVENT_TYPE, NumberedEvent
-from rooms.members import MemberCounts, MemberSocket
+from rooms.members import MemberSocket
 
 log = structlog.get_logger("qlive.hub")
 
 BACKFILL_CONCURRENCY = 16
-"""Rooms backfilled concurrently."""
+"""Channels backfilled concurrently."""
+CHECK_SIZE = 500
+"""Versions read by one query."""
+USER_CHECKS = 15
+"""Checks in which each user's own channel has its turn, unless the bus may have lost messages: to
+read the versions of 10,000 users every second would take a twentieth of a core."""
 
 
 @dataclass(eq=False)
 class Hub:
-    """Connects room changes and bus messages with the sockets of this process."""
+    """Connects changes and bus messages with the sockets of this process."""
 
-    _event_log: EventLog
-    _load_room: LoadRoom
-    """Reads a room whose missed events `_event_log` no longer has."""
+    _rooms: Source
+    _users: Source
     _bus: Bus
     _new_fanout: Callable[[], Fanout] = Fanout
     _open: set[SocketWriter] = field(default_factory=set)
-    _channels: dict[int, Channel] = field(default_factory=dict)
-    _filling: dict[int, asyncio.Task[None]] = field(default_factory=dict)
+    _channels: dict[Key, Channel] = field(default_factory=dict)
+    _filling: dict[Key, asyncio.Task[None]] = field(default_factory=dict)
+    _unchecked: list[Channel] = field(default_factory=list)
+    """Own channels that have yet to be checked in this round."""
+    _checked_gaps: int = 0
+    """Gaps of the bus after which all own channels were checked."""
     events_delivered: int = 0
     events_backfilled: int = 0
 
@@ -59,9 +70,10 @@ class Hub:
             if event.type == LAST_EVENT_TYPE:
                 reason = event.data.get("reason")
                 log.info("live_ended", live_id=live_id, reason=reason, seq=event.seq)
+                self._bus.publish(LiveEnded(live_id))
 
     def mark_audience_changed(self, live_id: int) -> None:
-        self._bus.publish(AudienceChanged(live_id))
+        self._bus.publish(ChannelChanged(live_id, "audience"))
 
     def evict(
         self, live_id: int, user_id: str, number: int, *, may_not_reconnect: bool = False
@@ -73,15 +85,15 @@ class Hub:
     def on_message(self, message: BusMessage) -> None:
         match message:
             case ConnectionOpened():
-                if channel := self._channels.get(message.live_id):
-                    channel.on_connection_opened(message.epoch, message.user_id, message.number)
+                self._on_connection_opened(message)
             case TokenRevoked():
                 self.end_sessions({message.token_id: CloseCode.TOKEN})
             case EventPublished():
                 self._on_event_published(message)
-            case AudienceChanged():
-                if channel := self._channels.get(message.live_id):
-                    channel.audience_changed = True
+            case ChannelChanged():
+                self._on_channel_changed(message)
+            case LiveEnded():
+                self._on_live_ended(message)
             case UserEvicted():
                 self._on_user_evicted(message)
 
@@ -93,41 +105,28 @@ class Hub:
 
     async def join(
         self,
-        live_id: int,
+        key: Key,
         writer: SocketWriter,
         since: ResumePosition | None,
-        load_view: Callable[[], Awaitable[RoomView]],
+        load_view: Callable[[], Awaitable[View]],
     ) -> None:
         """Send the snapshot or the missed events, then every later event without a gap.
 
-        `load_view`, called after the subscription, reads the room, may set the number of `writer`,
-        and raises if the user may not listen. An older socket of the user in this room is replaced.
+        `load_view`, called after the subscription, reads the room or the user, may set the number
+        of `writer`, and raises if the user may not listen. An older socket of the user in a room is
+        replaced.
         """
-        channel = self._channels.get(live_id)
+        channel = self._channels.get(key)
         if channel is None:
-            channel = self._channels[live_id] = Channel(live_id, self._new_fanout)
+            channel = self._channels[key] = Channel(key, self._new_fanout)
         channel.joining += 1
         try:
             # Before the read, or events in between are lost.
-            await self._bus.subscribe_room(live_id)
-            resume = Resume(channel, self._event_log, self._load_room, writer.user_id, since)
+            await self._bus.open_channel(key)
+            resume = Resume(channel, self._source(channel), writer.user_id, since)
             first_frames = await resume.read(load_view)
             # No await from here on: the frames lead to the channel's present position.
-            older = channel.sockets.get(writer.user_id)
-            newest = max(channel.newest.get(writer.user_id, 0), older.number if older else 0)
-            if channel.ended:
-                writer.close(CloseCode.ENDED)
-            elif newest > writer.number:  # the user opened a newer socket during the join
-                writer.close(CloseCode.REPLACED)
-            elif not writer.closed:
-                if older:
-                    older.close(CloseCode.REPLACED)
-                channel.add(writer)
-                writer.begin(b"".join(first_frames))
-                # The new client's count may be stale.
-                channel.audience_changed, channel.audience = True, b""
-                epoch, number = channel.epoch or "", writer.number
-                self._bus.publish(ConnectionOpened(live_id, epoch, writer.user_id, number))
+            self._register(channel, writer, b"".join(first_frames))
         finally:
             channel.joining -= 1
             if not channel.joining:
@@ -135,22 +134,44 @@ class Hub:
                 channel.newest.clear()
             self.drop_if_idle(channel)
 
-    def disconnect(self, live_id: int, writer: SocketWriter) -> None:
-        """Unregister a closed socket; a newer one of the same user stays."""
+    def _register(self, channel: Channel, writer: SocketWriter, first_frames: bytes) -> None:
+        """Add a socket that has read the channel at its present position, unless it is replaced."""
+        belongs_here = not (channel.is_own and writer.member_socket)
+        older = channel.sockets.get(channel.slot_of(writer))
+        newest = max(channel.newest.get(writer.user_id, 0), older.number if older else 0)
+        if channel.ended:
+            writer.close(CloseCode.ENDED)
+        elif belongs_here and newest > writer.number:  # replaced during the join
+            writer.close(CloseCode.REPLACED)
+        elif not writer.closed:
+            if older:
+                older.close(CloseCode.REPLACED)
+            channel.add(writer)
+            writer.begin(first_frames)
+            channel.refresh()  # what the new client has may be stale
+            if channel.behind:
+                self._start_filling(channel)
+            if not channel.is_own:
+                opened = channel.epoch or "", writer.user_id, writer.number
+                self._bus.publish(ConnectionOpened(channel.key, *opened))
+
+    def disconnect(self, writer: SocketWriter, *keys: Key) -> None:
+        """Unregister a closed socket from these channels; a newer one of the same user stays."""
         self._open.discard(writer)
-        channel = self._channels.get(live_id)
-        if channel and channel.sockets.get(writer.user_id) is writer:
-            del channel.sockets[writer.user_id]
-            self.drop_if_idle(channel)
+        for channel in filter(None, map(self._channels.get, keys)):
+            slot = channel.slot_of(writer)
+            if channel.sockets.get(slot) is writer:
+                del channel.sockets[slot]
+                self.drop_if_idle(channel)
 
     def end_sessions(self, codes: Mapping[str, CloseCode]) -> None:
         """Close the sockets of these token ids, joining ones included, with their codes.
 
         One whose token is being looked up loses its token id: its join finds the reason.
         """
-        for channel, writer in self.members:
+        for channel, writer in self._joined:
             if code := codes.get(writer.token_id):
-                channel.evict(writer.user_id, code)
+                channel.close(writer, code)
                 self.drop_if_idle(channel)
         for writer in self.with_token:
             code = codes.get(writer.token_id)
@@ -161,7 +182,8 @@ class Hub:
 
     @property
     def socket_count(self) -> int:
-        return sum(len(channel.sockets) for channel in self._channels.values())
+        """Number of joined sockets."""
+        return len({writer for _, writer in self._joined})
 
     @property
     def open_count(self) -> int:
@@ -175,13 +197,13 @@ class Hub:
 
     @property
     def behind_count(self) -> int:
-        """Rooms whose missed events are being read, after a gap."""
+        """Channels whose missed events are being read, after a gap."""
         return len(self._filling)
 
     @property
     def members(self) -> list[tuple[Channel, SocketWriter]]:
-        """Every joined socket, with its channel."""
-        return [(c, writer) for c in self.channels for writer in c.sockets.values()]
+        """Every socket that has joined a room, with the channel of the room."""
+        return [(channel, writer) for channel, writer in self._joined if not channel.is_own]
 
     @property
     def member_sockets(self) -> list[MemberSocket]:
@@ -200,15 +222,31 @@ class Hub:
     # ---- periodic jobs
 
     async def check(self) -> None:
-        """Backfill the channels that are behind their stored rooms; close those of an ended epoch.
+        """Backfill the channels that are behind their stored events; close those of an ended epoch.
 
-        A lost bus message thus costs a delay, not an event.
+        A lost bus message thus costs a delay, not an event: for rooms of one check, for a user's
+        own channel of USER_CHECKS, or also of one after a gap of the bus.
         """
-        local = {c.live_id: (c, c.epoch) for c in self.channels if c.epoch is not None}
+        rooms = [channel for channel in self.channels if not channel.is_own]
+        users = [channel for channel in self.channels if channel.is_own]
+        gaps, has_gap = self._bus.gaps, self._bus.gaps != self._checked_gaps
+        if has_gap or not self._bus.healthy or not self._unchecked:
+            self._unchecked = users
+        share = len(users) if has_gap or not self._bus.healthy else ceil(len(users) / USER_CHECKS)
+        for channels in (rooms, self._unchecked[:share]):
+            for start in range(0, len(channels), CHECK_SIZE):
+                await self._check(channels[start : start + CHECK_SIZE])
+        self._unchecked = self._unchecked[share:]
+        self._checked_gaps = gaps
+
+    async def _check(self, channels: Sequence[Channel]) -> None:
+        """Compare channels of one kind with what is stored."""
+        local = {c.key: (c, c.epoch) for c in channels if c.epoch is not None}
         behind: list[Channel] = []
-        versions = await self._event_log.versions(list(local)) if local else {}
-        for live_id, (epoch, version) in versions.items():
-            channel, known_epoch = local[live_id]
+        source = self._source(channels[0])
+        versions = await source.log.versions(list(local)) if local else {}
+        for key, (epoch, version) in versions.items():
+            channel, known_epoch = local[key]
             if channel.epoch != known_epoch:
                 continue  # restarted meanwhile, from a newer read than this
             if epoch != known_epoch:
@@ -220,34 +258,40 @@ class Hub:
             batch = behind[start : start + BACKFILL_CONCURRENCY]
             await asyncio.gather(*(self.backfill(channel) for channel in batch))
 
-    async def send_audience_counts(
-        self, count: Callable[[Iterable[tuple[int, str]]], Awaitable[dict[int, MemberCounts]]]
+    async def send_transient(
+        self,
+        type_: str,
+        read: Callable[[Sequence[tuple[Any, str]]], Awaitable[Mapping[Any, Mapping[str, Any]]]],
     ) -> None:
-        """Send the current counts to rooms whose audience may have changed."""
-        changed = {c: c.epoch for c in self.channels if c.audience_changed and c.epoch is not None}
+        """Send the present data of a type to the channels for which it may have changed.
+
+        `read` receives (key, epoch) of the channels, and returns the data by key.
+        """
+        changed = {c: c.epoch for c in self.channels if type_ in c.stale and c.epoch is not None}
         if not changed:
             return
         for channel in changed:
-            channel.audience_changed = False
+            channel.stale.discard(type_)
         try:
-            counts = await count((channel.live_id, epoch) for channel, epoch in changed.items())
+            data = await read([(channel.key, epoch) for channel, epoch in changed.items()])
         except Exception:
             for channel in changed:
-                channel.audience_changed = True  # not sent; retry in the next run
+                channel.stale.add(type_)  # not sent; retry in the next run
             raise
         for channel, epoch in changed.items():
-            room_counts = counts[channel.live_id]
-            frame = frames.audience(channel.live_id, room_counts.audience, room_counts.num_list)
-            if frame != channel.audience and channel.epoch == epoch:
-                channel.audience = frame
-                channel.send(frame)
+            content = data.get(channel.key)
+            if content is None or channel.epoch != epoch:
+                continue
+            if channel.latest.get(type_) != (latest := tuple(content.values())):
+                channel.latest[type_] = latest
+                channel.send(frames.transient(type_, channel.key, content))
                 # While clients reconnect, all rooms change: 10,000 sends block for 80 ms.
                 await asyncio.sleep(0)
 
-    def mark_all_audiences_changed(self) -> None:
-        """Count every room again, since bus messages may have been missed."""
+    def refresh_all(self) -> None:
+        """Read all transient frames again, since bus messages may have been missed."""
         for channel in self.channels:
-            channel.audience_changed = True
+            channel.refresh(again=False)
 
     def disconnect_slow(self, now: float, seconds: float) -> None:
         """Disconnect clients that leave data unread for `seconds`, without waiting for a close."""
@@ -261,20 +305,30 @@ class Hub:
         `every`: mean interval of a socket's heartbeats in seconds, jittered by 20 %.
         """
         for channel in self.channels:
-            frame = frames.heartbeat(channel.sent)
+            frame = b""
             for writer in list(channel.sockets.values()):
+                if channel.is_own and writer.member_socket:
+                    continue  # its room sends them
                 if now - writer.received_at > silent:
-                    del channel.sockets[writer.user_id]
+                    del channel.sockets[channel.slot_of(writer)]
                     writer.close(CloseCode.SILENT)
                 elif now >= writer.next_heartbeat:
                     if writer.next_heartbeat:  # a new socket was just sent its position
-                        writer.send(frame)
+                        frame = frame or frames.heartbeat(channel.sent)
+                        writer.send(self._heartbeat_with_own(channel, writer) or frame)
                     writer.next_heartbeat = now + every * random.uniform(0.8, 1.2)
             self.drop_if_idle(channel)
 
+    def _heartbeat_with_own(self, channel: Channel, writer: SocketWriter) -> bytes:
+        """Return the heartbeat of a room's socket that has the own channel, too; else b""."""
+        own = self._channels.get(writer.user_id)
+        if own is None or own is channel or writer not in own.sockets:
+            return b""
+        return frames.heartbeat(channel.sent, own.sent)
+
     def close_all(self, retry_ms: Callable[[str], int]) -> None:
         """Close every connection for a restart; `retry_ms(user_id)` is the reconnect delay."""
-        joining = self._open - {writer for _, writer in self.members}
+        joining = self._open - {writer for _, writer in self._joined}
         for channel in self.channels:
             channel.close_all(CloseCode.RESTART, lambda writer: retry_ms(writer.user_id))
         for writer in joining:
@@ -283,21 +337,48 @@ class Hub:
 
     # ---- internals
 
+    @property
+    def _joined(self) -> list[tuple[Channel, SocketWriter]]:
+        """Every joined socket, with each of its channels."""
+        return [(c, writer) for c in self.channels for writer in c.sockets.values()]
+
+    def _source(self, channel: Channel) -> Source:
+        return self._users if channel.is_own else self._rooms
+
     def _on_event_published(self, message: EventPublished) -> None:
-        channel = self._channels.get(message.live_id)
+        channel = self._channels.get(message.key)
         if channel is None:
             return
         before = channel.last_seq
         if channel.receive(message):
             self.events_delivered += channel.last_seq > before
-        elif channel.epoch == message.epoch and message.live_id not in self._filling:
-            task = asyncio.get_running_loop().create_task(self._fill(channel))
-            self._filling[message.live_id] = task
+        elif channel.epoch == message.epoch:
+            self._start_filling(channel)
         self.drop_if_idle(channel)
+
+    def _on_connection_opened(self, message: ConnectionOpened) -> None:
+        if channel := self._channels.get(message.key):
+            channel.on_connection_opened(message.epoch, message.user_id, message.number)
+            self.drop_if_idle(channel)
+
+    def _on_channel_changed(self, message: ChannelChanged) -> None:
+        channel = self._channels.get(message.key)
+        if channel is None:
+            return
+        if message.part == "events":
+            channel.behind = True  # also during a read, which may have begun before the change
+            self._start_filling(channel)
+        else:
+            channel.stale.add(message.part)
+
+    def _on_live_ended(self, message: LiveEnded) -> None:
+        for channel in self._channels.values():
+            if channel.latest.get("where") == (message.ended,):
+                channel.stale.add("where")
 
     def _on_user_evicted(self, message: UserEvicted) -> None:
         for channel in self.channels:
-            if message.live_id in (None, channel.live_id):
+            if message.live_id in (None, channel.key):
                 channel.evict(message.user_id, message.code, message.number)
                 self.drop_if_idle(channel)
         if message.live_id is None:
@@ -305,33 +386,41 @@ class Hub:
                 if writer.user_id == message.user_id and writer.number <= message.number:
                     writer.close(message.code)
 
+    def _start_filling(self, channel: Channel) -> None:
+        if channel.key not in self._filling and channel.epoch is not None:
+            task = asyncio.get_running_loop().create_task(self._fill(channel))
+            self._filling[channel.key] = task
+
     async def _fill(self, channel: Channel) -> None:
-        """Backfill until nothing is missing: the bus may lose another event during a read."""
+        """Backfill until nothing is missing: there may be another event during a read."""
         try:
-            while await self.backfill(channel) and channel.has_gap:
-                pass
+            is_missing = True
+            while is_missing:
+                channel.behind = False
+                advanced = await self.backfill(channel)
+                is_missing = channel.behind or (advanced and channel.has_gap)
         finally:
-            del self._filling[channel.live_id]
+            del self._filling[channel.key]
 
     async def backfill(self, channel: Channel) -> bool:
-        """Deliver missed events, or a snapshot of the room; return whether the channel advanced.
+        """Deliver missed events, or a snapshot; return whether the channel advanced.
 
         Resets a channel whose epoch cannot be continued. Logs errors; the next check tries again.
         """
         before = channel.last_seq
         try:
-            filled = await backfill(channel, self._event_log, self._load_room)
+            filled = await backfill(channel, self._source(channel))
         except Exception as error:  # noqa: BLE001 - background reads must survive errors
-            log.warning("backfill_failed", live_id=channel.live_id, error=type(error).__name__)
+            log.warning("backfill_failed", **frames.owner(channel.key), error=type(error).__name__)
             return False
-        self.events_backfilled += filled
-        # The AudienceChanged of a missed event was lost as well.
-        channel.audience_changed = channel.audience_changed or filled > 0
+        if filled and not channel.is_own:  # the ChannelChanged of a missed event was lost as well
+            self.events_backfilled += filled
+            channel.refresh(again=False)
         self.events_delivered += filled
         self.drop_if_idle(channel)
         return channel.last_seq > before
 
     def drop_if_idle(self, channel: Channel) -> None:
-        if channel.idle and self._channels.get(channel.live_id) is channel:
-            del self._channels[channel.live_id]
-            self._bus.unsubscribe_room(channel.live_id)
+        if channel.idle and self._channels.get(channel.key) is channel:
+            del self._channels[channel.key]
+            self._bus.close_channel(channel.key)

@@ -17,7 +17,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from realtime.bus import Bus, BusMessage, pack, unpack
+from realtime.bus import Bus, BusMessage, channel_of, pack, unpack
+from realtime.frames import Key
 
 log = structlog.get_logger("qlive.bus")
 
@@ -36,7 +37,7 @@ CONNECTION_ERRORS = (RedisError, OSError, TimeoutError)
 
 
 class RedisBus(Bus):
-    """Redis bus with one channel per room, a shared one, and one for its own ping."""
+    """Redis bus with one channel per room and user, a shared one, and one for its own ping."""
 
     def __init__(self, url: str, prefix: str, process: str) -> None:
         """Take this process's id; `prefix` separates deployments that share a Redis."""
@@ -73,13 +74,12 @@ class RedisBus(Bus):
         """Deliver in this process at once, and queue for the others unless Redis is down."""
         self.deliver(message)
         if self.healthy:
-            live_id = getattr(message, "live_id", None)
-            # Without a room, the shared channel leads to all processes.
-            channel = self._shared_channel if live_id is None else self._room_channel(live_id)
+            key = channel_of(message)
+            channel = self._shared_channel if key is None else self._channel(key)
             self._enqueue(channel, pack(self._process, message))
 
-    async def subscribe_room(self, live_id: int) -> None:
-        channel = self._room_channel(live_id)
+    async def open_channel(self, key: Key) -> None:
+        channel = self._channel(key)
         if channel not in self._wanted:
             self._wanted.add(channel)
             self._confirmations[channel] = asyncio.get_running_loop().create_future()
@@ -87,8 +87,8 @@ class RedisBus(Bus):
         if self.healthy and (confirmed := self._confirmations.get(channel)):
             await asyncio.wait([confirmed], timeout=SUBSCRIBE_TIMEOUT_SECONDS)
 
-    def unsubscribe_room(self, live_id: int) -> None:
-        channel = self._room_channel(live_id)
+    def close_channel(self, key: Key) -> None:
+        channel = self._channel(key)
         if channel in self._wanted:
             self._wanted.discard(channel)
             self._confirm(channel)
@@ -126,8 +126,8 @@ class RedisBus(Bus):
 
     # ---- internals
 
-    def _room_channel(self, live_id: int) -> str:
-        return f"{self._prefix}:room:{live_id}"
+    def _channel(self, key: Key) -> str:
+        return f"{self._prefix}:{'room' if isinstance(key, int) else 'user'}:{key}"
 
     async def _receive_until(self, stopping: asyncio.Event) -> None:
         pubsub = self._redis.pubsub()
@@ -137,7 +137,7 @@ class RedisBus(Bus):
             # redis-py may reconnect by itself; messages published meanwhile are lost all the same.
             pubsub.connection.register_connect_callback(self._on_reconnect)
             self._pubsub = pubsub
-            # Rooms may have been subscribed and unsubscribed while the connection was being opened.
+            # Channels may have been opened and closed while the connection was being opened.
             subscribed = {channel.decode() for channel in pubsub.channels}
             for channel in self._wanted - subscribed:
                 await pubsub.subscribe(channel)

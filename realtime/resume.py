@@ -1,9 +1,9 @@
-"""Brings a joining socket, or a room that fell behind, up to date by snapshot or by replay."""
+"""Brings a joining socket, or a channel that fell behind, up to date by snapshot or by replay."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 
@@ -11,30 +11,31 @@ from core.errors import TryAgain
 from realtime import frames
 from realtime.bus import EventPublished
 from realtime.channel import Channel
-from realtime.frames import CloseCode
+from realtime.frames import CloseCode, Key, owner
 from rooms.events import NumberedEvent
 
 log = structlog.get_logger("qlive.hub")
 
 MAX_READS = 20
-"""Maximum number of times that a join reads a room that keeps changing."""
+"""Maximum number of times that a join reads what keeps changing."""
 
 
 class EventLog(Protocol):
-    """Stored room events, read to fill gaps and to resume."""
+    """Stored events of rooms or of users, read to fill gaps and to resume."""
 
     async def log_since(
-        self, live_id: int, epoch: str, seq: int
+        self, key: Any, epoch: str, seq: int, /
     ) -> Sequence[NumberedEvent] | None: ...
 
-    async def versions(self, live_ids: Sequence[int]) -> dict[int, tuple[str, int]]: ...
+    async def versions(self, keys: Sequence[Any], /) -> Mapping[Any, tuple[str, int]]: ...
 
 
 @dataclass(eq=False)
-class RoomView:
-    """A room as its members see it, at one version of one live session.
+class View:
+    """What a socket is shown first of a room or a user, at one version of one epoch.
 
-    Concurrent joins share it: the snapshot is read and encoded once, if a client cannot resume.
+    Concurrent joins of a room share it: the snapshot is read and encoded once, if a client cannot
+    resume.
     """
 
     epoch: str
@@ -44,18 +45,22 @@ class RoomView:
     _data: asyncio.Future[Mapping[str, Any]] | None = None
     _frames: dict[str | None, bytes] = field(default_factory=dict)
 
-    async def snapshot(self, live_id: int, reset: str | None) -> bytes:
+    async def snapshot(self, key: Key, reset: str | None) -> bytes:
         """Return the snapshot frame; `reset` is the reason sent to a client that cannot resume."""
         if self._data is None:
             self._data = asyncio.ensure_future(self._read_data())
         data = await asyncio.shield(self._data)
         if reset not in self._frames:
-            self._frames[reset] = frames.snapshot(live_id, self.epoch, self.version, data, reset)
+            self._frames[reset] = frames.snapshot(key, self.epoch, self.version, data, reset)
         return self._frames[reset]
 
 
-LoadRoom = Callable[[int], Awaitable[RoomView | None]]
-"""Reads a room by live_id for all its sockets; None if it is not live."""
+class Source(NamedTuple):
+    """Where channels of one kind, rooms or users, read what they have missed."""
+
+    log: EventLog
+    load: Callable[[Any], Awaitable[View | None]]
+    """Reads a view by key for all sockets of a channel; None if its epoch has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,30 +76,30 @@ class Resume:
     """Builds the first frames of one socket in one channel."""
 
     channel: Channel
-    event_log: EventLog
-    load_room: LoadRoom
+    source: Source
     user_id: str
     since: ResumePosition | None
     _doubted: str | None = None
 
-    async def read(self, load_view: Callable[[], Awaitable[RoomView]]) -> list[bytes]:
+    async def read(self, load_view: Callable[[], Awaitable[View]]) -> list[bytes]:
         """Return frames that bring the socket exactly to the channel's position.
 
         Nothing is awaited after the last read, so that the caller can add the socket before another
-        event is delivered. Raises TryAgain when the room changes faster than it is read.
+        event is delivered. Raises TryAgain when it changes faster than it is read.
         """
         for _ in range(MAX_READS):
-            evictions = self.channel.evictions[self.user_id]
+            evictions = self.channel.evictions.get(self.user_id, 0)
             view = await load_view()
             if not await self._advance_channel(view):
                 continue
             first_frames = await self._first_frames(view)
-            if first_frames is not None and self.channel.evictions[self.user_id] == evictions:
+            is_current = self.channel.evictions.get(self.user_id, 0) == evictions
+            if first_frames is not None and is_current:
                 return first_frames
         raise TryAgain
 
-    async def _advance_channel(self, view: RoomView) -> bool:
-        """Bring the channel at least to the view's version; return False to read the room again."""
+    async def _advance_channel(self, view: View) -> bool:
+        """Bring the channel at least to the view's version; return False to read again."""
         channel = self.channel
         if channel.epoch not in (None, view.epoch):
             # Either epoch may be the older one; a second read is newer than the channel.
@@ -105,10 +110,10 @@ class Resume:
         if channel.epoch is None:
             channel.begin(view.epoch, view.version)
         if channel.last_seq < view.version:
-            await backfill(channel, self.event_log, self.load_room)
+            await backfill(channel, self.source)
         return channel.epoch == view.epoch and channel.last_seq >= view.version
 
-    async def _first_frames(self, view: RoomView) -> list[bytes] | None:
+    async def _first_frames(self, view: View) -> list[bytes] | None:
         """Return `resumed` and missed events, or a snapshot and later ones; None to read again."""
         channel, since, reset = self.channel, self.since, None
         if since and since.epoch != channel.epoch:
@@ -118,7 +123,7 @@ class Resume:
         elif since:
             missed = channel.since(since.seq)
             if missed is None:
-                events = await self.event_log.log_since(channel.live_id, since.epoch, since.seq)
+                events = await self.source.log.log_since(channel.key, since.epoch, since.seq)
                 is_behind = events is not None and since.seq + len(events) < channel.last_seq
                 if is_behind or channel.epoch != view.epoch:
                     return None
@@ -126,19 +131,17 @@ class Resume:
                     reset = "too_old"
                 else:
                     known = [event for event in events if event.seq <= channel.last_seq]
-                    missed = [frames.event(channel.live_id, event) for event in known]
+                    missed = [frames.event(channel.key, event) for event in known]
                     channel.remember(since.seq, missed)
             if missed is not None:
-                resumed = frames.resumed(
-                    channel.live_id, since.epoch, channel.last_seq, len(missed)
-                )
+                resumed = frames.resumed(channel.key, since.epoch, channel.last_seq, len(missed))
                 return [resumed, *missed]
-        snapshot = await view.snapshot(channel.live_id, reset)
+        snapshot = await view.snapshot(channel.key, reset)
         later = channel.since(view.version) if channel.epoch == view.epoch else None
         return None if later is None else [snapshot, *later]
 
 
-async def backfill(channel: Channel, event_log: EventLog, load_room: LoadRoom) -> int:
+async def backfill(channel: Channel, source: Source) -> int:
     """Deliver the logged events that the channel lacks, and those that it has buffered.
 
     Returns their number, without events that the bus delivered meanwhile. If the log lacks some,
@@ -147,22 +150,22 @@ async def backfill(channel: Channel, event_log: EventLog, load_room: LoadRoom) -
     epoch = channel.epoch
     if epoch is None:
         return 0
-    missing = await event_log.log_since(channel.live_id, epoch, channel.last_seq)
+    missing = await source.log.log_since(channel.key, epoch, channel.last_seq)
     if channel.epoch != epoch:
         return 0
     if missing is None:
-        await _continue_from_snapshot(channel, load_room)
+        await _continue_from_snapshot(channel, source)
     start = channel.last_seq
     for event in missing or ():
-        channel.receive(EventPublished.of(channel.live_id, event))
+        channel.receive(EventPublished.of(channel.key, event))
     channel.receive_buffered()
     return channel.last_seq - start
 
 
-async def _continue_from_snapshot(channel: Channel, load_room: LoadRoom) -> None:
+async def _continue_from_snapshot(channel: Channel, source: Source) -> None:
     epoch, start = channel.epoch, channel.last_seq
-    view = await load_room(channel.live_id)
-    snapshot = await view.snapshot(channel.live_id, "too_old") if view else b""
+    view = await source.load(channel.key)
+    snapshot = await view.snapshot(channel.key, "too_old") if view else b""
     if (channel.epoch, channel.last_seq) != (epoch, start):
         return  # another task has advanced the channel meanwhile
     if view is None:
@@ -171,5 +174,5 @@ async def _continue_from_snapshot(channel: Channel, load_room: LoadRoom) -> None
         channel.reset(CloseCode.RESTART)
     else:
         skipped, sockets = view.version - start, len(channel.sockets)
-        log.warning("room_events_skipped", live_id=channel.live_id, events=skipped, sockets=sockets)
+        log.warning("events_skipped", **owner(channel.key), events=skipped, sockets=sockets)
         channel.skip_to(view.version, snapshot)

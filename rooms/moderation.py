@@ -104,6 +104,13 @@ class Item:
         return self.due_at is not None and self.state in ("approved", "refused")
 
     @property
+    def outcome(self) -> Literal["shown", "refused"] | None:
+        """What its owner is told; None until it is decided and the decision is applied."""
+        if self.must_apply or self.state not in ("approved", "refused"):
+            return None
+        return "shown" if self.state == "approved" else "refused"
+
+    @property
     def value_to_show(self) -> str | None:
         """The value that others see by the item's state; None if it leaves what they see."""
         if self.state == "approved" or (self.shown and self.is_open):

@@ -4,11 +4,13 @@ import secrets
 
 from config.settings import Settings
 from handlers.context import Context
-from realtime.bus import Bus
+from realtime.bus import Bus, ChannelChanged
 from realtime.channel import Fanout
 from realtime.hub import Hub
 from realtime.redis_bus import RedisBus
+from realtime.resume import Source
 from rooms.members import DEFAULT_GRACE
+from services.accounts.user_channels import UserChannelService
 from services.chat.im_relay import ImPublisher, ImRelay
 from services.room_changes import RoomChanges
 from services.rooms.presence import LEASE_SECONDS, Lease, Presence
@@ -28,7 +30,6 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
     settings = settings.at(address, simulator_url)
     process_id, metrics = secrets.token_hex(8), Metrics()
     database = Database(uri, settings.mongodb.database, [CommandLatency(metrics.observe_mongo)])
-    stores = Stores(database, settings, DEFAULT_GRACE)
     tencent = TencentClients(
         settings, lambda *labels: metrics.xpay_rejections.labels(*labels).inc()
     )
@@ -37,8 +38,19 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
         if settings.redis.url
         else Bus()
     )
-    access = RoomAccess(stores, tencent.stream_urls)
-    hub = Hub(stores.rooms, access.load_room, bus, lambda: Fanout(metrics.observe_delivery))
+    stores = Stores(
+        database,
+        settings,
+        DEFAULT_GRACE,
+        lambda user_id, part: bus.publish(ChannelChanged(user_id, part)),
+    )
+    access, user_channels = RoomAccess(stores, tencent.stream_urls), UserChannelService(stores, bus)
+    hub = Hub(
+        Source(stores.rooms, access.load_room),
+        Source(stores.user_channels, user_channels.load),
+        bus,
+        lambda: Fanout(metrics.observe_delivery),
+    )
     publisher = ImPublisher(stores, tencent.stream_urls, tencent.im)
     relay = ImRelay(stores, publisher) if settings.im.relay else None
     room_changes = RoomChanges(stores.rooms, hub, relay)
@@ -52,6 +64,7 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
         hub,
         room_changes,
         access,
+        user_channels,
         relay,
         presence,
         process_id,

@@ -115,11 +115,14 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     rooms = services.rooms
     gc_tuner = GcTuner(lambda: hub.open_count)
     every(context.settings.realtime.check_seconds, "check", hub.check)
-    every(1, "audience", lambda: hub.send_audience_counts(context.stores.members.counts))
+    channels = services.accounts.channels
+    every(1, "audience", lambda: hub.send_transient("audience", rooms.access.audiences))
+    every(1, "balance", lambda: hub.send_transient("balance", channels.balances))
+    every(1, "where", lambda: hub.send_transient("where", channels.places))
     every(CLIENTS_INTERVAL, "clients", lambda: _watch_clients(context, gc_tuner))
     every(0.5, "lag", lambda: measure_lag(context))
     every(1, "flush_chat", context.stores.chat_lines.flush)
-    every(0.2, "flush_disconnects", rooms.presence.flush)
+    every(0.2, "flush_disconnects", lambda: run_all(rooms.presence.flush(), channels.flush()))
     every(0.5, "due_rooms", lambda: _expire(context))
     reconciler = SocketReconciler(
         context.bus,

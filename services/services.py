@@ -7,6 +7,7 @@ from core.limits import NamedLocks
 from realtime.bus import Bus
 from realtime.hub import Hub
 from services.accounts import AccountServices
+from services.accounts.user_channels import UserChannelService
 from services.chat import ChatServices
 from services.chat.im_relay import ImRelay
 from services.chat.outbox_actions import ImActions, live_streaming_actions
@@ -42,6 +43,7 @@ class Services:
         hub: Hub,
         room_changes: RoomChanges,
         access: RoomAccess,
+        user_channels: UserChannelService,
         relay: ImRelay | None,
         presence: Presence,
         process_id: str,
@@ -57,6 +59,7 @@ class Services:
             bus,
             hub,
             room_changes,
+            user_channels,
             process_id,
             lanes,
             self.moderation,

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import pymongo
 from pymongo import AsyncMongoClient, ReturnDocument
@@ -82,6 +83,9 @@ class Database:
         self._db = self.client[name]
         self.conflict_retries = 0
         """Number of transactions retried after a write conflict."""
+        self._after_commit: WeakKeyDictionary[Session, list[Callable[[], None]]] = (
+            WeakKeyDictionary()
+        )
 
     def collection(self, name: str) -> Collection:
         return self._db[name]
@@ -150,7 +154,13 @@ class Database:
             except PyMongoError as error:
                 raise _as_conflict(error) from error
             await _commit(session)
-            return result
+        for action in self._after_commit.pop(session, ()):
+            action()
+        return result
+
+    def after_commit(self, session: Session, action: Callable[[], None]) -> None:
+        """Have `action`, which never raises, called once the transaction is committed."""
+        self._after_commit.setdefault(session, []).append(action)
 
     async def transaction_with_retry(self, work: Callable[[Session], Awaitable[T]]) -> T:
         """Run a transaction, and again on WriteConflict. Raises TryAgain as `retry_on_conflict`."""

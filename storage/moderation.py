@@ -11,14 +11,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from operator import not_
+from typing import cast
 
 from core.cache import Cache
 from core.errors import TryAgain, WriteConflict
 from rooms.moderation import FIELDS, OPEN_STATES, Item
+from rooms.user_events import Checked, CheckedContent, UserEvent
 from storage.database import Collection, Database, Document, Session
 from storage.documents import documents_by_id, make_partial_index
 from storage.errors import AlreadyDecided, TooManyBlocks
 from storage.jobs.outbox import DELETE_OBJECT, OutboxStore
+from storage.user_channels import UserChannelStore
 from storage.versioned import VersionedStore
 
 MAX_BLOCKS = 500
@@ -87,9 +90,11 @@ class ModerationStore(VersionedStore[Item]):
 
     name, kind, newest_by = "moderation_items", Item, "created_at"
 
-    def __init__(self, database: Database, outbox: OutboxStore, days: int) -> None:
+    def __init__(
+        self, database: Database, outbox: OutboxStore, channels: UserChannelStore, days: int
+    ) -> None:
         """Create the store; a decided item is kept for `days`, with 0 for ever."""
-        super().__init__(database)
+        super().__init__(database, channels)
         self._outbox = outbox
         self._days = days
         self._by_key = documents_by_id(self._documents, self.parse, key="open_key")
@@ -192,6 +197,14 @@ class ModerationStore(VersionedStore[Item]):
         if self._days and not is_open:
             row["expires_at"] = datetime.now(UTC) + timedelta(days=self._days)
         return row
+
+    def _user_events(self, before: Item, after: Item) -> list[UserEvent]:
+        outcome = after.outcome
+        if outcome is None or outcome == before.outcome or after.kind not in FIELDS:
+            return []
+        return [
+            UserEvent("checked", Checked(what=cast(CheckedContent, after.kind), outcome=outcome))
+        ]
 
     def _due_at(self, value: Item) -> datetime | None:
         return value.due_at

@@ -31,21 +31,28 @@ from storage.refunds.refund_cases import RefundCaseStore
 from storage.rooms.members import MemberStore
 from storage.rooms.presence import PresenceStore
 from storage.rooms.rooms import RoomStore
+from storage.user_channels import Changed, UserChannelStore
 
 
 class Stores:
     """One instance of each store for a process."""
 
-    def __init__(self, database: Database, settings: Settings, grace: GracePolicy) -> None:
+    def __init__(
+        self, database: Database, settings: Settings, grace: GracePolicy, user_changed: Changed
+    ) -> None:
+        """Have `user_changed` called after each commit that changes what a user is shown."""
         cipher = FieldCipher(settings.auth.encryption_key)
         self.members = MemberStore(database)
-        self.users = UserStore(database, self.members, cipher)
+        self.user_channels = UserChannelStore(database, user_changed)
+        self.users = UserStore(database, self.members, self.user_channels, cipher)
         self.code_sessions = CodeSessionStore(database, cipher)
         self.tokens = TokenStore(database)
         self.outbox = OutboxStore(database)
         self.exports = ExportStore(database, cipher)
         self.deletions = DeletionStore(database, self.outbox)
-        self.rooms = RoomStore(database, self.members, self.outbox)
+        self.rooms = RoomStore(
+            database, self.members, self.outbox, self.user_channels, user_changed
+        )
         self.room_groups = RoomGroupStore(database)
         self.chat_lines = ChatLineStore(database, settings.retention.chat_days)
         self.presence = PresenceStore(database, grace)
@@ -65,13 +72,17 @@ class Stores:
         self.audit = AuditStore(database, settings.retention.audit_days)
         self.user_blocks = UserBlockStore(database)
         moderation_days = settings.retention.moderation_days
-        self.moderation = ModerationStore(database, self.outbox, moderation_days)
+        self.moderation = ModerationStore(
+            database, self.outbox, self.user_channels, moderation_days
+        )
         self.rankings = RankingStore(database)
-        self.ledger = LedgerStore(database, self.rankings, settings.withdraw.ios_maturity_days)
-        self.withdrawals = WithdrawalStore(database)
+        self.ledger = LedgerStore(
+            database, self.rankings, settings.withdraw.ios_maturity_days, user_changed
+        )
+        self.withdrawals = WithdrawalStore(database, self.user_channels)
         self.withdrawal_reports = WithdrawalReportStore(database, cipher)
         self.payees = PayeeStore(database, cipher)
-        self.refund_cases = RefundCaseStore(database)
+        self.refund_cases = RefundCaseStore(database, self.user_channels)
         self.spent_gold = SpentGoldStore(database)
         self.statements = StatementStore(database)
         self.job_leases = JobLeaseStore(database)

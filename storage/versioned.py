@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from core.errors import NotFound, WriteConflict
+from rooms.user_events import UserEvent
 from storage.database import Collection, Database, Document, Session
 from storage.documents import (
     document_of,
@@ -16,6 +17,7 @@ from storage.documents import (
     page,
 )
 from storage.jobs.due import BEFORE_ANY, claim_due
+from storage.user_channels import UserChannelStore
 
 T = TypeVar("T")
 
@@ -27,6 +29,9 @@ class Versioned(Protocol):
 
     @property
     def id(self) -> str: ...
+
+    @property
+    def user_id(self) -> str: ...
 
     @property
     def version(self) -> int: ...
@@ -99,7 +104,14 @@ class DocumentStore(Generic[T]):
 
 
 class VersionedStore(DocumentStore[V]):
-    """Documents that change under the guard of their version, and that a job claims at `due_at`."""
+    """Documents that change under the guard of their version, and that a job claims at `due_at`.
+
+    Each is of a user, to whose channel a change adds events.
+    """
+
+    def __init__(self, database: Database, channels: UserChannelStore) -> None:
+        super().__init__(database)
+        self._channels = channels
 
     async def make_indexes(self) -> None:
         await super().make_indexes()
@@ -110,6 +122,12 @@ class VersionedStore(DocumentStore[V]):
 
         Raises WriteConflict if the document was saved since it was read as `before`.
         """
+        events = self._user_events(before, after)
+        if events and session is None:
+            return await self._database.transaction(lambda tx: self.save(before, after, tx))
+        for event in events:
+            assert session is not None
+            await self._channels.add(before.user_id, event, session)
         update = self._update(before, after)
         update["$set"] |= {"due_at": self._due_at(after), "version": before.version + 1}
         result = await self._documents.update_one(_as_read(before), update, session=session)
@@ -126,6 +144,10 @@ class VersionedStore(DocumentStore[V]):
         """End the lease: the document becomes due at its `_due_at`, unless it was saved since."""
         due = {"$set": {"due_at": self._due_at(value)}}
         await self._documents.update_one(_as_read(value), due)
+
+    def _user_events(self, before: V, after: V) -> Sequence[UserEvent]:
+        """Return what the change adds to the channel of the user."""
+        raise NotImplementedError
 
     def _due_at(self, value: V) -> datetime | None:
         """Return when a job has to claim the document; None for never."""

@@ -1,4 +1,4 @@
-"""AsyncAPI document of the room socket, generated from its frames, and the same as an HTML page.
+"""AsyncAPI document of the socket, generated from its frames, and the same as an HTML page.
 
 The server's frames are written by realtime/frames.py; event payloads are the TypedDicts of rooms/.
 """
@@ -9,8 +9,6 @@ import re
 from html import escape
 from typing import Any, Literal, NotRequired
 
-from typing_extensions import TypedDict
-
 from core.version import VERSION
 from handlers.models import pydantic_type, typed_dict
 from handlers.openapi.openapi_document import SOCKET_QUERY, TOKEN
@@ -18,15 +16,22 @@ from handlers.openapi.schemas import SCHEMA_REF_PREFIX, Json, SchemaRegistry
 from realtime.frames import CloseCode
 from rooms.events import EVENT_PAYLOADS
 from rooms.state import Snapshot
+from rooms.user_events import USER_EVENT_PAYLOADS
+from services.accounts.user_channels import Balances, UserSnapshot, Where
+from services.rooms.room_access import Audience
 
 CHANNEL = "#/channels/room"
 
 ABOUT = """\
-One socket is one member's connection to one room. The first frame is `snapshot`, or `resumed` for a
-client that reconnects with `epoch` and `since`; then every event follows, numbered by `seq` without
-a gap. A field of an event's data that the snapshot has as well replaces the snapshot's. Frames are
-JSON text. Times are milliseconds since 1970. Without an Authorization header the client's first
-frame must be `auth`.
+One socket is one member's connection to one room or, without `live_id`, one of a user's own
+channel, whose frames have `user_id` in place of `live_id`. With `own=1` a room's socket has the own
+channel as well, after the room's first frame; `own_epoch` and `own_since` resume it. A user has at
+most three sockets of the own channel alone.
+
+The first frame is `snapshot`, or `resumed` for a client that reconnects with `epoch` and `since`;
+then every event follows, numbered by `seq` without a gap. A field of a room event's data that the
+snapshot has as well replaces the snapshot's. Frames are JSON text. Times are milliseconds since
+1970. Without an Authorization header the client's first frame must be `auth`.
 
 A `snapshot` with `reset` `too_old` may also come between events, if the server itself missed more
 of them than are stored. It replaces the client's room; the next event has the number after its
@@ -52,47 +57,57 @@ HEAD = """\
 <p><a href="/docs/asyncapi.json">AsyncAPI</a>, <a href="/docs/">HTTP API</a></p>"""
 
 
-class AudienceData(TypedDict):
-    """`num_list`: men applying, men in the room, women applying, women in the room."""
-
-    audience_count: int
-    num_list: list[int]
-
-
 def _frame(type_: str, about: str, **fields: Any) -> Any:
     name = f"{type_.capitalize()}Frame"
     return typed_dict(name, {"type": Literal[type_], **fields}, about)
 
 
-def _numbered(type_: str, data: Any, **extra: Any) -> Any:
-    """Return a frame with the sequence number and time of an event in a room's epoch."""
-    fields = {"type": Literal[type_], "live_id": int, "epoch": str, "seq": int, "ts": int}
-    return typed_dict(type_, {**fields, "data": pydantic_type(data), **extra}, data.__doc__)
+def _numbered(name: str, owner: dict[str, Any], data: Any, **extra: Any) -> Any:
+    """Return a frame with a sequence number in an epoch; the name ends in its type."""
+    type_ = name.removeprefix("user_")
+    fields = {"type": Literal[type_], **owner, "epoch": str, "seq": int, "ts": int}
+    return typed_dict(name, {**fields, "data": pydantic_type(data), **extra}, data.__doc__)
 
 
+def _resumed(name: str, **owner: Any) -> Any:
+    about = "Resume succeeded: the next `replayed` frames are the missed events."
+    fields = {"type": Literal["resumed"], **owner, "epoch": str, "seq": int, "replayed": int}
+    return typed_dict(f"{name.title().replace('_', '')}Frame", fields, about)
+
+
+OF_ROOM, OF_USER = {"live_id": int}, {"user_id": str}
+RESET = {"reset": NotRequired[Literal["epoch", "ahead", "too_old"]]}
 SERVER_FRAMES: dict[str, Any] = {
-    "snapshot": _numbered(
-        "snapshot", Snapshot, reset=NotRequired[Literal["epoch", "ahead", "too_old"]]
+    "snapshot": _numbered("snapshot", OF_ROOM, Snapshot, **RESET),
+    "resumed": _resumed("resumed", **OF_ROOM),
+    **{type_: _numbered(type_, OF_ROOM, data) for type_, data in EVENT_PAYLOADS.items()},
+    "user_snapshot": _numbered("user_snapshot", OF_USER, UserSnapshot, **RESET),
+    "user_resumed": _resumed("user_resumed", **OF_USER),
+    **{type_: _numbered(type_, OF_USER, data) for type_, data in USER_EVENT_PAYLOADS.items()},
+    "balance": _frame(
+        "balance",
+        "Gold and income after they changed; coalesced and not numbered.",
+        user_id=str,
+        data=pydantic_type(Balances),
     ),
-    "resumed": _frame(
-        "resumed",
-        "Resume succeeded: the next `replayed` frames are the missed events.",
-        live_id=int,
-        epoch=str,
-        seq=int,
-        replayed=int,
+    "where": _frame(
+        "where",
+        "The live that the user is in now; coalesced and not numbered.",
+        user_id=str,
+        data=pydantic_type(Where),
     ),
-    **{type_: _numbered(type_, data) for type_, data in EVENT_PAYLOADS.items()},
     "audience": _frame(
         "audience",
         "Audience counts after users joined or left; coalesced and not numbered.",
         live_id=int,
-        data=AudienceData,
+        data=pydantic_type(Audience),
     ),
     "heartbeat": _frame(
         "heartbeat",
-        "Liveness signal; a client whose last `seq` is lower has missed an event.",
+        "Liveness signal; a client whose last `seq` is lower has missed an event.\n\n"
+        "`own_seq` is that of the own channel, if the socket has it beside a room.",
         seq=int,
+        own_seq=NotRequired[int],
         ts=int,
     ),
     "pong": _frame("pong", "Reply to a `ping`, with its `n`.", n=int),
@@ -127,11 +142,11 @@ def document(path: str) -> Json:
         summary = {"summary": about} if about else {}
         messages[type_] = {"name": type_, **summary, "payload": payload}
     codes = "".join(f"- {int(code)} `{code.reason}`: {_advice(code)}\n" for code in CloseCode)
-    query = {"type": "object", "properties": SOCKET_QUERY, "required": ["live_id"]}
+    query = {"type": "object", "properties": SOCKET_QUERY}
     return {
         "asyncapi": "3.0.0",
         "info": {
-            "title": "QLive room socket",
+            "title": "QLive socket",
             "version": VERSION,
             "description": f"{ABOUT}\n{codes}",
         },

@@ -55,9 +55,12 @@ SCHEMES = {
     },
 }
 SOCKET_QUERY: dict[str, Json] = {
-    "live_id": {"type": "integer", "minimum": 1},
+    "live_id": {"type": "integer", "minimum": 1, "description": "Without: the own channel."},
     "epoch": {"type": "string", "description": "`epoch` of the last frame received."},
     "since": {"type": "integer", "minimum": 0, "description": "`seq` of the same frame."},
+    "own": {"type": "integer", "enum": [1], "description": "Also the own channel."},
+    "own_epoch": {"type": "string", "description": "`epoch` of its last frame."},
+    "own_since": {"type": "integer", "minimum": 0, "description": "`seq` of the same frame."},
 }
 WEBSOCKET_NOTE = """\
 This endpoint accepts WebSocket handshakes only. "Try it out" cannot send one and receives 400. The
@@ -144,7 +147,7 @@ def _description(endpoint: Endpoint, details: str) -> str:
 def _query(endpoint: Endpoint, schemas: SchemaRegistry) -> list[Json]:
     """Return the query parameters, of a GET request only; null cannot be expressed in them."""
     if endpoint.handler is RoomSocketHandler:
-        return [_parameter(n, s, "query", required=n == "live_id") for n, s in SOCKET_QUERY.items()]
+        return [_parameter(n, s, "query", required=False) for n, s in SOCKET_QUERY.items()]
     if endpoint.method != "get" or endpoint.call.request is None:
         return []
     model = schemas.whole(schemas.of(endpoint.call.request, "validation"))

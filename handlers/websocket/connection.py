@@ -15,7 +15,7 @@ from core.errors import TryAgain
 from handlers.context import Context
 from realtime import frames, wire
 from realtime.frames import CloseCode
-from realtime.resume import ResumePosition, RoomView
+from realtime.resume import ResumePosition, View
 from realtime.socket_writer import SocketWriter
 from rooms.members import MemberSocket
 from services.rooms.room_access import close_code_for
@@ -37,12 +37,18 @@ log = structlog.get_logger("qlive.socket")
 
 
 class ConnectRequest(NamedTuple):
-    """Parameters of a handshake; `token` is "" when the first frame is to bring it."""
+    """Parameters of a handshake; `token` is "" when the first frame is to bring it.
 
-    live_id: int
+    Without a `live_id`, the socket is of the user's own channel; with one, it has that as well if
+    `own` is set. `own_since` is its position then.
+    """
+
+    live_id: int | None
     since: ResumePosition | None
     token: str
     request_id: str
+    own: bool = False
+    own_since: ResumePosition | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -107,9 +113,11 @@ class Connection:
 
     def _leave(self) -> None:
         context, member_socket = self._context, self.writer.member_socket
-        context.hub.disconnect(self._request.live_id, self.writer)
+        context.hub.disconnect(self.writer, self._request.live_id or 0, self.writer.user_id)
         if member_socket:
             context.services.rooms.presence.disconnect(replace(member_socket, at=now_ms()))
+        else:
+            context.services.accounts.channels.disconnect(self.writer)
 
     # ---- incoming frames
 
@@ -189,12 +197,24 @@ class Connection:
                         delay_ms = round(seconds * 1000) + random.randint(100, 1500)
                         writer.close(CloseCode.TOO_FAST, delay_ms)
                     else:
-                        since, load_view = self._request.since, partial(self._load_view, queued_at)
-                        await context.hub.join(self._request.live_id, writer, since, load_view)
-                        log.info("socket_joined", resumes=since is not None)
+                        await self._join_channels(queued_at)
+                        log.info("socket_joined", resumes=self._request.since is not None)
         except Exception as error:  # noqa: BLE001 - no HTTP response can carry it
             writer.close(close_code_for(error))
         self._joining = None
+
+    async def _join_channels(self, queued_at: float) -> None:
+        """Join the room, or the user's own channel, or both in this order."""
+        request, writer, hub = self._request, self.writer, self._context.hub
+        channels = self._context.services.accounts.channels
+        if request.live_id is None:
+            load_own = partial(channels.connect, writer)
+            await hub.join(writer.user_id, writer, request.since, load_own)
+            return
+        await hub.join(request.live_id, writer, request.since, partial(self._load_view, queued_at))
+        if request.own:
+            load_own = partial(channels.authorize, writer.user_id)
+            await hub.join(writer.user_id, writer, request.own_since, load_own)
 
     async def _authenticate(self, token: str) -> None:
         """Find the user of the token. Raises NotAuthenticated or AccountBanned."""
@@ -209,8 +229,9 @@ class Connection:
             structlog.contextvars.bind_contextvars(user_id=user.user_id)
         await self._context.services.accounts.sessions.check_active(user, token)
 
-    async def _load_view(self, queued_at: float) -> RoomView:
+    async def _load_view(self, queued_at: float) -> View:
         rooms, writer, live_id = self._context.services.rooms, self.writer, self._request.live_id
+        assert live_id is not None
         if writer.member_socket:  # the user was evicted, or the room changed, meanwhile
             return await rooms.access.authorize(live_id, writer.user_id)
         if time.monotonic() - queued_at >= SUPERSEDE_CHECK_SECONDS:

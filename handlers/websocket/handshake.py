@@ -24,7 +24,7 @@ _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
 
 
 class RoomSocketHandler(Handler):
-    """WebSocket of one member in one room."""
+    """WebSocket of a member of a room, or of a user."""
 
     def initialize(
         self, context: Context, route: Route | None = None, why: QLiveError | None = None
@@ -104,16 +104,26 @@ def is_handshake(request: HTTPServerRequest) -> bool:
 def connect_request(request: HTTPServerRequest) -> ConnectRequest:
     """Return the parameters of a handshake.
 
-    A missing or malformed live_id becomes 0, which no room has. A malformed `since` becomes a
-    position in epoch "", which matches none: a snapshot with `reset` follows.
+    A malformed live_id becomes 0, which no room has. A malformed `since` becomes a position in
+    epoch "", which matches none: a snapshot with `reset` follows.
     """
-    live_id, seq, epoch = (
+    live_id, own, *positions = (
         request.query_arguments.get(name, [b""])[-1].decode("utf-8", "replace")
-        for name in ("live_id", "since", "epoch")
+        for name in ("live_id", "own", "epoch", "since", "own_epoch", "own_since")
     )
-    since = None
-    if seq:
-        is_number = epoch and seq.isdecimal() and len(seq) < 16
-        since = ResumePosition(epoch, int(seq)) if is_number else ResumePosition("", 0)
     room = int(live_id) if _LIVE_ID.fullmatch(live_id) else 0
-    return ConnectRequest(room, since, bearer_token(request), request_id(request))
+    return ConnectRequest(
+        room if "live_id" in request.query_arguments else None,
+        _position(*positions[:2]),
+        bearer_token(request),
+        request_id(request),
+        own == "1",
+        _position(*positions[2:]),
+    )
+
+
+def _position(epoch: str, seq: str) -> ResumePosition | None:
+    if not seq:
+        return None
+    is_number = epoch and seq.isdecimal() and len(seq) < 16
+    return ResumePosition(epoch, int(seq)) if is_number else ResumePosition("", 0)

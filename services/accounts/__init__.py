@@ -9,6 +9,7 @@ from services.accounts.pictures import PictureService
 from services.accounts.profiles import ProfileService
 from services.accounts.sessions import EvictionService, SessionService
 from services.accounts.sign_in import SignInService
+from services.accounts.user_channels import UserChannelService
 from services.jobs.outbox_jobs import OutboxLanes
 from services.moderation import ModerationServices
 from services.room_changes import RoomChanges
@@ -26,11 +27,13 @@ class AccountServices:
         bus: Bus,
         hub: Hub,
         room_changes: RoomChanges,
+        channels: UserChannelService,
         process_id: str,
         lanes: OutboxLanes,
         moderation: ModerationServices,
         retire_host: RetireHost,
     ) -> None:
+        self.channels = channels
         self.evictions = EvictionService(stores.evictions, bus, process_id)
         self.sessions = SessionService(stores, bus, self.evictions, lanes.im_safety)
         self.age_verification = AgeVerificationService(

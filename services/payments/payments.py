@@ -16,9 +16,11 @@ from ledger.recharge import (
     refund_key,
     reversal_entry,
 )
+from rooms.user_events import PaymentReceived, RefundMoved, UserEvent
 from services.gold.ledger import LockUsers
 from storage.gold.ledger import LedgerStore
 from storage.payments.orders import OrderStore
+from storage.user_channels import UserChannelStore
 
 
 class PaymentService:
@@ -28,8 +30,15 @@ class PaymentService:
     retrying.
     """
 
-    def __init__(self, ledger: LedgerStore, orders: OrderStore, lock: LockUsers) -> None:
+    def __init__(
+        self,
+        ledger: LedgerStore,
+        orders: OrderStore,
+        channels: UserChannelStore,
+        lock: LockUsers,
+    ) -> None:
         self._ledger = ledger
+        self._channels = channels
         self._orders = orders
         self._lock = lock
 
@@ -44,6 +53,8 @@ class PaymentService:
             await self._orders.pay(tx, order.number, payment)
             if counts_as_ios(order, payment):
                 await self._ledger.note_ios_payment(order.user_id, tx)
+            received = PaymentReceived(order=order.number, gold=order.gold)
+            await self._channels.add(order.user_id, UserEvent("payment", received), tx)
 
         async with self._lock(order.user_id):
             await self._ledger.run_once(entry.key, work)
@@ -64,6 +75,8 @@ class PaymentService:
             available = (await self._ledger.balance(tx, order.user_id)).gold
             entry = reversal_entry(order, refund, gold, available)
             await self._ledger.post(tx, entry, order.user_id)
+            moved = RefundMoved(order=order.number, gold=gold, state="refunded")
+            await self._channels.add(order.user_id, UserEvent("refund", moved), tx)
 
         async with self._lock(order.user_id):
             await self._ledger.run_once(refund_key(refund), work)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import partial
 from math import ceil
-from typing import Any
+from typing import Any, TypedDict
 
 import structlog
 
@@ -17,10 +17,10 @@ from realtime.bus import Bus
 from realtime.channel import Channel
 from realtime.frames import CloseCode
 from realtime.hub import Hub
-from realtime.resume import RoomView
+from realtime.resume import View
 from realtime.socket_writer import SocketWriter
 from rooms.errors import NotAMember, NotLive, RemovedFromRoom, RoomNotFound
-from rooms.members import Member, MemberSocket
+from rooms.members import Member, MemberCounts, MemberSocket
 from rooms.room import Room
 from rooms.state import Snapshot
 from services.accounts.sessions import EvictionService
@@ -42,15 +42,22 @@ QUERY_SIZE = 500
 """Tokens or memberships per query."""
 
 
+class Audience(TypedDict):
+    """`num_list`: men applying, men in the room, women applying, women in the room."""
+
+    audience_count: int
+    num_list: list[int]
+
+
 class RoomAccess:
     """Decides who may subscribe to a room, and what a subscriber receives first."""
 
     def __init__(self, stores: Stores, stream_urls: StreamUrls) -> None:
         self._stores = stores
         self._stream_urls = stream_urls
-        self._rooms: BatchLoader[tuple[Room, RoomView]] = BatchLoader(self._read)
+        self._rooms: BatchLoader[tuple[Room, View]] = BatchLoader(self._read)
 
-    async def authorize(self, live_id: int, user_id: str) -> RoomView:
+    async def authorize(self, live_id: int, user_id: str) -> View:
         """Return the room, if the user may subscribe to it.
 
         Raises UserNotFound, AccountBanned, or as `load_view`.
@@ -63,7 +70,7 @@ class RoomAccess:
             raise AccountBanned
         return await self.load_view(live_id, user_id, member)
 
-    async def load_view(self, live_id: int, user_id: str, member: Member | None) -> RoomView:
+    async def load_view(self, live_id: int, user_id: str, member: Member | None) -> View:
         """Return the room, if the user may subscribe to it with this membership.
 
         Raises RoomNotFound, RemovedFromRoom, NotLive or NotAMember. The room is read after the
@@ -81,21 +88,24 @@ class RoomAccess:
             raise NotAMember
         return view
 
-    async def load_room(self, live_id: int) -> RoomView | None:
+    async def load_room(self, live_id: int) -> View | None:
         """Return a live room for members who are in it already; None if it is not live."""
         found = await self._rooms.get(live_id)
         return found[1] if found and found[0].live else None
 
-    async def _read(
-        self, live_ids: Sequence[Any]
-    ) -> dict[Hashable, tuple[Room, RoomView] | Exception]:
+    async def audiences(self, sessions: Sequence[tuple[int, str]]) -> dict[int, Audience]:
+        """Return the numbers of users by live_id, of live sessions (live_id, epoch)."""
+        counts = await self._stores.members.counts(sessions)
+        return {live_id: _audience(numbers) for live_id, numbers in counts.items()}
+
+    async def _read(self, live_ids: Sequence[Any]) -> dict[Hashable, tuple[Room, View] | Exception]:
         """Read rooms, each with the view that all its callers of this moment share."""
         reads = [self._stores.rooms.read(live_id) for live_id in live_ids]
         rooms = await asyncio.gather(*reads, return_exceptions=True)
-        found: dict[Hashable, tuple[Room, RoomView] | Exception] = {}
+        found: dict[Hashable, tuple[Room, View] | Exception] = {}
         for live_id, room in zip(live_ids, rooms, strict=True):
             if isinstance(room, Room):
-                view = RoomView(room.epoch, room.version, partial(self._snapshot, room))
+                view = View(room.epoch, room.version, partial(self._snapshot, room))
                 found[live_id] = room, view
             elif isinstance(room, Exception):
                 found[live_id] = room
@@ -105,6 +115,10 @@ class RoomAccess:
         counts = await self._stores.members.count(room.live_id, room.epoch)
         now = now_ms() // 1000
         return room.snapshot(counts, lambda stream: self._stream_urls.play(stream, now))
+
+
+def _audience(counts: MemberCounts) -> Audience:
+    return {"audience_count": counts.audience, "num_list": counts.num_list}
 
 
 def close_code_for(error: Exception) -> CloseCode:
@@ -170,7 +184,7 @@ class SocketReconciler:
         interval = seconds if self._bus.healthy else seconds / 3
         if gaps == self._gaps and now - self._checked_at < interval:
             return
-        self._hub.mark_all_audiences_changed()
+        self._hub.refresh_all()
         joined = self._hub.members
         for start in range(0, len(joined), QUERY_SIZE):
             await self._compare_joined(joined[start : start + QUERY_SIZE])
@@ -185,7 +199,7 @@ class SocketReconciler:
         members = await self._stores.members.get_many([writer.user_id for _, writer in joined])
         misattributed: list[SocketWriter] = []
         for (channel, writer), member in zip(joined, members, strict=True):
-            if member and (member.live_id, member.epoch) == (channel.live_id, channel.epoch):
+            if member and (member.live_id, member.epoch) == (channel.key, channel.epoch):
                 if member.socket != writer.number:
                     was_replaced = member.socket > writer.number and member.process
                     # RESTART allows a reconnect: the newer socket is gone, or the user left and
@@ -203,7 +217,7 @@ class SocketReconciler:
     async def _close_unauthorized(self, channel: Channel, writer: SocketWriter) -> None:
         """Close the socket of a user without a membership here, unless access is valid again."""
         try:
-            await self._room_access.authorize(channel.live_id, writer.user_id)
+            await self._room_access.authorize(int(channel.key), writer.user_id)
         except Exception as error:  # noqa: BLE001 - every error has a close code
             code = close_code_for(error)
             if code == CloseCode.ENDED:

@@ -78,7 +78,7 @@ class DeletionStore:
         user_id = user.user_id
         return [
             *(partial(self._handle, *rule) for rule in _rules(user_id)),
-            partial(self._clear_room_name, user_id),
+            partial(self._clear_host, user_id),
             partial(self._clear_inbox, user_id),
             partial(self._empty_profile, user),
             partial(self._delete_pictures, user_id),
@@ -92,12 +92,17 @@ class DeletionStore:
             else:
                 await self._in(name).delete_many(where)
 
-    async def _clear_room_name(self, user_id: str) -> None:
-        """Clear name and picture of the user's room where others in it were reported."""
+    async def _clear_host(self, user_id: str) -> None:
+        """Clear the host of a room where others were reported in it, and whom it has invited."""
         if room := await self._in("rooms").find_one({"host_id": user_id}, {"_id": 1}):
             reported = {"kind": "report", "live_id": room["_id"]}
             named = {"evidence.room_name": "", "evidence.room_image": ""}
             await self._handle("moderation_items", reported, {"$set": named})
+            by_host = {"log.data.host.user_id": user_id}
+            is_by_host = {"$eq": ["$$this.data.host.user_id", user_id]}
+            empty = {"$mergeObjects": ["$$this", {"data": None}]}
+            log = {"$map": {"input": "$log", "in": {"$cond": [is_by_host, empty, "$$this"]}}}
+            await self._handle("user_channels", by_host, [{"$set": {"log": log}}])
 
     async def _clear_inbox(self, user_id: str) -> None:
         """Clear the openid in pushes of WeChat; the notices of WeChat Pay are encrypted."""
@@ -165,7 +170,7 @@ def _rules(user_id: str) -> list[tuple[Any, ...]]:
         _evidence_rule(user_id),
         *((name, mine) for name in ("chat_lines", "tokens", "exports")),
         *((name, where) for name in ("likes", "user_blocks") for where in (by, of)),
-        ("members", {"_id": user_id}),
+        *((name, {"_id": user_id}) for name in ("members", "user_channels")),
     ]
 
 

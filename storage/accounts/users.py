@@ -22,6 +22,7 @@ from storage.documents import (
 from storage.errors import UserNotFound
 from storage.field_cipher import FieldCipher
 from storage.rooms.members import MemberStore
+from storage.user_channels import UserChannelStore
 
 ADULT_YEARS = 18
 IS_DEBTOR: Document = {"$or": [{debt: {"$gt": 0}} for debt in DEBTS.values()]}
@@ -88,9 +89,16 @@ class User:
 class UserStore:
     """Users by user_id, and by app and openid; concurrent reads share one query."""
 
-    def __init__(self, database: Database, members: MemberStore, cipher: FieldCipher) -> None:
+    def __init__(
+        self,
+        database: Database,
+        members: MemberStore,
+        channels: UserChannelStore,
+        cipher: FieldCipher,
+    ) -> None:
         self._database = database
         self._members = members
+        self._channels = channels
         self._cipher = cipher
         self._users: Collection = database.collection("users")
         self._by_id = documents_by_id(self._users, user_from)
@@ -108,6 +116,7 @@ class UserStore:
             user = User(user_id, app_id, openid, datetime.now(UTC), **fields)
             try:
                 await self._users.insert_one(document_of(user, "user_id"))
+                await self._channels.create(user_id)
                 return user, True
             except DuplicateKeyError:  # (app_id, openid) exists, or the random user_id is taken
                 if found := await self.by_openid(app_id, openid):

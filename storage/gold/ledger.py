@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 from pymongo.errors import DuplicateKeyError
@@ -31,6 +32,7 @@ from storage.database import Collection, Database, Document, Session
 from storage.documents import change_one, sums_of
 from storage.errors import UserNotFound
 from storage.gold.rankings import RankingStore
+from storage.user_channels import Changed
 from storage.write_batch import WriteBatch
 
 T = TypeVar("T")
@@ -54,8 +56,11 @@ class BatchContext(NamedTuple):
 class LedgerStore:
     """Journal entries, and the balances in `users`, which change only with an entry."""
 
-    def __init__(self, database: Database, rankings: RankingStore, ios_days: float) -> None:
+    def __init__(
+        self, database: Database, rankings: RankingStore, ios_days: float, changed: Changed
+    ) -> None:
         """Create the store; a payer's gifts are marked for `ios_days` after a payment on iOS."""
+        self._changed = changed
         self._ios_maturity = timedelta(days=ios_days)
         self._database = database
         self._rankings = rankings
@@ -158,6 +163,7 @@ class LedgerStore:
         where, change = {"_id": user_id, **guard}, {"$inc": dict(amounts)}
         row = await change_one(self._users, where, change, session, fields=BALANCE)
         if row:
+            self._database.after_commit(session, partial(self._changed, user_id, "balance"))
             return Balance(row["gold"], row["income"])
         if not guard:
             raise UserNotFound
@@ -257,6 +263,7 @@ class LedgerStore:
                 where |= _unchanged(change.giver)
                 update["$set"] = {"giver": _giver_document(change.giver)}
             writes.update("users", where, update)
+            writes.after_commit.append(partial(self._changed, change.user_id, "balance"))
         self._rankings.add_writes(batch.ranking_changes, writes)
 
     async def write_gifts(self, session: Session, context: BatchContext) -> None:

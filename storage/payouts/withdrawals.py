@@ -14,11 +14,13 @@ from ledger.journal import debt_account, user_account
 from ledger.open_transfers import next_check_at
 from ledger.withdrawal_requests import Maturity, UserDay
 from ledger.withdrawals import OPEN_STATES, Withdrawal, WithdrawalState
+from rooms.user_events import UserEvent, WithdrawalMoved
 from storage.database import Collection, Database, Document, Session
 from storage.documents import change_one, make_partial_index, sums_of
 from storage.errors import UserNotFound
 from storage.field_cipher import FieldCipher
 from storage.jobs.due import BEFORE_ANY, OpenCounts, open_counts
+from storage.user_channels import UserChannelStore
 from storage.versioned import VersionedStore
 
 
@@ -31,8 +33,8 @@ class WithdrawalStore(VersionedStore[Withdrawal]):
     name, kind, newest_by = "withdrawals", Withdrawal, "requested_at"
     missing = WithdrawalNotFound
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, database: Database, channels: UserChannelStore) -> None:
+        super().__init__(database, channels)
         self._days: Collection = database.collection("withdrawal_days")
 
     async def make_indexes(self) -> None:
@@ -93,6 +95,12 @@ class WithdrawalStore(VersionedStore[Withdrawal]):
 
     def _document(self, value: Withdrawal) -> Document:
         return super()._document(value) | {"rate": str(value.rate)}
+
+    def _user_events(self, before: Withdrawal, after: Withdrawal) -> list[UserEvent]:
+        if after.state == before.state:
+            return []
+        moved = WithdrawalMoved(withdrawal_id=after.id, state=after.state.value)
+        return [UserEvent("withdrawal", moved)]
 
     def _due_at(self, value: Withdrawal) -> datetime | None:
         return next_check_at(value, datetime.now(UTC))

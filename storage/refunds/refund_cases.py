@@ -7,6 +7,7 @@ from pymongo.errors import DuplicateKeyError
 
 from ledger.refund_cases import IN_PROGRESS, OPEN_STATES, RefundCase
 from ledger.refund_plan import GiftStep, HostStep, OrderStep
+from rooms.user_events import RefundMoved, UserEvent
 from storage.database import Document, Session
 from storage.documents import fields_of, known_fields
 from storage.errors import OrderInRefund, RefundCaseNotFound
@@ -90,6 +91,16 @@ class RefundCaseStore(VersionedStore[RefundCase]):
         steps = {name: [fields_of(step) for step in getattr(value, name)] for name in STEPS}
         open_orders = [order.number for order in value.orders]
         return super()._document(value) | steps | {"open_orders": open_orders}
+
+    def _user_events(self, before: RefundCase, after: RefundCase) -> list[UserEvent]:
+        """Return an event for each order whose refund has moved; a preview moves nothing."""
+        earlier = {order.number: order.state for order in before.orders}
+        moved = [order for order in after.orders if order.state != earlier.get(order.number)]
+        return [
+            UserEvent("refund", RefundMoved(order=step.number, gold=step.gold, state=step.state))
+            for step in moved
+            if step.state != "waiting"
+        ]
 
     def _due_at(self, value: RefundCase) -> datetime | None:
         return value.due_at if value.state in IN_PROGRESS else None

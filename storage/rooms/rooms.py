@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -20,6 +21,7 @@ from storage.documents import change_one, documents_by_id, fields_of, known_fiel
 from storage.errors import StorageUnavailable
 from storage.jobs.outbox import OutboxStore
 from storage.rooms.members import MemberStore, add_membership_writes, member_from
+from storage.user_channels import Changed, UserChannelStore
 from storage.write_batch import GroupCommit, WriteBatch
 
 log = structlog.get_logger("qlive.storage")
@@ -39,8 +41,17 @@ TAIL_EVENTS = 16
 class RoomStore:
     """Rooms, and the memberships that a change concerns, under an optimistic lock."""
 
-    def __init__(self, database: Database, members: MemberStore, outbox: OutboxStore) -> None:
+    def __init__(
+        self,
+        database: Database,
+        members: MemberStore,
+        outbox: OutboxStore,
+        channels: UserChannelStore,
+        user_changed: Changed,
+    ) -> None:
         self._database = database
+        self._channels = channels
+        self._user_changed = user_changed
         self._rooms: Collection = database.collection("rooms")
         self._members = members
         self._outbox = outbox
@@ -131,6 +142,10 @@ class RoomStore:
             self._outbox.add_to(batch, "drop_stream", payload, urgent=not user_id, key=user_id)
         for target in _changed_mutes(room):
             self._outbox.add_to(batch, "mute", {**target, "live_id": room.live_id}, urgent=True)
+        for user_id, event in room.user_events:
+            self._channels.add_to(batch, user_id, event)
+        for user_id in room.members.keys() ^ room.loaded.members.keys():
+            batch.after_commit.append(partial(self._user_changed, user_id, "where"))
         for add in add_writes:
             add(batch)
         if len(batch):

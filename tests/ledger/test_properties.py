@@ -34,7 +34,13 @@ from ledger.recharge import Order, Payment, Refund
 from services.gold.ledger import LedgerService
 from services.payments.payments import PaymentService
 from tests.support.hypothesis_profiles import FEW_EXAMPLES, example_settings
-from tests.support.ledger_in_memory import MemoryLedgerStore, MemoryLocks, MemoryOrderStore, run
+from tests.support.ledger_in_memory import (
+    MemoryLedgerStore,
+    MemoryLocks,
+    MemoryOrderStore,
+    MemoryUserChannelStore,
+    run,
+)
 
 SETTINGS = example_settings(250, stateful_step_count=15)
 INITIAL_BALANCES = {"anna": (60, 5), "bert": (0, 5), "carl": (0, 30)}
@@ -208,7 +214,10 @@ class LedgerMachine(RuleBasedStateMachine):
         self.store.now = BEFORE_MIDNIGHT
         self.ledger_service = LedgerService(self.store, MemoryLocks())
         self.payment_service = PaymentService(
-            self.store, MemoryOrderStore(self.store, *ORDERS), MemoryLocks()
+            self.store,
+            MemoryOrderStore(self.store, *ORDERS),
+            MemoryUserChannelStore(),
+            MemoryLocks(),
         )
         self.model = Model()
         for user_id, pair in INITIAL_BALANCES.items():

@@ -63,7 +63,7 @@ class FanoutFixture:
     def add(self, user_id: str = "") -> WriterStub:
         writer = WriterStub(user_id or f"u{len(self.writers)}", self.sent_events)
         self.writers.append(writer)
-        self.fanout.add(cast("SocketWriter", writer))
+        self.fanout.add(writer.user_id, cast("SocketWriter", writer))
         return writer
 
     def send_event(self) -> None:
@@ -160,7 +160,7 @@ async def test_dead_clients_do_not_stop_delivery_to_the_others(
 ) -> None:
     fanout = Fanout(slice_size=2, gather_seconds=0)
     for pair in pairs:
-        fanout.add(pair.writer)
+        fanout.add(pair.writer.user_id, pair.writer)
     pairs[0].stream.close()  # the server's side is closed
     pairs[3].reader.close()  # the client is gone, the next send fails
     pairs[5].stall()  # the client does not read
@@ -180,8 +180,8 @@ async def test_dead_clients_do_not_stop_delivery_to_the_others(
 async def test_partial_write_in_a_batch_continues_where_it_stopped(io_loop: IOLoop) -> None:
     slow, quick = (WriterPair(backlog=10_000_000, user_id=name) for name in ("slow", "quick"))
     fanout = Fanout(slice_size=9, gather_seconds=0.001)
-    fanout.add(slow.writer)
-    fanout.add(quick.writer)
+    fanout.add("slow", slow.writer)
+    fanout.add("quick", quick.writer)
     frames = [b"%04d" % n * 20_000 for n in range(5)]
     for n, frame in enumerate(frames):
         fanout.send(frame, n + 1, time.time())
@@ -209,7 +209,7 @@ class FailingWriter(WriterStub):
 @pytest.mark.parametrize("slice_", [1, 9])
 async def test_unexpected_errors_of_a_socket_do_not_stop_the_room(slice_: int) -> None:
     room = FanoutFixture(slice_)
-    room.fanout.add(cast("SocketWriter", FailingWriter("broken")))
+    room.fanout.add("broken", cast("SocketWriter", FailingWriter("broken")))
     writer = room.add()
     for _ in range(2):
         room.send_event()

@@ -11,11 +11,12 @@ from websockets.protocol import CLIENT, OPEN, Protocol
 
 from realtime import frames
 from realtime.bus import (
-    AudienceChanged,
     BusMessage,
     CatalogueChanged,
+    ChannelChanged,
     ConnectionOpened,
     EventPublished,
+    LiveEnded,
     TokenRevoked,
     UserEvicted,
     pack,
@@ -76,7 +77,29 @@ AUDIENCE = {"audience_count": 9, "num_list": [0, 5, 1, 3]}
             {"type": "snapshot", **POSITION, "data": {}, "reset": "too_old"},
         ),
         (frames.resumed(7, "e1", 43, 2), {"type": "resumed", **POSITION, "replayed": 2}),
-        (frames.audience(7, 9, [0, 5, 1, 3]), {"type": "audience", "live_id": 7, "data": AUDIENCE}),
+        (
+            frames.transient("audience", 7, AUDIENCE),
+            {"type": "audience", "live_id": 7, "data": AUDIENCE},
+        ),
+        (
+            frames.event("12345678", EVENT),
+            {
+                "type": "profile",
+                "user_id": "12345678",
+                "epoch": "e1",
+                "seq": 43,
+                "ts": 1690000000123,
+                "data": {"nickname": "红"},
+            },
+        ),
+        (
+            frames.transient("where", "12345678", {"live_id": None}),
+            {"type": "where", "user_id": "12345678", "data": {"live_id": None}},
+        ),
+        (
+            frames.heartbeat(44, 3).rpartition(b"\x89\x00")[0],
+            {"type": "heartbeat", "seq": 44, "own_seq": 3},
+        ),
         (frames.heartbeat(44).rpartition(b"\x89\x00")[0], {"type": "heartbeat", "seq": 44}),
         (frames.pong(7), {"type": "pong", "n": 7}),
         *(
@@ -106,11 +129,13 @@ def test_a_frame_has_its_fields(wire: bytes, expected: dict[str, Any]) -> None:
 
 IDS = st.integers(0, 2**53)
 TEXTS = st.text(max_size=20)
+KEYS = IDS | st.from_regex(r"[0-9]{8}", fullmatch=True)
 MESSAGES = st.one_of(
-    st.builds(EventPublished, IDS, TEXTS, IDS, st.binary(max_size=300), st.booleans()),
-    st.builds(AudienceChanged, IDS),
+    st.builds(EventPublished, KEYS, TEXTS, IDS, st.binary(max_size=300), st.booleans()),
+    st.builds(ChannelChanged, KEYS, st.sampled_from(["events", "audience", "balance"])),
+    st.builds(LiveEnded, IDS),
     st.builds(UserEvicted, TEXTS, st.none() | IDS, st.sampled_from(CloseCode), IDS),
-    st.builds(ConnectionOpened, IDS, TEXTS, TEXTS, IDS),
+    st.builds(ConnectionOpened, KEYS, TEXTS, TEXTS, IDS),
     st.builds(TokenRevoked, TEXTS),
     st.builds(CatalogueChanged),
 )
@@ -136,14 +161,14 @@ def test_random_bytes_unpack_to_none(data: bytes) -> None:
     "value",
     [
         '["me","unknown",{"live_id":1}]',
-        '["me","audience_changed",{"live_id":1,"more":2}]',
-        '["me","audience_changed",{}]',
-        '["me","audience_changed",null]',
-        '["me","audience_changed"]',
+        '["me","channel_changed",{"key":1,"part":"events","more":2}]',
+        '["me","channel_changed",{"key":1}]',
+        '["me","channel_changed",null]',
+        '["me","channel_changed"]',
         '["me","catalogue_changed",{"gifts":true}]',
         '["me","user_evicted",{"user_id":"1","live_id":1,"code":4999,"number":1}]',
-        '["me",["audience_changed"],{"live_id":1}]',
-        '{"audience_changed":1}',
+        '["me",["channel_changed"],{"live_id":1}]',
+        '{"channel_changed":1}',
         "7",
         "null",
         "[" * 100_000,

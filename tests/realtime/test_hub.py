@@ -1,14 +1,14 @@
 """Delivery of each event once and in order, and the hub's periodic jobs."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
 from realtime.frames import CloseCode
 from realtime.resume import ResumePosition
 from rooms.events import NumberedEvent
-from rooms.members import MemberCounts
 from tests.support.hub import ROOM, HubFixture, SlowJoin, StoredRoom, WriterSpy, profile_events
 
 
@@ -18,7 +18,7 @@ async def test_events_arrive_in_order_from_joining_until_leaving(hub_fixture: Hu
     hub_fixture.store_and_publish("profile", "profile")
     assert writer.received_events == [("snapshot", 1), *profile_events(2, 3)]
     assert hub_fixture.hub.events_delivered == 2
-    hub_fixture.hub.disconnect(ROOM, writer)
+    hub_fixture.hub.disconnect(writer, ROOM)
     assert hub_fixture.hub.channels == []
     hub_fixture.store_and_publish()
     assert len(writer.received) == 3
@@ -74,12 +74,12 @@ class Counter:
         self.fails = fails
         self.queries: list[list[tuple[int, str]]] = []
 
-    async def __call__(self, sessions: Iterable[tuple[int, str]]) -> dict[int, MemberCounts]:
+    async def __call__(self, sessions: Sequence[tuple[int, str]]) -> dict[int, Any]:
         self.queries.append(list(sessions))
         if self.fails:
             self.fails = False
             raise ConnectionError
-        return {ROOM: MemberCounts(men=self.men)}
+        return {ROOM: {"audience_count": 1 + self.men, "num_list": [0, self.men, 0, 0]}}
 
 
 async def test_audience_changes_share_one_count_and_a_failed_count_is_retried(
@@ -89,9 +89,9 @@ async def test_audience_changes_share_one_count_and_a_failed_count_is_retried(
     hub_fixture.hub.mark_audience_changed(ROOM)
     hub_fixture.hub.mark_audience_changed(ROOM)
     with pytest.raises(ConnectionError):
-        await hub_fixture.hub.send_audience_counts(count)
+        await hub_fixture.hub.send_transient("audience", count)
     for _ in range(2):
-        await hub_fixture.hub.send_audience_counts(count)
+        await hub_fixture.hub.send_transient("audience", count)
     assert count.queries == [[(ROOM, "a")]] * 2
     assert writer.received[1]["data"] == {"audience_count": 1, "num_list": [0, 0, 0, 0]}
 
@@ -103,12 +103,12 @@ async def test_a_count_is_sent_if_it_has_changed_or_a_client_resumes(
     writer, count = await hub_fixture.join(WriterSpy("1")), Counter()
     for men, sent in ((0, 1), (3, 2), (3, 2)):
         count.men = men
-        hub_fixture.hub.mark_all_audiences_changed()
-        await hub_fixture.hub.send_audience_counts(count)
+        hub_fixture.hub.refresh_all()
+        await hub_fixture.hub.send_transient("audience", count)
         assert len(writer.received) == 1 + sent
     assert writer.received[-1]["data"] == {"audience_count": 4, "num_list": [0, 3, 0, 0]}
     resumed = await hub_fixture.join(WriterSpy("2"), since=ResumePosition("a", 0))
-    await hub_fixture.hub.send_audience_counts(count)
+    await hub_fixture.hub.send_transient("audience", count)
     assert [frame["type"] for frame in resumed.received] == ["resumed", "audience"]
 
 
@@ -156,7 +156,7 @@ async def test_close_all_closes_joined_joining_and_unauthenticated_sockets() -> 
     assert [writer.retry_ms for writer in every_writer] == [101] * 5 + [107, 100]
     assert (joining.received, hub_fixture.hub.socket_count, hub_fixture.hub.channels) == ([], 0, [])
     assert hub_fixture.hub.open_count == 7, "they are still closing"
-    hub_fixture.hub.disconnect(ROOM, unauthenticated)
+    hub_fixture.hub.disconnect(unauthenticated, ROOM)
     assert hub_fixture.hub.open_count == 6
 
 
@@ -255,9 +255,9 @@ async def test_count_sent_before_the_snapshot_is_sent_again_after_it(
 ) -> None:
     """The snapshot may have been read before that count."""
     writer = await hub_fixture.join()
-    await hub_fixture.hub.send_audience_counts(Counter())
+    await hub_fixture.hub.send_transient("audience", Counter())
     lose_events(hub_fixture, 5)
     await hub_fixture.hub.check()
-    await hub_fixture.hub.send_audience_counts(Counter())
+    await hub_fixture.hub.send_transient("audience", Counter())
     types = [frame["type"] for frame in writer.received]
     assert types == ["snapshot", "audience", "snapshot", "audience"]

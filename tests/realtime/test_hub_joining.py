@@ -7,7 +7,7 @@ import pytest
 from core.errors import TryAgain
 from realtime.bus import BusMessage, ConnectionOpened, TokenRevoked, UserEvicted
 from realtime.frames import CloseCode
-from realtime.resume import ResumePosition, RoomView
+from realtime.resume import ResumePosition, View
 from rooms.errors import NotAMember
 from tests.support.hub import ROOM, HubFixture, SlowJoin, WriterSpy, profile_events
 
@@ -136,7 +136,7 @@ async def test_user_rejoining_while_another_user_joins_keeps_the_new_socket(
 
 
 async def test_join_gives_up_after_repeated_evictions(hub_fixture: HubFixture) -> None:
-    async def load_view() -> RoomView:
+    async def load_view() -> View:
         view = await hub_fixture.stored.load_view()
         hub_fixture.hub.evict(ROOM, "1", 0)
         return view
@@ -166,7 +166,7 @@ async def test_two_sockets_of_a_user_joining_at_once_leave_one_open(
     )
     assert [writer.code for writer in writers] == [CloseCode.REPLACED, None]
     assert hub_fixture.hub.socket_count == 1
-    hub_fixture.hub.disconnect(ROOM, writers[0])
+    hub_fixture.hub.disconnect(writers[0], ROOM)
     assert hub_fixture.hub.socket_count == 1
 
 

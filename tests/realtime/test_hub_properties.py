@@ -9,9 +9,10 @@ from hypothesis import Phase, given
 from hypothesis import strategies as st
 
 from core.errors import TryAgain
+from realtime.frames import Key
 from realtime.resume import ResumePosition
 from rooms.events import NumberedEvent
-from tests.support.hub import ROOM, HubFixture, WriterSpy
+from tests.support.hub import ROOM, USER, HubFixture, WriterSpy
 from tests.support.hypothesis_profiles import example_settings
 from tests.support.waiting import run_ready_tasks
 
@@ -32,8 +33,8 @@ ACTIONS = st.lists(
 class HubModel:
     """Joins and checks of the hub that run while events are stored; their reads take turns."""
 
-    def __init__(self, slice_: int) -> None:
-        self.fixture = HubFixture(slice_)
+    def __init__(self, slice_: int, key: Key) -> None:
+        self.fixture = HubFixture(slice_, key)
         self.stored = self.fixture.stored
         self.delayed: list[NumberedEvent] = []
         self.writers: list[WriterSpy] = []
@@ -62,7 +63,8 @@ class HubModel:
         else:
             events = [self.stored.save() for _ in range(count)]
             if action == "publish":
-                self.fixture.hub.publish(ROOM, events)
+                for event in events:
+                    self.fixture.publish_event(event)
             elif action == "delay":
                 self.delayed += events
 
@@ -77,7 +79,10 @@ class HubModel:
     async def _join(self, missed: int | None) -> None:
         """A client joins, or resumes after it has missed so many events."""
         number = len(self.writers)
-        writer = WriterSpy(str(number % 4), number)
+        is_room = self.fixture.key == ROOM
+        writer = WriterSpy(str(number % 4) if is_room else USER, number)
+        if not is_room and number % 4:  # else it is the socket of a room
+            writer.member_socket = None
         self.writers.append(writer)
         seq = max(len(self.stored.log) - (missed or 0), 0)
         position = None if missed is None else ResumePosition("a", seq)
@@ -110,13 +115,13 @@ class HubModel:
         return seen
 
 
-@example_settings(300, phases=[Phase.generate])  # to shrink a failed example takes minutes
-@given(slice_=st.sampled_from([1, 64]), actions=ACTIONS)
+@example_settings(400, phases=[Phase.generate])  # to shrink a failed example takes minutes
+@given(slice_=st.sampled_from([1, 64]), key=st.sampled_from([ROOM, USER]), actions=ACTIONS)
 def test_every_socket_gets_each_event_after_its_first_frame_once_and_in_order(
-    slice_: int, actions: list[tuple[str, Any]]
+    slice_: int, key: Key, actions: list[tuple[str, Any]]
 ) -> None:
     async def run() -> None:
-        model = HubModel(slice_)
+        model = HubModel(slice_, key)
         for action, argument in actions:
             await model.act(action, argument)
         await model.end()

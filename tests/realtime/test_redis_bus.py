@@ -10,9 +10,9 @@ from tornado.ioloop import IOLoop
 
 from realtime import redis_bus
 from realtime.bus import (
-    AudienceChanged,
     BusMessage,
     CatalogueChanged,
+    ChannelChanged,
     ConnectionOpened,
     EventPublished,
     TokenRevoked,
@@ -111,7 +111,7 @@ async def subscribed_pair(start_process: StartProcess, url: str) -> tuple[BusPro
     first, second = start_process(url), start_process(url)
     for process in (first, second):
         await process.wait_connected()
-        await process.bus.subscribe_room(ROOM)
+        await process.bus.open_channel(ROOM)
     return first, second
 
 
@@ -127,7 +127,7 @@ async def test_every_message_is_delivered_once_and_in_order_and_malformed_ones_a
             redis_command(redis_server, "PUBLISH", channel, f"'{data}'")
     messages: list[BusMessage] = [
         event(ROOM, 1),
-        AudienceChanged(ROOM),
+        ChannelChanged(ROOM, "audience"),
         UserEvicted("1", ROOM, CloseCode.PUT_OUT, 5),
         UserEvicted("2", None, CloseCode.PUT_OUT, 5),
         ConnectionOpened(ROOM, "a", "3", 4),
@@ -144,12 +144,12 @@ async def test_every_message_is_delivered_once_and_in_order_and_malformed_ones_a
     assert first.received == second.received == [*messages, event(ROOM, 3)]
 
 
-async def test_messages_published_after_subscribe_room_returned_are_received(
+async def test_messages_published_after_open_channel_returned_are_received(
     start_process: StartProcess, redis_url: str
 ) -> None:
     first, second = await subscribed_pair(start_process, redis_url)
     for live_id in range(100, 150):
-        await second.bus.subscribe_room(live_id)
+        await second.bus.open_channel(live_id)
         first.bus.publish(event(live_id, 1))
     await second.wait_for(event(149, 1))
     assert second.received == [event(live_id, 1) for live_id in range(100, 150)]
@@ -162,13 +162,13 @@ async def test_last_of_many_rapid_subscribe_and_unsubscribe_calls_wins(
     first, second = await subscribed_pair(start_process, redis_server.url)
     subscriptions = []
     for _ in range(5):
-        second.bus.unsubscribe_room(ROOM)
-        subscriptions.append(asyncio.ensure_future(second.bus.subscribe_room(ROOM)))
+        second.bus.close_channel(ROOM)
+        subscriptions.append(asyncio.ensure_future(second.bus.open_channel(ROOM)))
         await asyncio.sleep(0)
     if not ends_subscribed:
-        second.bus.unsubscribe_room(ROOM)
+        second.bus.close_channel(ROOM)
     await asyncio.gather(*subscriptions)
-    await second.bus.subscribe_room(OTHER_ROOM)  # confirmed after all earlier requests
+    await second.bus.open_channel(OTHER_ROOM)  # confirmed after all earlier requests
     assert subscriber_count(redis_server, "q:room:7") == 1 + ends_subscribed
     first.bus.publish(event(ROOM, 1))
     first.bus.publish(event(OTHER_ROOM, 1))
@@ -182,7 +182,7 @@ async def test_deployments_sharing_a_redis_are_isolated_by_prefix(
     first, second = await subscribed_pair(start_process, redis_url)
     other_deployment = start_process(redis_url, prefix="another")
     await other_deployment.wait_connected()
-    await other_deployment.bus.subscribe_room(ROOM)
+    await other_deployment.bus.open_channel(ROOM)
     for message in (TokenRevoked("other"), event(ROOM, 9)):
         other_deployment.bus.publish(message)
     first.bus.publish(event(ROOM, 1))
@@ -206,7 +206,7 @@ async def test_publishing_never_blocks_without_redis_and_delivery_resumes_afterw
     assert first.bus.waiting >= 1000, "publishing sends nothing itself"
     await first.wait_disconnected()
     await second.wait_disconnected()
-    subscribing = asyncio.create_task(second.bus.subscribe_room(OTHER_ROOM))
+    subscribing = asyncio.create_task(second.bus.open_channel(OTHER_ROOM))
     await run_ready_tasks()
     assert subscribing.done(), "no confirmation is awaited"
     second.received.clear()
@@ -231,7 +231,7 @@ async def test_hanging_redis_is_detected_by_a_missing_ping(
         patch.setattr(redis_bus, "PING_TIMEOUT_SECONDS", 3600)
         redis_server.pause()
         async with asyncio.timeout(TIMEOUT_SECONDS):
-            await second.bus.subscribe_room(OTHER_ROOM)
+            await second.bus.open_channel(OTHER_ROOM)
         assert second.bus.healthy, "unconfirmed, before the missing ping is noticed"
         for seq in range(2 * SEND_QUEUE_LIMIT):
             first.bus.publish(event(ROOM, seq))
@@ -257,13 +257,13 @@ async def test_bus_stops_in_any_state_of_redis(
     process = start_process(redis_server.url)
     if state != "down from the start":
         await process.wait_connected()
-        await process.bus.subscribe_room(ROOM)
+        await process.bus.open_channel(ROOM)
     if state == "down":
         redis_server.kill()
     if state == "hanging":
         redis_server.pause()
     process.bus.publish(event(ROOM, 1))
-    process.bus.unsubscribe_room(ROOM)
+    process.bus.close_channel(ROOM)
     await process.stop()
 
 
@@ -275,7 +275,7 @@ async def test_subscribing_on_a_closed_connection_fails_no_task(
     closed = RuntimeError("unable to perform operation on <TCPTransport closed=True>")  # uvloop's
     monkeypatch.setattr(PubSub, "subscribe", AsyncMock(side_effect=closed))
     others = asyncio.all_tasks()
-    await process.bus.subscribe_room(ROOM)
+    await process.bus.open_channel(ROOM)
     for task in asyncio.all_tasks() - others:
         await task
     await process.stop()

@@ -15,6 +15,7 @@ from tests.support.api import ApiClient, ApiFixture, Socket
 from tests.support.callbacks import CallbackSender, proposed
 from tests.support.chat import group_of
 from tests.support.mic import report_stream, stream_of
+from tests.support.payments import create_order, pay_order
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import until
 
@@ -162,6 +163,36 @@ async def check_a_mute_a_block_and_a_forbidden_stream_reach_the_other_process(
     await until(is_refused)
 
 
+# ---- users' own channels
+
+
+class OwnChannels:
+    """Four sockets of a user, half of them on each server, the first of which is replaced."""
+
+    def __init__(self, user: ApiClient, oldest: Socket, others: list[Socket]) -> None:
+        self.user, self.oldest, self.others = user, oldest, others
+
+    async def check_a_payment(self, api: ApiFixture) -> None:
+        """Every socket is told once, and all of the same number."""
+        paid = await pay_order(api, await create_order(self.user))
+        events = [await socket.next("payment") for socket in self.others]
+        assert {(event["seq"], event["data"]["order"]) for event in events} == {
+            (events[0]["seq"], paid["order"])
+        }
+        for socket in self.others:
+            while (await socket.data_of("balance"))["gold"] != 60 * events[0]["seq"]:
+                pass
+
+
+async def open_channels(pair: ServerPair, name: str) -> OwnChannels:
+    user = await pair.apis[0].user(name, 2)
+    sockets = []
+    for client in (user, pair.on_second(user)) * 2:
+        sockets.append(await client.own_channel())
+        await sockets[-1].next("snapshot")
+    return OwnChannels(user, sockets[0], sockets[1:])
+
+
 # ---- tests
 
 
@@ -183,6 +214,9 @@ async def test_the_bus_brings_events_counts_and_removals_to_sockets_of_the_other
     assert hub.events_backfilled == backfilled, "no gap between the events of the bus"
 
     await check_a_mute_a_block_and_a_forbidden_stream_reach_the_other_process(pair, host, bert)
+    channels = await open_channels(pair, "carla")
+    assert await channels.oldest.close_code() == 4509
+    await channels.check_a_payment(pair.apis[0])
     guests = {remove: await enter(pair, host, remove.__name__) for remove in CLOSE_CODES}
     for remove, code in CLOSE_CODES.items():
         guest = guests[remove]
@@ -201,8 +235,11 @@ async def test_without_redis_events_and_removals_arrive_by_the_checks(
     removals = (put_out, ban, log_out)
     guests = [await enter(pair, host, remove.__name__) for remove in removals]
     listener = await pair.on_second(host).watch()
+    channels = await open_channels(pair, "carla")
     redis_server.kill()
     await apply_and_refuse(bert, listener)
+    await channels.check_a_payment(pair.apis[0])
+    await channels.check_a_payment(pair.apis[0])
     for remove, guest in zip(removals, guests, strict=True):
         await remove(pair, host, guest.first)
     codes = [await guest.socket.close_code() for guest in guests]

@@ -13,6 +13,7 @@ from tests.support import openapi_checks
 from tests.support.client import BASE, HttpClient, Reply, UserClient, connect_socket, parse_metrics
 
 WAIT = 60.0
+NOT_NUMBERED = ("audience", "balance", "where", "heartbeat")
 
 
 class ApiFixture:
@@ -118,7 +119,7 @@ class ApiFixture:
         client.live_id = live_id
         return client
 
-    async def socket(self, live_id: int, token: str | None = None, **query: Any) -> "Socket":
+    async def socket(self, live_id: int | None, token: str | None = None, **query: Any) -> "Socket":
         """A WebSocket to the room; without `token` the first frame must carry it."""
         options = {"create_connection": CheckedConnection, "ping_interval": 20}
         connection = await connect_socket(self.address, live_id, token, options=options, **query)
@@ -133,6 +134,10 @@ class ApiClient(UserClient):
 
     async def connect(self, live_id: int | None = None, **query: Any) -> "Socket":
         return await self.api.socket(live_id or self.live_id, self.token, **query)
+
+    async def own_channel(self, **query: Any) -> "Socket":
+        """A socket of the user's own channel."""
+        return await self.api.socket(None, self.token, **query)
 
     async def watch(self, live_id: int | None = None) -> "Socket":
         """A socket to the room that has received its snapshot."""
@@ -163,15 +168,19 @@ class Socket:
         return json.loads(text)
 
     async def next(self, type_: str | None = None) -> dict[str, Any]:
-        """The next frame other than audience and heartbeat; must be of `type_` if given."""
-        while (frame := await self.frame())["type"] in ("audience", "heartbeat"):
+        """The next frame that is numbered or ends the socket; must be of `type_` if given."""
+        while (frame := await self.frame())["type"] in NOT_NUMBERED:
             pass
         assert type_ in (None, frame["type"]), frame
         return frame
 
     async def audience(self) -> dict[str, Any]:
         """The data of the next audience frame."""
-        while (frame := await self.frame())["type"] != "audience":
+        return await self.data_of("audience")
+
+    async def data_of(self, type_: str) -> dict[str, Any]:
+        """The data of the next frame of a type; frames before it are dropped."""
+        while (frame := await self.frame())["type"] != type_:
             pass
         return frame["data"]
 

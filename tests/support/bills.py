@@ -57,7 +57,9 @@ class BillFixture:
         self.client = BillClient(
             client, self.xpay, make_client("files", ""), WechatSettings(apps=apps, api_base=url)
         )
-        self.payments = PaymentService(stores.ledger, stores.orders, NamedLocks().lock)
+        self.payments = PaymentService(
+            stores.ledger, stores.orders, stores.user_channels, NamedLocks().lock
+        )
         self.service = self.new_service()
         self.user_id = ""
 

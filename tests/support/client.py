@@ -122,13 +122,19 @@ class UserClient:
 
 
 async def connect_socket(
-    address: str, live_id: int, token: str | None = None, *, options: Any = None, **query: Any
+    address: str,
+    live_id: int | None,
+    token: str | None = None,
+    *,
+    options: Any = None,
+    **query: Any,
 ) -> ClientConnection:
-    """A WebSocket to the room; without `token` the first frame must carry it.
+    """A WebSocket to the room, or (None) of the user; without `token` the first frame carries it.
 
     `options` are those of `websockets.connect`, which sends no pings by itself.
     """
-    parameters = "&".join(f"{k}={v}" for k, v in {"live_id": live_id, **query}.items())
+    room = {} if live_id is None else {"live_id": live_id}
+    parameters = "&".join(f"{k}={v}" for k, v in {**room, **query}.items())
     headers = {"Authorization": f"QLiveToken {token}"} if token else None
     return await websockets.connect(
         f"{address.replace('http', 'ws', 1)}{BASE}ws/?{parameters}",

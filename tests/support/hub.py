@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
-from realtime.bus import Bus
+from realtime.bus import Bus, ChannelChanged
 from realtime.channel import SLICE_SIZE, Fanout
-from realtime.frames import PING, CloseCode
+from realtime.frames import PING, CloseCode, Key
 from realtime.hub import Hub
-from realtime.resume import ResumePosition, RoomView
+from realtime.resume import ResumePosition, Source, View
 from rooms.events import NumberedEvent
 from rooms.members import MemberSocket
 from tests.support.waiting import until
 
-ROOM = 7
+ROOM, USER = 7, "10000001"
+"""Keys of a room's channel and of a user's own."""
 
 
 async def no_data() -> dict[str, Any]:
@@ -58,12 +59,12 @@ class StoredRoom:
         await self._wait()
         return versions
 
-    async def load_view(self) -> RoomView:
-        view = RoomView(self.epoch, len(self.log), no_data)
+    async def load_view(self) -> View:
+        view = View(self.epoch, len(self.log), no_data)
         await self._wait()
         return view
 
-    async def load_room(self, _live_id: int) -> RoomView | None:
+    async def load_room(self, _live_id: int) -> View | None:
         view = await self.load_view()
         return view if self.live else None
 
@@ -123,28 +124,33 @@ class WriterSpy:
 class HubFixture:
     """A hub on a StoredRoom."""
 
-    def __init__(self, slice_: int = SLICE_SIZE) -> None:
-        self.stored = StoredRoom()
+    def __init__(self, slice_: int = SLICE_SIZE, key: Key = ROOM) -> None:
+        """With the key USER, the stored events are those of a user's own channel."""
+        self.stored, self.key = StoredRoom(), key
         new_fanout = partial(Fanout, slice_size=slice_, gather_seconds=0)
         self.bus = Bus()
-        self.hub = Hub(self.stored, self.stored.load_room, self.bus, new_fanout)
+        source = Source(self.stored, self.stored.load_room)
+        self.hub = Hub(source, source, self.bus, new_fanout)
 
     def store_and_publish(self, *types: str) -> None:
         for type_ in types or ("profile",):
             self.publish_event(self.stored.save(type_))
 
     def publish_event(self, event: NumberedEvent) -> None:
-        self.hub.publish(ROOM, [event])
+        if self.key == ROOM:
+            self.hub.publish(ROOM, [event])
+        else:
+            self.bus.publish(ChannelChanged(self.key, "events"))
 
     async def join(
         self,
         writer: WriterSpy | None = None,
         since: ResumePosition | None = None,
-        load_view: Callable[[], Awaitable[RoomView]] | None = None,
+        load_view: Callable[[], Awaitable[View]] | None = None,
     ) -> WriterSpy:
         writer = writer or WriterSpy()
         self.hub.connect(writer)
-        await self.hub.join(ROOM, writer, since, load_view or self.stored.load_view)
+        await self.hub.join(self.key, writer, since, load_view or self.stored.load_view)
         return writer
 
     async def wait_backfilled(self) -> None:
@@ -162,7 +168,7 @@ class SlowJoin:
         self.refused: Exception | None = None
         self.task = asyncio.ensure_future(hub_fixture.join(writer, load_view=self.load_view))
 
-    async def load_view(self) -> RoomView:
+    async def load_view(self) -> View:
         if self.refused:
             raise self.refused
         view = await self.stored.load_view()

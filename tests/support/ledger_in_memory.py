@@ -19,6 +19,7 @@ from ledger.journal import (
     StoredEntry,
 )
 from ledger.recharge import Order, Payment, Refund
+from rooms.user_events import UserEvent
 
 T = TypeVar("T")
 
@@ -173,6 +174,17 @@ class MemoryOrderStore:
         before = self.refunded[number]
         self.refunded[number] += refund.fen
         return before
+
+
+class MemoryUserChannelStore:
+    """UserChannelStore in memory; records the events of all users."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, UserEvent]] = []
+
+    async def add(self, user_id: str, event: UserEvent, tx: Any) -> None:
+        assert tx == "tx"
+        self.events.append((user_id, event))
 
 
 def copied(value: JsonObject) -> JsonObject:

@@ -8,6 +8,7 @@ from rooms.moderation import Item
 from runtime.process import ServerProcess
 from storage.accounts.users import User
 from tencent.wechat import NotChecked
+from tests.support.storage import events_told
 
 HIDDEN = dict.fromkeys(("nickname", "room_name", "face", "cover"), "hide_until_checked")
 SHOWN = dict.fromkeys(HIDDEN, "show_until_refused")
@@ -65,6 +66,12 @@ class ModerationFixture:
         """Deliver an event about a picture."""
         self.delivery.start(self.pushes.report(content, mode), "once")
         await self.delivery.quiet()
+
+    async def told(self, user_id: str) -> list[dict[str, Any]]:
+        """The outcomes in the user's own channel."""
+        events = await events_told(self.context.stores, user_id)
+        assert {type_ for type_, _ in events} <= {"checked"}
+        return [data for _, data in events]
 
     async def latest(self, user_id: str, kind: str = "") -> Item:
         page, _ = await self.items.page("", 1, kind=kind, user_id=user_id)

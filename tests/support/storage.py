@@ -42,7 +42,9 @@ class StoresFixture(Stores):
     """All stores on one database."""
 
     def __init__(self, database: Database) -> None:
-        super().__init__(database, SETTINGS, GRACE)
+        self.changed: list[tuple[str, str]] = []
+        """Users, and the part of their channels that a commit has changed."""
+        super().__init__(database, SETTINGS, GRACE, lambda *change: self.changed.append(change))
         self.database = database
         self.rows = database.collection
 
@@ -61,6 +63,10 @@ class StoresFixture(Stores):
         rows = self.rows("ledger").find({"by": {"$ne": START}, **where})
         return await rows.sort("$natural", 1).to_list()
 
+    async def told(self, user_id: str) -> list[tuple[str, dict[str, Any]]]:
+        """(type, data) of the events in the user's own channel."""
+        return await events_told(self, user_id)
+
     async def check_ledger(self) -> None:
         """Assert that journal, balances, withdrawals, events and rankings agree."""
         problems = await LedgerReconciler(self.database).problems()
@@ -77,6 +83,13 @@ class StoresFixture(Stores):
 
         await self.ledger.run_transaction(fill)
         return user.user_id
+
+
+async def events_told(stores: Stores, user_id: str) -> list[tuple[str, dict[str, Any]]]:
+    """(type, data) of the events in a user's own channel."""
+    epoch = (await stores.user_channels.read(user_id)).epoch
+    events = await stores.user_channels.log_since(user_id, epoch, 0)
+    return [(event.type, dict(event.data)) for event in events or ()]
 
 
 # ---- gifts
@@ -98,7 +111,8 @@ class RecordingLedgerStore(LedgerStore):
     """
 
     def __init__(self, database: Database, rankings: RankingStore) -> None:
-        super().__init__(database, rankings, SETTINGS.withdraw.ios_maturity_days)
+        days = SETTINGS.withdraw.ios_maturity_days
+        super().__init__(database, rankings, days, lambda *_: None)
         self.before_write: list[Callable[[], Awaitable[object]]] = []
         self.loaded: list[str] = []
         self.stale: BatchContext | None = None

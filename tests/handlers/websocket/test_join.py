@@ -14,12 +14,13 @@ from tornado.iostream import IOStream
 from core.limits import ConcurrencyLimit
 from handlers.websocket.connection import Connection, ConnectRequest
 from realtime.bus import Bus
-from realtime.frames import CloseCode
+from realtime.frames import CloseCode, Key
 from realtime.hub import Hub
-from realtime.resume import ResumePosition
+from realtime.resume import ResumePosition, Source
 from rooms.members import Member, Person
 from rooms.room import Room
 from services.accounts.sessions import SessionService
+from services.accounts.user_channels import UserChannelService
 from services.room_changes import RoomChanges
 from services.rooms.presence import Lease, Presence
 from services.rooms.room_access import RoomAccess
@@ -35,11 +36,11 @@ class RecordingBus(Bus):
 
     def __init__(self) -> None:
         super().__init__()
-        self.subscribed: list[int] = []
+        self.subscribed: list[Key] = []
 
-    async def subscribe_room(self, live_id: int) -> None:
+    async def open_channel(self, key: Key) -> None:
         await asyncio.sleep(0)
-        self.subscribed.append(live_id)
+        self.subscribed.append(key)
 
 
 class InterruptedPresence(Presence):
@@ -62,7 +63,9 @@ class JoinFixture:
         urls: Any = SimpleNamespace(play=lambda stream, _now: stream)
         access = RoomAccess(stores, urls)
         self.bus = RecordingBus()
-        self.hub = Hub(stores.rooms, access.load_room, self.bus)
+        channels = UserChannelService(stores, self.bus)
+        rooms = Source(stores.rooms, access.load_room)
+        self.hub = Hub(rooms, Source(stores.user_channels, channels.load), self.bus)
         self.room_changes = RoomChanges(stores.rooms, self.hub)
         lease = Lease(stores.presence, "one")
         self.presence = InterruptedPresence(
@@ -72,7 +75,7 @@ class JoinFixture:
         sessions = SessionService(stores, self.bus, not_used, not_used)
         services = SimpleNamespace(
             rooms=SimpleNamespace(access=access, presence=self.presence),
-            accounts=SimpleNamespace(sessions=sessions),
+            accounts=SimpleNamespace(sessions=sessions, channels=channels),
         )
         self._context: Any = SimpleNamespace(
             hub=self.hub,

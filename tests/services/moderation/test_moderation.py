@@ -78,6 +78,7 @@ async def test_a_text_that_passes_is_shown_at_once(
     assert (await moderation.shown(anna.id))["room_name"] == "Annie's"
     assert await moderation.proposals.in_review(anna.id) == {}
     assert moderation.checks.checked == ["Annie", "Annie's"]
+    assert await moderation.told(anna.id) == [], "the answers have told it"
     assert await moderation.step() == 0
     await moderation.change(anna.id, nickname="Annie")  # as it is
     assert len(moderation.checks.checked) == 2
@@ -112,6 +113,7 @@ async def test_a_text_in_doubt_waits_for_an_operator(
     assert await moderation.proposals.in_review(anna.id) == {}
     with pytest.raises(AlreadyDecided):
         await moderation.service.decide(item.id, "approved", "pavel", "rude", approved=False)
+    assert await moderation.told(anna.id) == [{"what": "nickname", "outcome": "shown"}]
 
 
 async def test_ten_minutes_without_wechat_delay_nobody_show_nothing_and_need_no_operator(
@@ -162,6 +164,7 @@ async def test_a_picture_is_shown_after_its_event(
     item = await moderation.latest(anna.id)
     assert (item.state, item.label, item.decided_by) == ("approved", "100", "check")
     assert await moderation.step() == 0
+    assert await moderation.told(anna.id) == [{"what": kind, "outcome": "shown"}]
 
 
 @pytest.mark.parametrize("words", ["missing", "unreadable", "forged"])
@@ -227,6 +230,9 @@ async def test_what_is_shown_until_refused_returns_to_the_last_checked_value(
         "room_name": "a room",
         "cover": "",
     }
+    told = [(event["what"], event["outcome"]) for event in await moderation.told(anna.id)]
+    assert told[0] == ("face", "shown")
+    assert sorted(told[1:]) == sorted((kind, "refused") for kind in KINDS)
 
 
 @shown_until_refused

@@ -21,6 +21,7 @@ from tests.support.ledger_in_memory import (
     MemoryLedgerStore,
     MemoryLocks,
     MemoryOrderStore,
+    MemoryUserChannelStore,
 )
 from tests.support.waiting import recorded_timeouts, until
 
@@ -36,7 +37,12 @@ class SweepFixture:
         self.calls: list[str] = []
         self.due: datetime | None = None
         self.ledger = MemoryLedgerStore(anna=(1, 2))
-        payments = PaymentService(self.ledger, MemoryOrderStore(self.ledger, ORDER), MemoryLocks())
+        payments = PaymentService(
+            self.ledger,
+            MemoryOrderStore(self.ledger, ORDER),
+            MemoryUserChannelStore(),
+            MemoryLocks(),
+        )
         self.sweep = UnpaidOrderSweep(
             self, payments, {"xpay": FakeProvider(self)}, Metrics().callbacks_refused
         )

@@ -90,6 +90,11 @@ async def test_a_lost_notice_is_made_up_for_by_a_query(payouts: WithdrawalFixtur
     assert (await payouts.stored(paid.id)).state == "paid"
     assert (await payouts.stored(returned.id)).fail_reason == "OVERDUE_CLOSE"
     assert await payouts.income() == 900
+    told = await payouts.stores.told(payouts.user.user_id)
+    assert {type_ for type_, _ in told} == {"withdrawal"}
+    states = [data["state"] for _, data in told if data["withdrawal_id"] == returned.id]
+    assert (states[0], states[-1]) == ("approved", "returned")
+    assert len(states) == len(set(states))
     assert await payouts.database.collection("withdrawals").distinct("due_at") == [None]
     await payouts.check()
 

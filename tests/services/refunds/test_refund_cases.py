@@ -40,6 +40,10 @@ async def test_unspent_gold_is_taken_back_before_wechat_is_asked(refunds: Refund
     closed = await refunds.get(case)
     assert (closed.state, closed.orders[0].provider_refund) == ("closed", "wx-0")
     assert closed.closed_at
+    paid, *moved = await refunds.stores.told(case.user_id)
+    assert paid == ("payment", {"order": number, "gold": 60})
+    states = ("taken", "requested", "refunded")
+    assert moved == [("refund", {**paid[1], "state": state}) for state in states]
     await refunds.check()
 
 
@@ -49,6 +53,8 @@ async def test_a_discounted_order_is_refunded_for_what_was_charged_and_leaves_no
     """By a case, and in WeChat's console."""
     by_case, by_hand = [await refunds.recharge(600, paid_fen=5000) for _ in range(2)]
     await refunds.process.payments.refund(Refund("xpay", by_hand, "wx-2", 5000))
+    by_console = {"order": by_hand, "gold": 600, "state": "refunded"}
+    assert (await refunds.stores.told(refunds.giver))[-1] == ("refund", by_console)
     assert (await refunds.balances())[0] == (600, 0, 0, 0)
     case = await refunds.confirm(await refunds.open(by_case))
     assert (await refunds.balances())[0] == (0, 0, 0, 0)

@@ -175,7 +175,7 @@ async def test_member_whose_socket_is_missing_twice_is_marked_away(stores: Store
     assert await reconcile() == [False, False], "the sockets may be joining"
     hub.connect(anna)  # type: ignore[arg-type]
     assert await reconcile() == [True, False]
-    hub.disconnect(live_id, anna)  # type: ignore[arg-type]
+    hub.disconnect(anna, live_id)  # type: ignore[arg-type]
     assert await reconcile() == [True, False]
 
 

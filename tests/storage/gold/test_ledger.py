@@ -145,7 +145,7 @@ class ReadConcernSpy(CommandLatency):
 async def test_a_primary_is_confirmed_once_for_all_who_ask_at_a_time(mongo_uri: str) -> None:
     spy = ReadConcernSpy()
     database = Database(mongo_uri, NAME, [spy])
-    store = LedgerStore(database, RankingStore(database), 0)
+    store = LedgerStore(database, RankingStore(database), 0, lambda *_: None)
     await asyncio.gather(*(store.confirm_primary() for _ in range(5)))
     await database.close()
     assert spy.levels == ["linearizable"]

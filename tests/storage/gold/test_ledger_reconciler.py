@@ -45,7 +45,12 @@ class LedgerFixture:
         await self.give_in_new_room(anna, bert, 3)
 
     async def _recharge(self, user_id: str) -> None:
-        payments = PaymentService(self.stores.ledger, self.stores.orders, NamedLocks().lock)
+        payments = PaymentService(
+            self.stores.ledger,
+            self.stores.orders,
+            self.stores.user_channels,
+            NamedLocks().lock,
+        )
         number = dated_id("Q")
         order = Order(number, user_id, "xpay", "wx1", "o1", "", fen=600, gold=60)
         await self.stores.orders.open(order, 1, 0)

@@ -1,0 +1,123 @@
+"""A user's own channel: what it shows beside its events, and the sockets that have only it."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TypedDict
+
+from realtime.bus import Bus, ConnectionOpened
+from realtime.resume import View
+from realtime.socket_writer import SocketWriter
+from rooms.user_events import Invitation
+from services.errors import AccountBanned
+from storage.errors import UserNotFound
+from storage.stores import Stores
+from storage.user_channels import UserChannel
+
+FLUSH_SIZE = 500
+"""Closed sockets written by one bulk command."""
+READ_SIZE = 500
+"""Users read by one query: after an outage, all users of this process are read again."""
+
+
+class Balances(TypedDict):
+    gold: int
+    income: int
+
+
+class Where(TypedDict):
+    """The live that the user is in; null if there is none."""
+
+    live_id: int | None
+
+
+class UserSnapshot(Balances):
+    """A user's own state when the socket opens; only the invitations follow from the events."""
+
+    in_room: int | None
+    invitations: list[Invitation]
+
+
+class UserChannelService:
+    def __init__(self, stores: Stores, bus: Bus) -> None:
+        self._stores = stores
+        self._bus = bus
+        self._closed: list[tuple[str, int]] = []
+
+    # ---- sockets
+
+    async def connect(self, writer: SocketWriter) -> View:
+        """Register a socket that has only the own channel, and return what it is shown.
+
+        The oldest of more than MAX_SOCKETS is replaced. Raises UserNotFound or AccountBanned, of
+        which the user is read last: a ban that is stored later closes the socket by its number.
+        """
+        if not writer.number:
+            channel = await self._stores.user_channels.open_socket(writer.user_id)
+            writer.number = channel.sockets[-1]
+            oldest = channel.sockets[0]
+            self._bus.publish(
+                ConnectionOpened(writer.user_id, channel.epoch, writer.user_id, oldest)
+            )
+        return await self.authorize(writer.user_id)
+
+    async def authorize(self, user_id: str) -> View:
+        """Return what a socket of the user is shown. Raises UserNotFound or AccountBanned."""
+        view = await self.load(user_id)
+        user = await self._stores.users.find(user_id)
+        if view is None or user is None:
+            raise UserNotFound
+        if user.banned:
+            raise AccountBanned
+        return view
+
+    async def load(self, user_id: str) -> View | None:
+        """Return the channel of a user for sockets that have it already; None if it is deleted."""
+        if await self._stores.users.find(user_id) is None:
+            return None
+        channel = await self._stores.user_channels.read(user_id)
+        return View(channel.epoch, channel.version, partial(self._snapshot, channel))
+
+    def disconnect(self, writer: SocketWriter) -> None:
+        """Record a closed socket in memory; `flush` stores it."""
+        if writer.number and not writer.member_socket:
+            self._closed.append((writer.user_id, writer.number))
+
+    async def flush(self) -> None:
+        """Store closed sockets, so that they count no longer."""
+        while batch := self._closed[:FLUSH_SIZE]:
+            await self._stores.user_channels.close_sockets(batch)
+            del self._closed[: len(batch)]
+
+    # ---- what is not numbered
+
+    async def balances(self, channels: Sequence[tuple[str, str]]) -> dict[str, Balances]:
+        """Return the balances by user_id, of channels (user_id, epoch)."""
+        found: dict[str, Balances] = {}
+        for start in range(0, len(channels), READ_SIZE):
+            ids = [user_id for user_id, _ in channels[start : start + READ_SIZE]]
+            users = await self._stores.users.find_many(ids)
+            found |= {user.user_id: {"gold": user.gold, "income": user.income} for user in users}
+        return found
+
+    async def places(self, channels: Sequence[tuple[str, str]]) -> dict[str, Where]:
+        """Return the live that each user is in, by user_id, of channels (user_id, epoch)."""
+        found: dict[str, Where] = {}
+        for start in range(0, len(channels), READ_SIZE):
+            ids = [user_id for user_id, _ in channels[start : start + READ_SIZE]]
+            members = await self._stores.members.get_many(ids)
+            rooms = {
+                live_id: await self._stores.rooms.read(live_id)
+                for live_id in {member.live_id for member in members if member}
+            }
+            for user_id, member in zip(ids, members, strict=True):
+                room = rooms[member.live_id] if member else None
+                is_inside = member is not None and room is not None and room.role_in(member)
+                found[user_id] = {"live_id": member.live_id if member and is_inside else None}
+        return found
+
+    async def _snapshot(self, channel: UserChannel) -> UserSnapshot:
+        session = [(channel.user_id, channel.epoch)]
+        balances = (await self.balances(session))[channel.user_id]
+        where = (await self.places(session))[channel.user_id]
+        invitations = sorted(channel.invitations.values(), key=lambda row: row["expires_at"])
+        return {**balances, "in_room": where["live_id"], "invitations": invitations}

@@ -1,0 +1,153 @@
+"""user_channels: one document per user, with the open invitations and the last 64 events.
+
+`sockets` has the numbers of the sockets that receive only this channel and may be open; like those
+of members, they are at least the database's time in ms.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+from pymongo import UpdateOne
+
+from core.clock import now_ms
+from rooms.events import NumberedEvent
+from rooms.user_events import USER_LOG_SIZE, Invitation, UserEvent
+from storage.database import Collection, Database, Document, Session
+from storage.documents import change_one, documents_by_id, known_fields
+from storage.write_batch import WriteBatch
+
+MAX_SOCKETS = 3
+"""Sockets of a user that receive only the own channel: a phone, a tablet and a computer."""
+Changed = Callable[[str, Literal["events", "balance", "where"]], None]
+"""Receives a user and the part of the own channel that a committed write has changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserChannel:
+    """A user's own channel at one version; its epoch lasts as long as the user."""
+
+    user_id: str
+    epoch: str
+    version: int = 0
+    invitations: Mapping[str, Invitation] = field(default_factory=dict)
+    sockets: Sequence[int] = ()
+
+
+class UserChannelStore:
+    """Events of users, each written with the change that it tells of."""
+
+    def __init__(self, database: Database, changed: Changed) -> None:
+        self._database = database
+        self._channels: Collection = database.collection("user_channels")
+        self._changed = changed
+        self._by_id = documents_by_id(self._channels, _channel_from, exclude="log")
+
+    async def create(self, user_id: str) -> None:
+        """Add the channel of a user, unless there is one."""
+        new = {"$setOnInsert": _new_channel()}
+        await self._channels.update_one({"_id": user_id}, new, upsert=True)
+
+    async def read(self, user_id: str) -> UserChannel:
+        """Return the channel of a user, which is created if it is missing."""
+        found = await self._by_id.get(user_id)
+        if found is None:
+            await self.create(user_id)
+            found = await self._by_id.get(user_id)
+        assert found is not None
+        return found
+
+    # ---- events
+
+    async def add(self, user_id: str, event: UserEvent, session: Session) -> None:
+        """Add an event in the transaction of the change that it tells of."""
+        await self._channels.update_one({"_id": user_id}, _append(event), session=session)
+        self._database.after_commit(session, partial(self._changed, user_id, "events"))
+
+    def add_to(self, batch: WriteBatch, user_id: str, event: UserEvent) -> None:
+        """Add an event as `add` does."""
+        batch.update_if_present("user_channels", {"_id": user_id}, _append(event))
+        batch.after_commit.append(partial(self._changed, user_id, "events"))
+
+    async def log_since(self, user_id: str, epoch: str, seq: int) -> Sequence[NumberedEvent] | None:
+        """Return all events after `seq`, in order; None if the log lacks some or was emptied."""
+        fields = {"epoch": 1, "version": 1, "log": 1}
+        row = await self._channels.find_one({"_id": user_id}, fields)
+        if row is None or row["epoch"] != epoch:
+            return None
+        version: int = row["version"]
+        if not max(0, version - USER_LOG_SIZE) <= seq <= version:
+            return None
+        rows = [row["log"][n % USER_LOG_SIZE] for n in range(seq, version)]
+        if any(event["data"] is None for event in rows):
+            return None
+        return [
+            NumberedEvent(epoch, event["seq"], event["ts"], event["type"], event["data"])
+            for event in rows
+        ]
+
+    async def versions(self, user_ids: Sequence[str]) -> dict[str, tuple[str, int]]:
+        """Return (epoch, version) by user_id, in one query."""
+        fields = {"epoch": 1, "version": 1}
+        found = self._channels.find({"_id": {"$in": list(user_ids)}}, fields)
+        return {row["_id"]: (row["epoch"], row["version"]) async for row in found}
+
+    # ---- sockets
+
+    async def open_socket(self, user_id: str) -> UserChannel:
+        """Register a new socket, the last of `sockets`, in place of the oldest of MAX_SOCKETS."""
+        sockets = {"$ifNull": ["$sockets", []]}
+        last = {"$ifNull": [{"$last": sockets}, 0]}
+        number = {"$max": [{"$add": [last, 1]}, {"$toLong": "$$NOW"}]}
+        opened = {"$slice": [{"$concatArrays": [sockets, [number]]}, -MAX_SOCKETS]}
+        new = {name: {"$ifNull": [f"${name}", value]} for name, value in _new_channel().items()}
+        change = [{"$set": {**new, "sockets": opened}}]
+        row = await change_one(
+            self._channels, {"_id": user_id}, change, upsert=True, fields={"log": 0}
+        )
+        assert row is not None
+        return _channel_from(row)
+
+    async def close_sockets(self, sockets: Sequence[tuple[str, int]]) -> None:
+        """Free the places of closed sockets (user_id, number)."""
+        updates = [
+            UpdateOne({"_id": user_id}, {"$pull": {"sockets": number}})
+            for user_id, number in sockets
+        ]
+        await self._channels.bulk_write(updates, ordered=False)
+
+
+def _new_channel() -> Document:
+    return {"epoch": secrets.token_hex(8), "version": 0, "log": [], "invitations": {}}
+
+
+def _channel_from(row: Document) -> UserChannel:
+    return UserChannel(**{**known_fields(UserChannel, row), "user_id": row["_id"]})
+
+
+def _append(event: UserEvent) -> list[Document]:
+    """Return the update that numbers an event, stores it, and folds it into the invitations.
+
+    The log is a ring in an array. The update replaces one element, and MongoDB's oplog has only
+    that: a `$push` with `$slice` would move all of them.
+    """
+    number = {"$add": ["$version", 1]}
+    size = {"$min": [number, USER_LOG_SIZE]}
+    row = {
+        "seq": number,
+        "ts": now_ms(),
+        "type": {"$literal": event.type},
+        "data": {"$literal": dict(event.data)},
+    }
+    is_slot = {"$eq": ["$$this", {"$mod": ["$version", USER_LOG_SIZE]}]}
+    kept = {"$arrayElemAt": ["$log", "$$this"]}
+    log = {"$map": {"input": {"$range": [0, size]}, "in": {"$cond": [is_slot, row, kept]}}}
+    steps: list[Document] = [{"$set": {"log": log, "version": number}}]
+    name: Any = f"invitations.{event.data.get('invitation_id')}"
+    if event.type == "invitation":
+        steps.append({"$set": {name: {"$literal": dict(event.data)}}})
+    elif event.type == "invitation_end":
+        steps.append({"$unset": name})
+    return steps
