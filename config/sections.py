@@ -111,6 +111,10 @@ class WechatSettings(SettingsSection):
     apps: AppsSettings = {"wxca891295c56f2c79": AppSettings()}
 
 
+class LinksSettings(SettingsSection):
+    page: str = Field(default="pages/room/room", pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")
+
+
 class ImSettings(SettingsSection):
     api_base: Url = ""
     sdk_app_id: int = Field(default=0, ge=0)
