@@ -53,7 +53,8 @@ class SimulatedInvitations:
         is_valid = self._now() < expires_at and (
             not request.sender or sender == openid_of(request.sender)
         )
-        sealed = self._wechat.encrypt(request.name, {"activityId": request.activity_id})
+        content = {"activityId": request.activity_id}
+        sealed = self._wechat.encrypt(request.name, content, request.appId)
         return {"valid": is_valid, **(sealed if is_valid else {"encryptedData": "", "iv": ""})}
 
     def _make_activity(self, request: SimulatorRequest) -> SimulatorReply:

@@ -36,6 +36,7 @@ class PrivateMessageRequest(BaseModel):
     name: str
     activity_id: str
     sender: str = ""
+    appId: str = ""  # noqa: N815 - the contract's own name
 
 
 class PhonePayRequest(BaseModel):
