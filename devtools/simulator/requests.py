@@ -36,7 +36,6 @@ class PrivateMessageRequest(BaseModel):
     name: str
     activity_id: str
     sender: str = ""
-    appId: str = ""  # noqa: N815 - the contract's own name
 
 
 class PhonePayRequest(BaseModel):

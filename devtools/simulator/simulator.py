@@ -91,7 +91,7 @@ class Simulator:
         return {
             "/phone/login": self.wechat.login,
             "/phone/pay": self._pay,
-            "/phone/private_message": self.invitations.receive,
+            "/phone/private_message": self.invitations.open_message,
             "/transfer/confirm": transfers.confirm,
             "/transfer/expire": transfers.expire,
             "/transfer/notify": transfers.notify_again,

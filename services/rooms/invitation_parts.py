@@ -53,14 +53,14 @@ class InvitationParts:
         the query of the page.
         """
         links, day = self._stores.invitation_links, day_of(datetime.now(UTC))
-        link = await links.find(app_id, self._page, day)
-        if link is None:
+        key = f"{app_id}:{self._page}:{day}"
+        if (link := await links.find(key)) is None:
             expires_at = day_interval(day)[1] + LONGEST_TICKET
             try:
                 link = await self._client.url_link(app_id, self._page, expires_at)
             except NotGiven:
                 return ""
-            await links.keep(app_id, self._page, day, link, expires_at)
+            await links.keep(key, link, expires_at)
         return f"{link}?cq={quote(f't={ticket}', safe='')}"
 
     async def code(self, app_id: str, ticket: str) -> str:
@@ -71,7 +71,11 @@ class InvitationParts:
         try:
             async with asyncio.timeout(CODE_SECONDS):
                 if await self._cos.head(key) is None:
-                    await self._make_code(app_id, ticket, key)
+                    picture = await self._client.code(app_id, self._page, ticket)
+                    # First, so that a crash leaves no picture behind.
+                    await self._stores.outbox.add_later(DELETE_OBJECT, {"key": key}, CODE_KEPT)
+                    content_type = "image/png" if picture.startswith(PNG) else "image/jpeg"
+                    await self._cos.put(key, picture, content_type)
         except (NotGiven, ServiceUnavailable, TimeoutError):
             return ""
         return f"{self._uploads.address}/{key}"
@@ -79,10 +83,3 @@ class InvitationParts:
     def picture_key(self, ticket: str) -> str:
         """Return the key of the ticket's code, from which the ticket cannot be read."""
         return f"pictures/code/{hashlib.sha256(ticket.encode()).hexdigest()[:32]}.jpg"
-
-    async def _make_code(self, app_id: str, ticket: str, key: str) -> None:
-        picture = await self._client.code(app_id, self._page, ticket)
-        # First, so that a crash leaves no picture behind.
-        await self._stores.outbox.add_later(DELETE_OBJECT, {"key": key}, CODE_KEPT)
-        content_type = "image/png" if picture.startswith(PNG) else "image/jpeg"
-        await self._cos.put(key, picture, content_type)

@@ -1,5 +1,4 @@
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +7,7 @@ import pytest
 from config.sections import UploadsSettings
 from devtools.simulator.cos import SimulatedCos
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
-from tencent.cos import CosClient
-from tencent.errors import ServiceUnavailable
-from tencent.service_client import ServiceClient
 from tests.support.paths import ROOT
-from tests.support.tencent import Clock, Serve
 
 VECTORS = json.loads((ROOT / "tests/vectors/cos.json").read_text())
 KEYS = VECTORS["keys"]
@@ -41,29 +36,3 @@ def test_a_form_is_stored_only_if_it_keeps_to_its_policy(
     expected = case.get("expect_status"), case.get("expect_code") or ""
     assert (reply.status, code) == expected
     assert any(tmp_path.iterdir()) == (reply.status < 300)
-
-
-async def test_an_object_is_put_by_the_holder_of_the_key(
-    serve: Serve, make_service_client: Callable[..., ServiceClient], clock: Clock, tmp_path: Path
-) -> None:
-    cos = SimulatedCos(UploadsSettings(**KEYS), tmp_path, clock)
-
-    async def answer(request: SimulatorRequest) -> SimulatorReply:
-        return cos.answer(request)
-
-    def client(**changes: str) -> CosClient:
-        url = f"{serve(answer)}/cos"
-        uploads = UploadsSettings(**KEYS | changes | {"api_base": url})
-        return CosClient(make_service_client("cos", url), uploads, clock)
-
-    owner, key = client(), "pictures/code/1.jpg"
-    with pytest.raises(ServiceUnavailable):
-        await client(secret_key="a guess").put(key, b"forged", "image/jpeg")
-    assert await owner.head(key) is None
-    for content in (b"first", b"\xff\xd8\n\x00"):
-        await owner.put(key, content, "image/jpeg")
-    found = await owner.head(key)
-    assert found is not None
-    assert (found.start, found.content_type, found.size) == (content, "image/jpeg", 4)
-    await owner.delete(key)
-    assert await owner.head(key) is None
