@@ -58,6 +58,7 @@ Addresses = Annotated[list[Address], BeforeValidator(_from_json)]
 Bucket = Annotated[str, _matching(r"|[a-z0-9-]+-[0-9]+", "be a bucket like name-1250000000")]
 Host = Annotated[str, _matching(r"[^/\s]+", "be a host like thirdwx.qlogo.cn")]
 Hosts = Annotated[list[Host], BeforeValidator(_from_json)]
+Page = Annotated[str, _matching(r"[\w-]+(/[\w-]+)*", "be a page like pages/room/room")]
 Keys = Annotated[dict[str, str], BeforeValidator(_from_json)]
 Seconds = Annotated[float, Field(gt=0)]
 OffOrOn = BeforeValidator(lambda value: ("off", "on")[value] if isinstance(value, bool) else value)
@@ -109,6 +110,10 @@ AppsSettings = Annotated[dict[str, AppSettings], BeforeValidator(_from_json)]
 class WechatSettings(SettingsSection):
     api_base: Url = ""
     apps: AppsSettings = {"wxca891295c56f2c79": AppSettings()}
+
+
+class LinksSettings(SettingsSection):
+    page: Page = "pages/room/room"
 
 
 class ImSettings(SettingsSection):

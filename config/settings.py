@@ -15,6 +15,7 @@ from config.sections import (
     GivingSettings,
     ImSettings,
     LimitsSettings,
+    LinksSettings,
     LiveStreamingSettings,
     LoggingSettings,
     MicroSettings,
@@ -107,6 +108,7 @@ class Settings(BaseModel):
     redis: RedisSettings = RedisSettings()
     auth: AuthSettings = AuthSettings()
     wechat: WechatSettings = WechatSettings()
+    links: LinksSettings = LinksSettings()
     im: ImSettings = ImSettings()
     live_streaming: LiveStreamingSettings = LiveStreamingSettings()
     uploads: UploadsSettings = UploadsSettings()

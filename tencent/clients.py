@@ -5,6 +5,7 @@ from tencent.bills import MAX_FILE_BYTES, TIMEOUT_SECONDS, BillClient
 from tencent.cloud_api import FaceIdClient, LiveStreamingClient, StreamUrls
 from tencent.cos import CosClient
 from tencent.im import ImClient
+from tencent.invitations import InvitationClient
 from tencent.merchant import MerchantClient
 from tencent.message_push import MessagePushReader
 from tencent.pay import JSAPI, JsapiClient
@@ -33,6 +34,7 @@ class TencentClients:
         # The same host as `wechat`, with a queue of its own: a flood of logins delays no payment.
         xpay_api = ServiceClient("xpay", wechat.api_base, service="wechat")
         content_api = ServiceClient("content_security", wechat.api_base, service="wechat")
+        invitation_api = ServiceClient("invitations", wechat.api_base, service="wechat")
         live_streaming_api = ServiceClient("live", settings.live_streaming.api_base)
         cos_api = ServiceClient("cos", settings.uploads.endpoint)
         faceid_api = ServiceClient("faceid", settings.age_verification.api_base)
@@ -51,8 +53,8 @@ class TencentClients:
         file_api = ServiceClient(
             "bill_files", "", service="wechat", timeout=TIMEOUT_SECONDS, max_bytes=MAX_FILE_BYTES
         )
-        others = (content_api, live_streaming_api, cos_api, faceid_api, bill_api, file_api)
-        self._clients = (*self.services, *others)
+        others = (content_api, invitation_api, live_streaming_api, cos_api, faceid_api)
+        self._clients = (*self.services, *others, bill_api, file_api)
         bills = None
         if pay.private_key:
             bills, merchant = MerchantClient(bill_api, pay), MerchantClient(pay_api, pay)
@@ -61,6 +63,7 @@ class TencentClients:
             self.transfers = TransferClient(merchant, notify_url, settings.withdraw)
         tokens = AccessTokenCache(xpay_api, app_secrets)
         self.content_security = ContentSecurityClient(content_api, tokens)
+        self.invitations = InvitationClient(invitation_api, tokens)
         self.xpay = XpayClient(xpay_api, tokens, pay, on_xpay_rejection)
         self.bills = BillClient(bills, self.xpay, file_api, wechat)
         self.providers: dict[str, PaymentClient] = {XPAY: self.xpay}

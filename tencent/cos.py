@@ -88,6 +88,11 @@ class CosClient:
         content_type, etag = headers.get("Content-Type", ""), headers.get("ETag", "")
         return CosObject(size, content_type, etag, response.body)
 
+    async def put(self, key: str, body: bytes, content_type: str) -> None:
+        """Store an object, in place of an existing one. Raises ServiceUnavailable."""
+        headers = {"content-type": content_type, "cache-control": IMMUTABLE}
+        self._check(await self._request("PUT", key, headers, body), 200)
+
     async def copy(self, source: str, target: str, found: CosObject) -> bool:
         """Copy an object as `head` has found it; return False if it has changed since.
 
@@ -114,13 +119,18 @@ class CosClient:
         self._check(await self._request("DELETE", key), 204, 404)
 
     async def _request(
-        self, method: Method, key: str, headers: Mapping[str, str] | None = None
+        self,
+        method: Method,
+        key: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
     ) -> ServiceResponse:
         path, signed = f"/{key}", {"host": self._host, **(headers or {})}
         authorization = request_authorization(method, path, signed, self._uploads, self._key_time())
         return await self._client.request(
             method,
             quote(path),
+            body=body,
             headers={**signed, "Authorization": authorization},
             safe_to_repeat=True,
         )

@@ -112,7 +112,7 @@ class ServiceClient:
         method: Method,
         path: str,
         query: Mapping[str, str] = EMPTY,
-        body: str = "",
+        body: str | bytes = "",
         headers: Mapping[str, str] = EMPTY,
         *,
         safe_to_repeat: bool = False,
@@ -131,7 +131,7 @@ class ServiceClient:
             session.request,
             method,
             url,
-            data=body.encode() or None,
+            data=(body.encode() if isinstance(body, str) else body) or None,
             headers=headers,
             allow_redirects=False,
         )

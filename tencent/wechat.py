@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from Crypto.Cipher import AES
@@ -27,7 +27,7 @@ from tencent.errors import (
     WechatBlocked,
 )
 from tencent.json_reader import json_text, text
-from tencent.service_client import EMPTY, ServiceClient
+from tencent.service_client import EMPTY, Method, ServiceClient, ServiceResponse
 
 log = structlog.get_logger("tencent.wechat")
 
@@ -48,7 +48,7 @@ PROFILE = {"version": 2, "scene": 1}
 RISK_RANKS = range(5)
 SUGGESTIONS = ("pass", "review", "risky")
 ANSWER_SECONDS = 2.0
-"""Longest wait for a check of content, with its repetition: a request may be waiting."""
+"""Longest wait for an answer of WeChat, with its repetition: a request may be waiting."""
 BLOCK_BYTES = 16  # bytes: AES-128-CBC
 MAX_AVATAR_URL_LENGTH = 512  # characters
 RENEWAL_MARGIN_SECONDS = 300
@@ -124,6 +124,21 @@ class WechatClient:
         return response.content
 
 
+class WechatCall(NamedTuple):
+    """A call in the name of a mini-program; its access token is added to the `query`."""
+
+    app_id: str
+    path: str
+    body: str = ""
+    query: Mapping[str, str] = EMPTY
+    method: Method = "POST"
+
+
+def answer_of(response: ServiceResponse) -> dict[str, Any]:
+    """Return the answer, with `errcode`, the HTTP status if it is no JSON object."""
+    return response.content or {"errcode": f"HTTP {response.status}"}
+
+
 class AccessTokenCache:
     """Caches one token per mini-program in `apps` (appId -> secret).
 
@@ -147,29 +162,38 @@ class AccessTokenCache:
         except TimeoutError:
             raise ServiceUnavailable(self._client.service) from None
 
-    async def post(
-        self,
-        client: ServiceClient,
-        app_id: str,
-        path: str,
-        body: str,
-        query: Mapping[str, str] = EMPTY,
-    ) -> dict[str, Any]:
-        """Return the answer to a call, with `errcode`, the HTTP status if it is no JSON object.
-
-        A token that WeChat rejects is renewed once.
-        """
+    async def send(self, client: ServiceClient, call: WechatCall) -> ServiceResponse:
+        """Return the response to a call. A token that WeChat rejects is renewed once."""
         for _ in range(2):
-            token = await self.get(app_id)
-            signed = {"access_token": token, **query}
-            response = await client.request("POST", path, signed, body, safe_to_repeat=True)
-            answer = response.content or {"errcode": f"HTTP {response.status}"}
-            if answer.get("errcode") not in INVALID_TOKEN_CODES:
+            token = await self.get(call.app_id)
+            response = await client.request(
+                call.method,
+                call.path,
+                {"access_token": token, **call.query},
+                call.body,
+                safe_to_repeat=True,
+            )
+            if response.content.get("errcode") not in INVALID_TOKEN_CODES:
                 break
             # Unless a newer one has replaced it.
-            if self._tokens.get(app_id) == token:
-                self._tokens.invalidate(app_id)
-        return answer
+            if self._tokens.get(call.app_id) == token:
+                self._tokens.invalidate(call.app_id)
+        return response
+
+    async def send_soon(self, client: ServiceClient, call: WechatCall) -> ServiceResponse:
+        """Do what `send` does, once more if WeChat is busy.
+
+        Raises ServiceUnavailable, at most ANSWER_SECONDS later.
+        """
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                response = await self.send(client, call)
+                if response.content.get("errcode") == BUSY_CODE:
+                    await asyncio.sleep(jittered(BUSY_PAUSE_SECONDS))
+                    response = await self.send(client, call)
+        except TimeoutError:
+            raise ServiceUnavailable(client.service) from None
+        return response
 
     async def _fetch(self, app_id: str) -> str:
         request = {
@@ -233,14 +257,10 @@ class ContentSecurityClient:
 
     async def _call(self, app_id: str, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
         """Call WeChat, once more if it is busy. Raises NotChecked after an error or no answer."""
-        call = self._client, app_id, f"/wxa/{name}", json_text(request)
+        call = WechatCall(app_id, f"/wxa/{name}", json_text(request))
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                answer = await self._tokens.post(*call)
-                if answer.get("errcode") == BUSY_CODE:
-                    await asyncio.sleep(jittered(BUSY_PAUSE_SECONDS))
-                    answer = await self._tokens.post(*call)
-        except (ServiceUnavailable, TimeoutError):
+            answer = answer_of(await self._tokens.send_soon(self._client, call))
+        except ServiceUnavailable:
             raise NotChecked("no answer") from None
         if errcode := answer.get("errcode"):
             log.warning("content_not_checked", call=name, errcode=errcode)
@@ -288,6 +308,17 @@ def decrypt_profile(session_key: str, encrypted_data: str, iv: str, app_id: str)
     if not isinstance(watermark, dict) or watermark.get("appid") != app_id:
         raise InvalidEncryptedData()
     return dict(data)
+
+
+def decrypt_activity_id(session_key: str, encrypted_data: str, iv: str, app_id: str) -> str:
+    """Return the activity id of a private message, as wx.authPrivateMessage gave it to a phone.
+
+    `session_key` is that of the user who received the message. Raises InvalidEncryptedData.
+    """
+    try:
+        return text(decrypt_profile(session_key, encrypted_data, iv, app_id), "activityId")
+    except Unreadable:
+        raise InvalidEncryptedData from None
 
 
 def parse_profile(data: Mapping[str, Any]) -> WechatProfile:

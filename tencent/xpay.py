@@ -13,7 +13,7 @@ from ledger.recharge import Order, Payment, Refund, RefundState
 from tencent.errors import MerchantRefused, ServiceUnavailable
 from tencent.json_reader import child, json_text, number, text
 from tencent.service_client import ServiceClient
-from tencent.wechat import INVALID_TOKEN_CODES, AccessTokenCache
+from tencent.wechat import INVALID_TOKEN_CODES, AccessTokenCache, WechatCall, answer_of
 
 log = structlog.get_logger("tencent.xpay")
 
@@ -156,7 +156,8 @@ class XpayClient:
         """Return the answer to a signed call, with `errcode` if WeChat rejects it."""
         path, body = f"/xpay/{name}", json_text(content)
         signature = {"pay_sig": pay_sig(self._app_key, path, body)}
-        return await self._tokens.post(self._client, app_id, path, body, signature)
+        call = WechatCall(app_id, path, body, signature)
+        return answer_of(await self._tokens.send(self._client, call))
 
     async def _find(self, order: Order, number: str) -> dict[str, Any]:
         """Return WeChat's entry of an order, or of a refund of it. Raises as `_ask`."""

@@ -59,8 +59,10 @@ class SimulatedCos:
                     headers["Content-Range"] = f"bytes 0-{first[1]}/{len(content)}"
                     return SimulatorReply(206, headers, content[: int(first[1]) + 1])
                 return SimulatorReply(200, headers, content)
-            case "PUT":
+            case "PUT" if request.header("x-cos-copy-source"):
                 return self._copy(request, key)
+            case "PUT":
+                return SimulatorReply(200, {"ETag": self._put(request, key, request.body)}, b"")
             case "DELETE":
                 (self._folder / key).unlink(missing_ok=True)
                 return SimulatorReply(204, {}, b"")
@@ -112,10 +114,14 @@ class SimulatedCos:
             raise Refusal(412, "PreconditionFailed")
         if request.header("x-cos-forbid-overwrite") == "true" and (self._folder / key).exists():
             raise Refusal(409, "FileAlreadyExists")
-        kept = {name: request.header(name) for name in ("Content-Type", "Cache-Control")}
-        etag = self.store(key, content, kept)
+        etag = self._put(request, key, content)
         body = f"<CopyObjectResult><ETag>{etag}</ETag></CopyObjectResult>".encode()
         return SimulatorReply(200, {"Content-Type": "application/xml"}, body)
+
+    def _put(self, request: SimulatorRequest, key: str, content: bytes) -> str:
+        """Store an object with the headers of a request; return its ETag."""
+        kept = {name: request.header(name) for name in ("Content-Type", "Cache-Control")}
+        return self.store(key, content, kept)
 
     def store(self, key: str, content: bytes, headers: Mapping[str, str]) -> str:
         """Store an object, even one that no form permits; returns its ETag."""

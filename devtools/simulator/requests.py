@@ -30,6 +30,14 @@ class PhoneLoginRequest(BaseModel):
     appId: str = ""  # noqa: N815 - the contract's own name
 
 
+class PrivateMessageRequest(BaseModel):
+    """The phone of `name` opens a private message, by default one of the activity's own sender."""
+
+    name: str
+    activity_id: str
+    sender: str = ""
+
+
 class PhonePayRequest(BaseModel):
     """`content` comes from the response of POST qlive_pay/."""
 

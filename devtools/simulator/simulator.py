@@ -16,6 +16,7 @@ from devtools.simulator.cloud import SimulatedLiveStreaming, compare_identity
 from devtools.simulator.content_checks import SimulatedContentChecks
 from devtools.simulator.cos import SimulatedCos
 from devtools.simulator.im import SimulatedIm
+from devtools.simulator.invitations import SimulatedInvitations
 from devtools.simulator.merchant import SimulatedMerchantApi
 from devtools.simulator.notifications import (
     SimulatedDelivery,
@@ -79,6 +80,7 @@ class Simulator:
         self.bills = SimulatedBills(merchant_api, self.pay, self.xpay, refunds, transfers)
         self.platform_events = SimulatedPlatformEvents(pushes, delivery)
         self.content_checks = SimulatedContentChecks(wechat, pushes, delivery)
+        self.invitations = SimulatedInvitations(wechat, settings.links.page, now)
         self._faceid = partial(compare_identity, settings.age_verification, now)
         self._controls = self._make_controls()
         self._services = self._make_services()
@@ -89,6 +91,7 @@ class Simulator:
         return {
             "/phone/login": self.wechat.login,
             "/phone/pay": self._pay,
+            "/phone/private_message": self.invitations.open_message,
             "/transfer/confirm": transfers.confirm,
             "/transfer/expire": transfers.expire,
             "/transfer/notify": transfers.notify_again,
@@ -122,6 +125,11 @@ class Simulator:
             (r"/v3/billdownload/file", "pay", self.bills.download),
             (r"/bill_file", "wechat", self.bills.file),
             (r"/cgi-bin/stable_token", "wechat", self.wechat.stable_token),
+            (
+                r"/cgi-bin/message/wxopen/activityid/create|/wxa/(generate_urllink|getwxacodeunlimit)",
+                "wechat",
+                self.invitations.answer,
+            ),
             (
                 r"/wxa/(msg_sec_check|media_check_async|getuserriskrank)",
                 "content",

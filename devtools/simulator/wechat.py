@@ -74,14 +74,23 @@ class SimulatedWechat:
                 "avatarUrl": request.face_url,
             }
         location = {"language": "", "city": "", "province": "", "country": ""}
-        watermark = {"timestamp": int(self._now()), "appid": app_id}
-        profile = {**user, **location, "watermark": watermark}
-        text = json.dumps(profile, ensure_ascii=False, separators=(",", ":")).encode()
+        sealed = self.encrypt(request.name, {**user, **location}, app_id)
+        return {"appId": app_id, "code": code.text, **sealed}
+
+    def encrypt(self, name: str, content: Mapping[str, Any], app_id: str = "") -> dict[str, str]:
+        """Return open data as the phone of this user gets it, by default from the first app.
+
+        Raises ValueError if the user has no session key.
+        """
+        if (session_key := self._keys.get(openid_of(name))) is None:
+            raise ValueError("name: has not logged in")
+        watermark = {"timestamp": int(self._now()), "appid": app_id or next(iter(self.apps))}
+        data = {**content, "watermark": watermark}
+        text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
         iv = secrets.token_bytes(16)
-        cipher = AES.new(base64.b64decode(code.session_key), AES.MODE_CBC, iv)
-        data = base64.b64encode(cipher.encrypt(pad(text, 16))).decode()
-        iv_text = base64.b64encode(iv).decode()
-        return {"appId": app_id, "code": code.text, "encryptedData": data, "iv": iv_text}
+        cipher = AES.new(base64.b64decode(session_key), AES.MODE_CBC, iv)
+        encrypted = base64.b64encode(cipher.encrypt(pad(text, 16))).decode()
+        return {"encryptedData": encrypted, "iv": base64.b64encode(iv).decode()}
 
     def issue(self, app_id: str, name: str) -> LoginCode:
         """Issue a code for `name` with a new session key."""

@@ -34,6 +34,8 @@ REPLACED_KEPT = timedelta(days=30)
 """Minimum time for which a replaced picture is kept: caches and open pages still show it."""
 UPLOAD_KEY = re.compile(r"uploads/(face|cover)/([0-9]{8})/[0-9a-f]{32}\.(?:jpg|png|webp)")
 PICTURE_KEY = re.compile(r"pictures/(face|cover)/([0-9]{8})/[0-9a-f]{32}\.(?:jpg|png|webp)")
+CODE_KEY = re.compile(r"pictures/code/[0-9a-f]{32}\.jpg")
+"""The code of an invitation (services/rooms/invitation_parts.py)."""
 
 JPEG_SEGMENT = re.compile(rb"\xff+[\xc4\xcc\xdb\xdd\xe0-\xef\xfe](..)", re.DOTALL)
 """A segment of a JPEG file that may precede the frame, with its length."""
@@ -85,14 +87,15 @@ class PictureService:
         return named
 
     async def delete(self, payload: Payload) -> None:
-        """Delete an upload, or a picture that was refused or not shown at the last two checks."""
+        """Delete an upload, a code, or a picture refused or not shown at the last two checks."""
         key = payload["key"].removeprefix(f"{self._uploads.address}/")
         if (match := PICTURE_KEY.fullmatch(key)) and not payload.get("refused"):
             is_shown = (await self._stores.moderation.shown(match[1], match[2])).endswith(f"/{key}")
             if is_shown or not payload.get("replaced"):
                 await self._delete_after(REPLACED_KEPT, key, replaced=not is_shown)
                 return
-        if match or UPLOAD_KEY.fullmatch(key):  # not a picture of another host
+        # not a picture of another host
+        if match or UPLOAD_KEY.fullmatch(key) or CODE_KEY.fullmatch(key):
             await self._cos.delete(key)
 
     async def _adopt(self, kind: PictureKind, user_id: str, upload: str) -> str:

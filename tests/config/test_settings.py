@@ -1,5 +1,6 @@
 """Settings from file and environment, and what production and development require of them."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,14 @@ def test_settings_file_contains_every_setting_with_its_default_and_a_comment(
         elif entry := re.fullmatch(r"(  )?(\w+): .+ # \S.+", line):
             commented.append(f"{section if entry[1] else ''}{entry[2]}")
     assert commented == list(leaves(Settings()))
+
+
+def test_links_open_a_page_of_the_example_by_its_path_alone() -> None:
+    app = json.loads((ROOT / "examples/miniprogram/app.json").read_text())
+    assert Settings().links.page in app["pages"]
+    for page in ("/pages/room/room", "pages/room/room?t=1", ""):
+        [problem] = problems({"QLIVE_LINKS__PAGE": page})
+        assert "must be a page like pages/room/room" in problem
 
 
 def test_environment_overrides_the_file(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ class ResponderHandler(RequestHandler):
         else:
             self.write(reply.body)
 
-    get = post = _respond
+    get = post = put = delete = _respond
 
 
 def responder_application(responder: Responder) -> Application:

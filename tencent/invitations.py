@@ -1,0 +1,80 @@
+"""Invitations from outside: what WeChat makes of a ticket for a friend, a link or a code."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TypeVar
+
+import structlog
+
+from tencent.errors import ServiceUnavailable, Unreadable
+from tencent.json_reader import json_text, text
+from tencent.service_client import ServiceClient, ServiceResponse
+from tencent.wechat import AccessTokenCache, WechatCall
+
+T = TypeVar("T")
+log = structlog.get_logger("tencent.invitations")
+
+PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+"""How pictures begin; WeChat makes JPEG files."""
+RELEASE = {"env_version": "release"}
+
+
+class NotGiven(Exception):
+    """WeChat is away, a quota is used up, or the mini-program may not make this call."""
+
+
+class InvitationClient:
+    """Private messages, URL Links and mini-program codes.
+
+    All methods raise NotGiven, at most ANSWER_SECONDS (tencent/wechat.py) later. Source: WeChat
+    server API, createActivityId, generateUrlLink and getUnlimitedQRCode.
+    """
+
+    def __init__(self, client: ServiceClient, tokens: AccessTokenCache) -> None:
+        self._client = client
+        self._tokens = tokens
+
+    async def activity_id(self, app_id: str, openid: str) -> str:
+        """Return the id of a private message that only this user can send, within 24 hours."""
+        path, query = "/cgi-bin/message/wxopen/activityid/create", {"openid": openid}
+        call = WechatCall(app_id, path, query=query, method="GET")
+        return await self._call(call, lambda answer: text(answer.content, "activity_id"))
+
+    async def url_link(self, app_id: str, page: str, expires_at: datetime) -> str:
+        """Return a link that opens a page until then, at most 30 days from now.
+
+        `?cq=` and an encoded query, together at most 256 characters, may be appended to it.
+        """
+        expiry = {"expire_type": 0, "expire_time": int(expires_at.timestamp())}
+        request = {"path": f"/{page}", "query": "", **RELEASE, **expiry}
+        call = WechatCall(app_id, "/wxa/generate_urllink", json_text(request))
+        return await self._call(call, lambda answer: text(answer.content, "url_link"))
+
+    async def code(self, app_id: str, page: str, scene: str) -> bytes:
+        """Return the picture of a code that opens a page, for ever.
+
+        `scene`: what the page receives, at most 32 letters and digits.
+        """
+        request = {"scene": scene, "page": page, **RELEASE}
+        call = WechatCall(app_id, "/wxa/getwxacodeunlimit", json_text(request))
+        return await self._call(call, _picture)
+
+    async def _call(self, call: WechatCall, read: Callable[[ServiceResponse], T]) -> T:
+        try:
+            answer = await self._tokens.send_soon(self._client, call)
+            if not (errcode := answer.content.get("errcode")):
+                return read(answer)
+        except ServiceUnavailable:
+            errcode = "no answer"
+        except Unreadable:
+            errcode = "unreadable"
+        log.warning("invitation_not_given", call=call.path, errcode=errcode)
+        raise NotGiven(str(errcode))
+
+
+def _picture(answer: ServiceResponse) -> bytes:
+    """Return the picture of an answer. Raises Unreadable for JSON and anything else."""
+    is_json = "json" in answer.headers.get("Content-Type", "")
+    if is_json or not answer.body.startswith((PNG, JPEG)):
+        raise Unreadable
+    return answer.body
