@@ -128,7 +128,7 @@ test("no event is emitted after close, even from within a listener", () => {
   assert.deepEqual(events, [["connection", { phase: "closed", code: 1000, reason: "left" }]]);
   device.socket.receive(applyEvent(9));
   device.clock.advance(600_000);
-  assert.deepEqual([device.sockets.length, room.state.seq, device.wake], [1, 8, null]);
+  assert.deepEqual([device.sockets.length, room.state.seq, device.wakes.size], [1, 8, 0]);
 });
 
 // ---- resuming
