@@ -188,9 +188,9 @@ test("a room without the channel has no frames of the user, also after the chann
   channel.close();
   events.length = 0;
   socket.receive(payment(8));
+  socket.receive(ownSnapshot(9));
   socket.receive({ type: "heartbeat", seq: 3, own_seq: 9, ts: 1 });
   assert.deepEqual([events, channel.state.seq, socket.closed], [[], 7, false]);
-  socket.disconnect();
 });
 
 test("a room's lost connection is resumed for both, by one socket", () => {
@@ -242,6 +242,22 @@ test("a wake opens one more connection for both, and the first that answers stay
   }
 });
 
+test("once a room's socket has carried the channel, its failures before do not count", () => {
+  const { device, client, events } = newLiveChannel({ random: () => 1 });
+  for (let failures = 0; failures < 4; failures++) {
+    device.socket.disconnect();
+    device.clock.runNext();
+  }
+  const room = client.room(1);
+  room.open();
+  device.socket.receive(snapshot(3));
+  device.socket.receive(ownResumed(7, 0));
+  room.close();
+  const before = device.clock.now;
+  device.clock.runNext();
+  assert.deepEqual([device.clock.now - before, events.at(-1)], [500, ["connecting"]]);
+});
+
 test("a gap of the channel resumes both at their numbers, and the same gap twice requests its snapshot", () => {
   for (const frame of [payment(9), { type: "heartbeat", seq: 3, own_seq: 8, ts: 1 }]) {
     const { device, socket, events, channel, room } = newRidingChannel();
@@ -256,6 +272,9 @@ test("a gap of the channel resumes both at their numbers, and the same gap twice
     for (const again of [resumed(3, 0), ownSnapshot(9)]) device.socket.receive(again);
     assert.deepEqual([channel.state.seq, room.state.seq], [9, 3]);
   }
+  const { socket, events, roomEvents } = newRidingChannel();
+  socket.receive({ type: "heartbeat", seq: 4, own_seq: 8, ts: 1 }); // behind with both: one reconnect
+  assert.deepEqual([roomEvents, events], [["reconnecting"], [["reconnecting", 0]]]);
 });
 
 test("a token that is refused on a room's socket is replaced once for both, or closes both", async () => {
@@ -274,12 +293,13 @@ test("a token that is refused on a room's socket is replaced once for both, or c
 });
 
 test("the channel follows the user into the next room", () => {
-  const { device, client, socket, room, events } = newRidingChannel();
+  const { device, client, channel, socket, room, events } = newRidingChannel();
   client.room(2).open();
   const next = device.socket;
   next.receive({ ...snapshot(1), live_id: 2 });
   next.receive(ownResumed(7, 0));
-  socket.receive(payment(8)); // of the room before, which still carries the channel
+  socket.receive(payment(8)); // of the room before, whose connection still has the channel
+  assert.equal(channel.state.seq, 7);
   room.close();
   next.receive(payment(8));
   assert.deepEqual([payments(events), openSockets(device)], [["order 8"], [next]]);

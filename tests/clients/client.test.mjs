@@ -83,6 +83,35 @@ test("a withdrawal is confirmed on WeChat's page and then read from the server",
   assert.equal(device.requests.length, 1);
 });
 
+test("a private message is shared and entered with by WeChat, whose proof may need a new login", async () => {
+  const device = newDevice(refused(401, "log_in_again"), LOGGED_IN, { status: 200, json: { live_id: 7 } }, refused(403, "invitation_invalid"));
+  const { client, platform } = device;
+  await assert.rejects(client.shareInvitation({ activity_id: "a1" }), /only WeChat/);
+  await assert.rejects(client.enterWithTicket("t1", "s1"), /only WeChat/);
+  const calls = [];
+  const wx = {
+    login: ({ success }) => success({ code: "c" }),
+    getAccountInfoSync: () => ({ miniProgram: { appId: "a" } }),
+    updateShareMenu: ({ success, fail, ...menu }) => success(calls.push(menu)),
+    authPrivateMessage({ shareTicket, success }) {
+      calls.push(shareTicket);
+      success({ valid: true, encryptedData: "e" + calls.length, iv: "i" });
+    },
+  };
+  const { sharePrivately, authPrivateMessage, login, appId } = qlive.wxPlatform(wx);
+  Object.assign(platform, { sharePrivately, authPrivateMessage, login, appId });
+  await client.shareInvitation({ activity_id: "a1" });
+  assert.equal((await client.enterWithTicket("t1", "s1")).live_id, 7);
+  await assert.rejects(client.enterWithTicket("t2"), { code: "invitation_invalid" });
+  assert.deepEqual(calls, [{ withShareTicket: true, isPrivateMessage: true, activityId: "a1" }, "s1", "s1"]);
+  const entered = device.requests.filter(({ url }) => url.includes("playurl")).map(({ url, data }) => data || Object.fromEntries(new URL(url).searchParams));
+  assert.deepEqual(entered, [
+    { ticket: "t1", encryptedData: "e2", iv: "i" },
+    { ticket: "t1", encryptedData: "e3", iv: "i" },
+    { ticket: "t2" },
+  ]);
+});
+
 test("a login survives a restart and authorizes later requests until the logout", async () => {
   const device = await loggedIn({ status: 200, json: {} }, OK);
   assert.equal(device.requests[0].headers.Authorization, undefined);
