@@ -52,7 +52,10 @@ function newRidingChannel(options) {
 const queryOf = (socket) => Object.fromEntries(new URL(socket.url).searchParams);
 const openSockets = (device) => device.sockets.filter(({ closed }) => !closed);
 const payment = (seq) => ownEvent(seq, "payment", { order: `order ${seq}`, gold: 1 });
-const invitation = (id, more = {}) => ({ invitation_id: id, kind: "seat", live_id: 1, room_name: "r", host: HOST, expires_at: 9, ...more });
+const invitation = (invitation_id, more = {}) => ({
+  ...{ invitation_id, kind: "seat", live_id: 1, room_name: "r", host: HOST, expires_at: 9 },
+  ...more,
+});
 const payments = (events) => events.filter(([name]) => name === "payment").map(([, { order }]) => order);
 const transient = (type, data) => ({ type, user_id: BERT.user_id, data });
 
@@ -106,7 +109,7 @@ test("a listener that closes the channel gets no further event", () => {
 
 // ---- the end of the session
 
-test("a logout, a refused token and another user close the channel, and only its user sees its state again", async () => {
+test("a logout, a refused token and another user close the channel, whose state is its user's only", async () => {
   for (const [act, code, user, since] of [
     [(client) => client.logout(), undefined, BERT, "7"],
     [(client) => client.getUserState().catch(() => {}), "token", BERT, "7"],
@@ -338,7 +341,9 @@ class FakeServer {
   beat() {
     const { room, own } = this.seqs;
     for (const { since, receive } of this.sockets) {
-      receive({ type: "heartbeat", ts: 1, seq: "room" in since ? room : own, ...("room" in since && "own" in since && { own_seq: own }) });
+      const isOfRoom = "room" in since;
+      const seqs = isOfRoom && "own" in since ? { seq: room, own_seq: own } : { seq: isOfRoom ? room : own };
+      receive({ type: "heartbeat", ts: 1, ...seqs });
     }
   }
 }

@@ -84,7 +84,9 @@ test("a withdrawal is confirmed on WeChat's page and then read from the server",
 });
 
 test("a private message is shared and entered with by WeChat, whose proof may need a new login", async () => {
-  const device = newDevice(refused(401, "log_in_again"), LOGGED_IN, { status: 200, json: { live_id: 7 } }, refused(403, "invitation_invalid"));
+  const entry = { status: 200, json: { live_id: 7 } };
+  const refusals = ["log_in_again", "invitation_invalid"].map((code, n) => refused(401 + 2 * n, code));
+  const device = newDevice(refusals[0], LOGGED_IN, entry, refusals[1]);
   const { client, platform } = device;
   await assert.rejects(client.shareInvitation({ activity_id: "a1" }), /only WeChat/);
   await assert.rejects(client.enterWithTicket("t1", "s1"), /only WeChat/);
@@ -104,8 +106,8 @@ test("a private message is shared and entered with by WeChat, whose proof may ne
   assert.equal((await client.enterWithTicket("t1", "s1")).live_id, 7);
   await assert.rejects(client.enterWithTicket("t2"), { code: "invitation_invalid" });
   assert.deepEqual(calls, [{ withShareTicket: true, isPrivateMessage: true, activityId: "a1" }, "s1", "s1"]);
-  const entered = device.requests.filter(({ url }) => url.includes("playurl")).map(({ url, data }) => data || Object.fromEntries(new URL(url).searchParams));
-  assert.deepEqual(entered, [
+  const entries = device.requests.filter(({ url }) => url.includes("playurl"));
+  assert.deepEqual(entries.map(({ url }) => Object.fromEntries(new URL(url).searchParams)), [
     { ticket: "t1", encryptedData: "e2", iv: "i" },
     { ticket: "t1", encryptedData: "e3", iv: "i" },
     { ticket: "t2" },

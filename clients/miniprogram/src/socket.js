@@ -225,10 +225,11 @@ export class ResumingSocket extends Emitter {
       this._onLost(connection, frame.code, frame.reason, frame.retry_ms > 0 ? frame.retry_ms : 0);
     } else if (frame.type === "snapshot") {
       connection.markLive();
-      // Without a reason, it is the first frame of a connection that began before there was a state:
-      // the other one of two connections may have got further.
+      // One that was not asked for is of a connection that began before there was a state: the other
+      // one of two connections may have got further.
       const { state } = this;
-      const isOld = state && !frame.reset && !this._needsSnapshot && frame.epoch === state.epoch && frame.seq < state.seq;
+      const isAskedFor = !state || frame.reset || this._needsSnapshot;
+      const isOld = !isAskedFor && frame.epoch === state.epoch && frame.seq < state.seq;
       this._needsSnapshot = false;
       if (!isOld) this._setState(this._begin(frame), frame);
       const reset = frame.reset || null;
