@@ -11,6 +11,7 @@ import type {
   NewUser,
   Ok,
   OtherFrames,
+  PlayUrl,
   RefusalCode,
   Snapshot,
   UpdateUserinfoRequest,
@@ -70,6 +71,10 @@ export interface Platform {
   onWake?(wake: () => void): () => void;
   /** The user's system as wx.getDeviceInfo() names it; kept with orders. */
   system?(): string;
+  /** wx.updateShareMenu, so that what is shared next is the private message of this activity. */
+  sharePrivately?(activityId: string): Promise<unknown>;
+  /** wx.authPrivateMessage: WeChat's proof that the user has received a private message. */
+  authPrivateMessage?(shareTicket: string): Promise<{ encryptedData: string; iv: string }>;
   /** wx.requestMerchantTransfer; resolves when WeChat has shown its page. */
   confirmTransfer?(transfer: { mchId: string; appId: string; package: string }): Promise<unknown>;
   appId?(): string;
@@ -160,9 +165,9 @@ export type FrameType = "snapshot" | keyof EventData | keyof OtherFrames;
 /** Any frame; `frame.type` tells which. A newer server may send types that are not listed. */
 export type Frame = { [Type in FrameType]: FrameOf<Type> }[FrameType];
 
-interface NumberedFrame<Type, Data> {
+type NumberedFrame<Type, Data> = EventFrame<Type, Data> & { live_id: number };
+interface EventFrame<Type, Data> {
   type: Type;
-  live_id: number;
   epoch: string;
   seq: number;
   /** Milliseconds since 1970. */
@@ -185,7 +190,7 @@ export function roleIn(
   userId: string,
 ): "host" | "male" | "female" | "applied" | "viewer";
 
-/** The rule by which a room socket reconnects, in milliseconds; `final_codes` has the server's name of each final close code. */
+/** The rule by which a socket reconnects, in milliseconds; `final_codes` has the server's name of each final close code. */
 export const RECONNECT: {
   base_ms: number;
   max_ms: number;
@@ -226,6 +231,83 @@ export class RoomSocket implements Emitter<RoomEvents> {
   off: Emitter<RoomEvents>["off"];
   readonly live_id: number;
   readonly state: RoomState | null;
+  open(): void;
+  close(): void;
+  /** Called by itself when the app is shown or the network is back. */
+  wake(): void;
+}
+
+// ---- the user's channel
+
+/** To a seat, or to enter a room: then `invitation_id` is the ticket of `enterWithTicket`. */
+export interface UserInvitation {
+  invitation_id: string;
+  kind: "seat" | "room";
+  live_id: number;
+  room_name: string;
+  host: { user_id: string; nickname: string; face_url: string };
+  /** Milliseconds since 1970. */
+  expires_at: number;
+}
+/** `data` of the channel's events, by type. */
+export interface UserEventData {
+  invitation: UserInvitation;
+  invitation_end: {
+    invitation_id: string;
+    reason: "accepted" | "refused" | "expired" | "withdrawn" | "live_end" | "blocked";
+  };
+  /** What the user has uploaded or written was checked. */
+  checked: { what: "nickname" | "face" | "cover" | "room_name"; outcome: "shown" | "refused" };
+  /** An order was paid; this gold came with it. */
+  payment: { order: string; gold: number };
+  withdrawal: { withdrawal_id: string; state: string };
+  /** Of an order, with the gold that it takes back. */
+  refund: { order: string; gold: number; state: string };
+}
+/** `data` of the channel's frames that are not numbered: the latest counts. */
+export interface UserValues {
+  balance: { gold: number; income: number };
+  where: { live_id: number | null };
+}
+export type ChannelData = UserEventData & UserValues;
+/** The channel as it is: what the user owns, where the user is, and invitations without an answer. */
+export interface ChannelState {
+  user_id: string;
+  epoch: string;
+  seq: number;
+  gold: number;
+  income: number;
+  in_room: number | null;
+  invitations: UserInvitation[];
+}
+/** Frame of the channel, by its type. */
+export type ChannelFrameOf<Type extends ChannelFrameType> = Type extends keyof UserEventData
+  ? EventFrame<Type, UserEventData[Type]> & { user_id: string }
+  : Type extends keyof UserValues
+    ? { type: Type; user_id: string; data: UserValues[Type] }
+    : Type extends "resumed"
+      ? { type: Type; user_id: string; epoch: string; seq: number; replayed: number }
+      : Type extends "snapshot"
+        ? EventFrame<Type, Omit<ChannelState, "user_id" | "epoch" | "seq">> & {
+            user_id: string;
+            reset?: "epoch" | "too_old" | "ahead";
+          }
+        : OtherFrames[Type & ("bye" | "heartbeat" | "pong")];
+export type ChannelFrameType = "snapshot" | "resumed" | "bye" | "heartbeat" | "pong" | keyof ChannelData;
+export type ChannelFrame = { [Type in ChannelFrameType]: ChannelFrameOf<Type> }[ChannelFrameType];
+
+/** Beside these, each type of frame that has `data` is an event with this `data`. */
+export type ChannelEvents = {
+  state: (state: ChannelState, frame: ChannelFrame) => void;
+  frame: (frame: ChannelFrame) => void;
+  /** On the socket of a room, its reconnects are those of the channel. */
+  connection: (connection: Connection) => void;
+} & { [Type in keyof ChannelData]: (data: ChannelData[Type]) => void };
+
+/** Has no socket of its own while that of a room carries it. */
+export interface UserChannel extends Emitter<ChannelEvents> {
+  readonly state: ChannelState | null;
+  /** Connects and stays connected until `close`, the user is signed out, or a final close code. */
   open(): void;
   close(): void;
   /** Called by itself when the app is shown or the network is back. */
@@ -313,6 +395,8 @@ export interface Client extends Omit<Calls, "pushGift">, Emitter<ClientEvents> {
   readonly userId: string;
   readonly gifts: Gifts;
   room(live_id: Id): RoomSocket;
+  /** The user's channel, always the same. */
+  channel(): UserChannel;
 
   /**
    * Signs in with wx.login and registers an unknown user, with these fields of updateUserinfo.
@@ -329,6 +413,13 @@ export interface Client extends Omit<Calls, "pushGift">, Emitter<ClientEvents> {
   allGifts(): Promise<Gift[]>;
   /** Orders a block of gold, has the user pay it, and waits for the gold; PaymentFailed, Refused. */
   buy(block_id: Id): Promise<Purchase>;
+  /**
+   * Enters a room with the ticket of an invitation. That of a WeChat friend opens only with the
+   * `shareTicket` of wx.getEnterOptionsSync().
+   */
+  enterWithTicket(ticket: string, shareTicket?: string): Promise<PlayUrl & { live_id: number; group_id: string }>;
+  /** Makes what the user shares next the private message of an invitation; WeChat only. */
+  shareInvitation(invitation: { activity_id: string }): Promise<void>;
   /** Chat over Tencent IM with lite-chat, of which this is the default export. */
   chat(liteChat: LiteChat): Chat;
 
@@ -364,6 +455,6 @@ export function createClient(options: {
    * createUser and pay are not) and sockets resume.
    */
   signInAgain?: boolean;
-  /** Calls (debug), failed calls (warn), sign-ins after a refused token and the phases of room sockets (info). */
+  /** Calls (debug), failed calls (warn), sign-ins after a refused token and the phases of sockets (info). */
   log?: (level: "debug" | "info" | "warn", message: string, data: Record<string, unknown>) => void;
 }): Client;

@@ -83,6 +83,37 @@ test("a withdrawal is confirmed on WeChat's page and then read from the server",
   assert.equal(device.requests.length, 1);
 });
 
+test("a private message is shared and entered with by WeChat, whose proof may need a new login", async () => {
+  const entry = { status: 200, json: { live_id: 7 } };
+  const refusals = ["log_in_again", "invitation_invalid"].map((code, n) => refused(401 + 2 * n, code));
+  const device = newDevice(refusals[0], LOGGED_IN, entry, refusals[1]);
+  const { client, platform } = device;
+  await assert.rejects(client.shareInvitation({ activity_id: "a1" }), /only WeChat/);
+  await assert.rejects(client.enterWithTicket("t1", "s1"), /only WeChat/);
+  const calls = [];
+  const wx = {
+    login: ({ success }) => success({ code: "c" }),
+    getAccountInfoSync: () => ({ miniProgram: { appId: "a" } }),
+    updateShareMenu: ({ success, fail, ...menu }) => success(calls.push(menu)),
+    authPrivateMessage({ shareTicket, success }) {
+      calls.push(shareTicket);
+      success({ valid: true, encryptedData: "e" + calls.length, iv: "i" });
+    },
+  };
+  const { sharePrivately, authPrivateMessage, login, appId } = qlive.wxPlatform(wx);
+  Object.assign(platform, { sharePrivately, authPrivateMessage, login, appId });
+  await client.shareInvitation({ activity_id: "a1" });
+  assert.equal((await client.enterWithTicket("t1", "s1")).live_id, 7);
+  await assert.rejects(client.enterWithTicket("t2"), { code: "invitation_invalid" });
+  assert.deepEqual(calls, [{ withShareTicket: true, isPrivateMessage: true, activityId: "a1" }, "s1", "s1"]);
+  const entries = device.requests.filter(({ url }) => url.includes("playurl"));
+  assert.deepEqual(entries.map(({ url }) => Object.fromEntries(new URL(url).searchParams)), [
+    { ticket: "t1", encryptedData: "e2", iv: "i" },
+    { ticket: "t1", encryptedData: "e3", iv: "i" },
+    { ticket: "t2" },
+  ]);
+});
+
 test("a login survives a restart and authorizes later requests until the logout", async () => {
   const device = await loggedIn({ status: 200, json: {} }, OK);
   assert.equal(device.requests[0].headers.Authorization, undefined);

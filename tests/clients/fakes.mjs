@@ -71,6 +71,7 @@ export class FakeDevice {
     this.responses = [];
     this.stored = stored;
     this.onSocket = () => {};
+    this.wakes = new Set();
     this.platform = {
       socketHeaders,
       request: async (request) => {
@@ -91,16 +92,18 @@ export class FakeDevice {
         remove: (key) => stored.delete(key),
       },
       onWake: (wake) => {
-        this.wake = wake;
-        return () => {
-          this.wake = null;
-        };
+        this.wakes.add(wake);
+        return () => this.wakes.delete(wake);
       },
       now: () => this.clock.now,
       setTimeout: this.clock.setTimeout,
       clearTimeout: this.clock.clearTimeout,
       random,
     };
+  }
+
+  wake() {
+    for (const wake of this.wakes) wake();
   }
 
   get socket() {

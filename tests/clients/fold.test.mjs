@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { begin, fold, mutedUntil, roleIn, seatOf } from "../../clients/miniprogram/src/fold.js";
-import { ANNA, BERT, HOST, event, snapshot } from "./frames.mjs";
+import { ANNA, BERT, HOST, event, room, snapshot } from "./frames.mjs";
 
 /** The room after folding events given as [type, data]. */
 function after(more, ...events) {
@@ -65,6 +65,24 @@ test("other events, also unknown ones, replace the fields of the room that they 
   const unknown = ["constructor", { anything: 1, room_name: "new" }];
   assert.deepEqual(after({}, unknown), { ...data, room_name: "new" });
   assert.deepEqual(after({}, ["group", { group_id: "qlive_new" }]), { ...data, group_id: "qlive_new" });
+});
+
+test("a change of visibility replaces it, and the play URLs of the seats that got new streams", () => {
+  const owner = { ...room().owner, play_url: "rtmp://h2" };
+  const bert = { ...BERT, play_url: "rtmp://b" };
+  const change = { visibility: "private", by: HOST, play_urls: { owner: "rtmp://h2", male: "rtmp://b2", female: null } };
+  const expected = { ...room(), visibility: "private", owner, male: { ...bert, play_url: "rtmp://b2" } };
+  const hidden = after({ male: bert }, ["visibility", change]);
+  assert.deepEqual(hidden, expected);
+  const shown = after({ ...hidden }, ["visibility", { visibility: "public", by: HOST }]);
+  assert.deepEqual(shown, { ...expected, visibility: "public" });
+});
+
+test("deputies are sorted by id, and stay after the live", () => {
+  const named = [ANNA, BERT, ANNA].map((user) => ["deputy", { ...user, on: true }]);
+  assert.deepEqual(after({}, ...named).deputies, [BERT.user_id, ANNA.user_id]);
+  const ended = ["live_end", { ...HOST, reason: "host" }];
+  assert.deepEqual(after({}, ...named, ["deputy", { ...BERT, on: false }], ended).deputies, [ANNA.user_id]);
 });
 
 test("frames without a new sequence number change the audience, or nothing", () => {

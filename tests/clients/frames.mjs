@@ -20,6 +20,8 @@ export function room(more = {}) {
     applicants: [],
     muted: [],
     mute_all: false,
+    visibility: "public",
+    deputies: [],
     audience_count: 3,
     num_list: [0, 1, 0, 1],
     ...more,
@@ -36,6 +38,20 @@ export function event(seq, type, data, epoch = "e1") {
 
 export function resumed(seq, replayed, epoch = "e1") {
   return { type: "resumed", live_id: 1, epoch, seq, replayed };
+}
+
+/** Frames of Bert's own channel. */
+export function ownSnapshot(seq = 0, more = {}, epoch = "o1") {
+  const data = { gold: 10, income: 0, in_room: null, invitations: [], ...more };
+  return { type: "snapshot", user_id: BERT.user_id, epoch, seq, ts: 5, data };
+}
+
+export function ownEvent(seq, type, data, epoch = "o1") {
+  return { type, user_id: BERT.user_id, epoch, seq, ts: 5, data };
+}
+
+export function ownResumed(seq, replayed, epoch = "o1") {
+  return { type: "resumed", user_id: BERT.user_id, epoch, seq, replayed };
 }
 
 export function bye(code, retry_ms = 0) {

@@ -9,7 +9,7 @@ const HEAD = `
 declare const page: any;
 declare const live_id: number, user_id: string, gift_id: number, block_id: number, income: number;
 declare const name: string, id_number: string, request_id: string, text: string, tempFilePath: string, avatarUrl: string;
-declare const gift_gold: number, day_gold: number, month_gold: number, appId: string, code: string;
+declare const activity_id: string, gift_gold: number, day_gold: number, month_gold: number, appId: string, code: string;
 declare const qlive: import("qlive-miniprogram").Client;
 declare const room: import("qlive-miniprogram").RoomSocket;
 `;

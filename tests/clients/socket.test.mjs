@@ -128,7 +128,7 @@ test("no event is emitted after close, even from within a listener", () => {
   assert.deepEqual(events, [["connection", { phase: "closed", code: 1000, reason: "left" }]]);
   device.socket.receive(applyEvent(9));
   device.clock.advance(600_000);
-  assert.deepEqual([device.sockets.length, room.state.seq, device.wake], [1, 8, null]);
+  assert.deepEqual([device.sockets.length, room.state.seq, device.wakes.size], [1, 8, 0]);
 });
 
 // ---- resuming
@@ -168,6 +168,23 @@ test("a snapshot between two events replaces the room and numbering continues fr
   device.socket.disconnect();
   device.clock.runNext();
   assert.equal(queryOf(device.socket).since, "401");
+});
+
+test("a snapshot with a reason, on request or of another epoch may be of a lower number", () => {
+  for (const [gaps, frame] of [
+    [0, { ...snapshot(5), reset: "ahead" }],
+    [0, snapshot(5, {}, "e2")],
+    [1, snapshot(5)],
+  ]) {
+    const { device, room } = newLiveRoom();
+    for (let gap = 0; gap <= gaps; gap++) {
+      device.socket.receive(applyEvent(9));
+      device.clock.runNext();
+      if (gap < gaps) device.socket.receive(resumed(7, 0));
+    }
+    device.socket.receive(frame);
+    assert.deepEqual([room.state.seq, room.state.epoch], [5, frame.epoch]);
+  }
 });
 
 test("a skipped number or a heartbeat that is ahead reconnects at the last number", () => {

@@ -51,6 +51,20 @@ export async function evening(live_id: string): Promise<void> {
   room.once("invited", ({ expires_at }) => show("live", expires_at.toFixed()));
   room.open();
   if (roleIn(room.state, user_id) === "host") show("live", seatOf(room.state, user_id) ?? "");
+  const channel = client.channel();
+  channel.on("state", ({ gold, invitations: [first] }) => show("live", `${gold.toFixed()} ${first?.host.nickname}`));
+  channel.on("invitation_end", ({ reason }) => show("live", reason satisfies string));
+  channel.on("where", (where) => show("live", String(where.live_id)));
+  channel.on("frame", (frame) => {
+    if (frame.type === "withdrawal") show("live", frame.data.state);
+    if (frame.type === "snapshot") show("live", frame.reset ?? frame.data.income.toFixed());
+    if (frame.type === "bye") show("live", frame.reason);
+  });
+  channel.open();
+  // @ts-expect-error: a room has invitations to seats only
+  room.on("invitation", () => {});
+  const { live_id: invitedTo } = await client.enterWithTicket("t", "s");
+  client.room(invitedTo).open();
   await client.applyMicro({ live_id }).catch((error) => wx.showToast({ title: errorText(error, "en") ?? "" }));
   await chat.join(room);
   chat.on("message", ({ from, text, at }) => show("live", `${from} ${text} ${at.toFixed()}`));

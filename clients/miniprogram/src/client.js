@@ -1,6 +1,8 @@
-// Client of the API: sign-in, calls, idempotent gifts, uploads, purchases, rooms and their chat.
+// Client of the API: sign-in, calls, idempotent gifts, uploads, purchases, rooms and their chat, and
+// the user's channel.
 
 import { CALLS } from "./calls.js";
+import { UserChannel } from "./channel.js";
 import { Chat } from "./chat.js";
 import { Emitter } from "./emitter.js";
 import { isRefused } from "./errors.js";
@@ -9,8 +11,8 @@ import { Http } from "./http.js";
 import { browserPlatform } from "./platform-browser.js";
 import { wxPlatform } from "./platform-wx.js";
 import { buy } from "./purchase.js";
+import { RoomSocket } from "./room.js";
 import { Session } from "./session.js";
-import { RoomSocket } from "./socket.js";
 import { upload } from "./upload.js";
 
 /** `base` is the URL of the API, as in https://example.com/wx/api/qlive; the other options are optional. */
@@ -23,7 +25,6 @@ export function createClient(options) {
 class Client extends Emitter {
   constructor(base, { platform = detectPlatform(), giftPatienceMs, appId, signInAgain, log = () => {} }) {
     super(platform.setTimeout);
-    this._base = base;
     this._appId = appId;
     this._platform = platform;
     this._log = (...line) => {
@@ -37,10 +38,13 @@ class Client extends Emitter {
     };
     const renew = (refusal) => this._signingIn || this._shared("_renewing", () => this._renew(refusal));
     const onSignedOut = (reason) => this.emit("signedOut", reason);
-    this._session = new Session(platform, onSignedOut, signInAgain && platform.login && renew);
+    const onEnd = () => this._channel.signOut();
+    this._session = new Session(platform, onSignedOut, signInAgain && platform.login && renew, onEnd);
     this._http = new Http(platform, base, this._session, this._log);
     const sendGift = (params) => this._http.call("pushGift", params);
     this.gifts = new Gifts(platform, this._session, sendGift, giftPatienceMs);
+    this._socketContext = { platform, base, session: this._session, log: this._log };
+    this._channel = new UserChannel(this._socketContext);
   }
 
   get token() {
@@ -160,6 +164,31 @@ class Client extends Emitter {
   }
 
   /**
+   * Enters a room with the ticket of an invitation; `shareTicket` is that of a private message, from
+   * wx.getEnterOptionsSync(). The server needs a recent login to read WeChat's proof.
+   */
+  async enterWithTicket(ticket, shareTicket) {
+    const prove = this._platform.authPrivateMessage;
+    if (shareTicket && !prove) throw new Error("only WeChat has private messages");
+    const enter = async () => {
+      const proof = shareTicket ? await prove(shareTicket) : {};
+      return this.getPlayurl({ ticket, ...proof });
+    };
+    return enter().catch(async (error) => {
+      if (!shareTicket || !isRefused(error, "log_in_again")) throw error;
+      await this.signIn();
+      return enter();
+    });
+  }
+
+  /** Makes what the user shares next the private message of an invitation. */
+  async shareInvitation({ activity_id }) {
+    const share = this._platform.sharePrivately;
+    if (!share) throw new Error("only WeChat has private messages");
+    await share(activity_id);
+  }
+
+  /**
    * Shows WeChat's page on which the user confirms a withdrawal.
    *
    * Resolves with the first page of withdrawals. That WeChat showed its page proves nothing: the
@@ -175,7 +204,12 @@ class Client extends Emitter {
 
   /** Socket of a room that the user has entered with `getPlayurl`; `open()` connects it. */
   room(live_id) {
-    return new RoomSocket(this._platform, this._base, this._session, live_id, this._log);
+    return new RoomSocket(this._socketContext, live_id, this._channel);
+  }
+
+  /** The user's channel, always the same; `open()` connects it. */
+  channel() {
+    return this._channel;
   }
 
   /** Chat over Tencent IM; `liteChat` is @tencentcloud/lite-chat. */

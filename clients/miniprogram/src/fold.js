@@ -26,15 +26,7 @@ export function fold(state, frame) {
       room: Object.assign({}, state.room, { audience_count, num_list }),
     });
   }
-  if (frame.type === "heartbeat") {
-    if (frame.seq > state.seq) throw new Gap(state.seq, frame.seq);
-    return state;
-  }
-  if (!isEvent(frame)) return state;
-  if (frame.epoch === state.epoch && frame.seq <= state.seq) return state;
-  if (frame.epoch !== state.epoch || frame.seq !== state.seq + 1) {
-    throw new Gap(state.epoch + "/" + state.seq, frame.epoch + "/" + frame.seq);
-  }
+  if (!isNext(state, frame)) return state;
   const change = has(CHANGES, frame.type)
     ? CHANGES[frame.type](state.room, frame.data)
     : namedFields(state.room, frame.data);
@@ -42,7 +34,21 @@ export function fold(state, frame) {
   return Object.assign({}, state, { seq: frame.seq, room });
 }
 
-/** Whether the frame is a numbered event of the room, known or unknown. */
+/** Whether the frame is the next event; throws Gap if a frame is missing before it. */
+export function isNext(state, frame) {
+  if (frame.type === "heartbeat") {
+    if (frame.seq > state.seq) throw new Gap(state.seq, frame.seq);
+    return false;
+  }
+  if (!isEvent(frame)) return false;
+  if (frame.epoch === state.epoch && frame.seq <= state.seq) return false;
+  if (frame.epoch !== state.epoch || frame.seq !== state.seq + 1) {
+    throw new Gap(state.epoch + "/" + state.seq, frame.epoch + "/" + frame.seq);
+  }
+  return true;
+}
+
+/** Whether the frame is a numbered event, known or unknown. */
 export function isEvent(frame) {
   if (frame.type === "snapshot" || frame.type === "resumed") return false;
   return typeof frame.seq === "number" && typeof frame.epoch === "string";
@@ -99,6 +105,8 @@ const CHANGES = {
   live_pause: () => ({ status: "paused" }),
   live_resume: () => ({ status: "live" }),
   profile: updateProfile,
+  visibility: setVisibility,
+  deputy: setDeputy,
   mute: setMute,
   live_end: () => ({
     status: "ended",
@@ -143,6 +151,20 @@ function setAway(room, data, away) {
   const occupant = name && room[name];
   if (!occupant || occupant.user_id !== data.user_id) return {};
   return { [name]: Object.assign({}, occupant, { away }) };
+}
+
+function setVisibility(room, { visibility, play_urls = {} }) {
+  const change = { visibility };
+  for (const name of SEATS) {
+    const play_url = play_urls[name];
+    if (play_url && room[name]) change[name] = Object.assign({}, room[name], { play_url });
+  }
+  return change;
+}
+
+function setDeputy(room, { user_id, on }) {
+  const others = room.deputies.filter((id) => id !== user_id);
+  return { deputies: on ? others.concat([user_id]).sort() : others };
 }
 
 function setMute(room, { user_id, until }) {

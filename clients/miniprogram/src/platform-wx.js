@@ -33,6 +33,10 @@ export function wxPlatform(wxApi) {
       return info ? info.call(api).platform : "";
     },
     confirmTransfer: (transfer) => promised(api, "requestMerchantTransfer", transfer), // since 3.3.0
+    sharePrivately: (activityId) =>
+      promised(api, "updateShareMenu", { withShareTicket: true, isPrivateMessage: true, activityId }), // since 2.13.0
+    authPrivateMessage: (shareTicket) =>
+      promised(api, "authPrivateMessage", { shareTicket }).then(({ encryptedData, iv }) => ({ encryptedData, iv })),
     appId: () => api.getAccountInfoSync().miniProgram.appId,
     login: () => promised(api, "login").then(({ code }) => code),
     requestPayment: (content) =>

@@ -7,6 +7,6 @@ export { begin, fold, invitation, mutedUntil, roleIn, seatOf } from "./fold.js";
 export { browserPlatform } from "./platform-browser.js";
 export { wxPlatform } from "./platform-wx.js";
 export { RECONNECT } from "./reconnect.js";
-export { RoomSocket } from "./socket.js";
+export { RoomSocket } from "./room.js";
 export { storageOver } from "./storage.js";
 export { failureOf } from "./withdrawals.js";

@@ -5,10 +5,12 @@ const KEY = "qlive.session";
 export class Session {
   /**
    * `onSignedOut(reason)` is called when the server requires a new login. `signInAgain(refusal)`, if
-   * any, replaces a refused token first; it throws Refused if the user may not sign in.
+   * any, replaces a refused token first; it throws Refused if the user may not sign in. `onEnd()` is
+   * called when the user's session ends, for whatever reason.
    */
-  constructor(platform, onSignedOut, signInAgain) {
+  constructor(platform, onSignedOut, signInAgain, onEnd) {
     this._storage = platform.storage;
+    this._onEnd = onEnd;
     this._onSignedOut = onSignedOut;
     this._signInAgain = signInAgain;
     const stored = this._storage.get(KEY) || {};
@@ -23,6 +25,7 @@ export class Session {
   }
 
   save({ token, user_id, sdk_app_id }) {
+    if (this.userId && this.userId !== user_id) this.clear(); // another user
     this.token = token;
     this.userId = user_id;
     this.sdkAppId = sdk_app_id;
@@ -32,6 +35,7 @@ export class Session {
   clear() {
     this.token = this.userId = "";
     this._storage.remove(KEY);
+    this._onEnd();
   }
 
   /**

@@ -1,9 +1,10 @@
-// Room socket that reconnects, resumes at its last sequence number and detects gaps.
+// Socket of a room or of the user's channel: reconnects, resumes at its last sequence number and
+// detects gaps.
 
 import { isFinal, limitAttempts, retryDelay } from "./backoff.js";
 import { Emitter } from "./emitter.js";
 import { Gap } from "./errors.js";
-import { begin, fold, invitation, isEvent } from "./fold.js";
+import { isEvent } from "./fold.js";
 import { queryString } from "./http.js";
 import { Connection } from "./connection.js";
 import { RECONNECT } from "./reconnect.js";
@@ -13,15 +14,15 @@ const REPLACED = 4509;
 const ONE_WAKE_MS = 1000; // the app is shown and the network is back: one reason for a second connection
 const RACE_MS = 5000; // after a second connection, a replaced one was probably replaced by it
 
-// Events about the current user, emitted under their own names as well.
-const OWN_EVENTS = { micro_accept: "seated", micro_refuse: "refused", micro_leave: "offMic" };
-
-export class RoomSocket extends Emitter {
-  constructor(platform, base, session, live_id, log) {
+export class ResumingSocket extends Emitter {
+  /** `key` is what the URL says of it, `begin` and `fold` make its state of frames; subclasses `_show` it. */
+  constructor({ platform, base, session, log }, name, key, begin, fold) {
     super(platform.setTimeout);
-    this.on("connection", (connection) => log("info", "room socket", { live_id, ...connection }));
-    this.live_id = live_id;
-    this.state = null; // {live_id, epoch, seq, room}, see fold.js
+    this.on("connection", (connection) => log("info", name, { ...key, ...connection }));
+    this.state = null; // with epoch and seq
+    this._key = key;
+    this._begin = begin;
+    this._fold = fold;
     this._platform = platform;
     this._url = base.replace(/^http/, "ws") + "/ws/";
     this._session = session;
@@ -47,7 +48,7 @@ export class RoomSocket extends Emitter {
     this._scheduleConnect(0);
   }
 
-  /** Closes the socket. To leave the room, call `leaveRoom`. */
+  /** Closes the socket. To leave a room, call `leaveRoom`. */
   close() {
     if (this._opened) this._end(CLOSED_BY_CLIENT, "left");
   }
@@ -83,12 +84,17 @@ export class RoomSocket extends Emitter {
     this._connection = this._newConnection();
   }
 
-  _newConnection() {
+  /** Where to resume, as the URL says it. */
+  _position() {
+    const { state } = this;
+    return state && !this._needsSnapshot ? { epoch: state.epoch, since: state.seq } : {};
+  }
+
+  _newConnection(more) {
     const now = this._platform.now();
     this._attempts = this._attempts.concat([now]).slice(-RECONNECT.attempts_per_minute);
-    const { state } = this;
-    const position = state && !this._needsSnapshot ? { epoch: state.epoch, since: state.seq } : {};
-    const url = this._url + queryString(Object.assign({ live_id: this.live_id }, position));
+    const position = this._position();
+    const url = this._url + queryString(Object.assign({}, this._key, position, more));
     const connection = new Connection(this._platform, url, this._session.token, {
       onMessage: (text) => this._onMessage(connection, text),
       onLost: (code, reason) => this._onLost(connection, code, reason, 0),
@@ -165,13 +171,18 @@ export class RoomSocket extends Emitter {
   _end(code, reason) {
     this._opened = false;
     this._candidateAt = -Infinity;
+    this._replaceConnection(null);
+    this._removeWakeListener();
+    this.emit("connection", { phase: "closed", code, reason });
+  }
+
+  /** Ends the connection, a second one and the next attempt in favour of this connection. */
+  _replaceConnection(connection) {
     if (this._connection) this._connection.close();
-    this._connection = null;
+    this._connection = connection;
     this._dropCandidate();
     this._platform.clearTimeout(this._timer);
     this._timer = null;
-    this._removeWakeListener();
-    this.emit("connection", { phase: "closed", code, reason });
   }
 
   // ---- frames
@@ -180,6 +191,10 @@ export class RoomSocket extends Emitter {
     const frame = parse(text);
     if (!frame) return;
     if (connection.isAnswer(frame)) this._keep(connection);
+    this._receive(connection, frame);
+  }
+
+  _receive(connection, frame) {
     // _setState emits numbered events: one beyond a gap arrives again after the resume.
     if (!isEvent(frame)) this.emit("frame", frame);
     if (connection !== this._connection && connection !== this._candidate) return; // closed by a listener
@@ -210,14 +225,19 @@ export class RoomSocket extends Emitter {
       this._onLost(connection, frame.code, frame.reason, frame.retry_ms > 0 ? frame.retry_ms : 0);
     } else if (frame.type === "snapshot") {
       connection.markLive();
+      // One that was not asked for is of a connection that began before there was a state: the other
+      // one of two connections may have got further.
+      const { state } = this;
+      const isAskedFor = !state || frame.reset || this._needsSnapshot;
+      const isOld = !isAskedFor && frame.epoch === state.epoch && frame.seq < state.seq;
       this._needsSnapshot = false;
-      this._setState(begin(frame), frame);
+      if (!isOld) this._setState(this._begin(frame), frame);
       const reset = frame.reset || null;
       if (connection === this._connection) this.emit("connection", { phase: "live", reset });
     } else if (frame.type === "resumed") {
       this._resume(connection, frame);
     } else if (connection.live) {
-      const next = fold(this.state, frame);
+      const next = this._fold(this.state, frame);
       if (next !== this.state) this._setState(next, frame);
       this._reportResumed(connection);
     }
@@ -243,19 +263,11 @@ export class RoomSocket extends Emitter {
   }
 
   _setState(state, frame) {
-    const userId = this._session.userId;
-    const previous = invitation(this.state, userId);
+    const previous = this.state;
     const connection = this._connection;
     this.state = state;
     if (isEvent(frame)) this.emit("frame", frame);
-    if (connection !== this._connection) return; // a listener closed the socket
-    this.emit("state", state.room, frame);
-    if (frame.type === "audience") this.emit("audience", frame.data);
-    const invited = invitation(state, userId);
-    const isNew = invited && (!previous || previous.expires_at !== invited.expires_at);
-    if (isNew) this.emit("invited", invited);
-    const ownEvent = OWN_EVENTS[frame.type];
-    if (ownEvent && frame.data.user_id === userId) this.emit(ownEvent, frame.data);
+    if (connection === this._connection) this._show(previous, frame); // or a listener closed the socket
   }
 }
 
