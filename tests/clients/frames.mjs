@@ -20,6 +20,7 @@ export function room(more = {}) {
     applicants: [],
     muted: [],
     mute_all: false,
+    deputies: [],
     audience_count: 3,
     num_list: [0, 1, 0, 1],
     ...more,

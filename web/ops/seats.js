@@ -25,6 +25,7 @@ export function roomHeader(view, { latest, reload }) {
         [t("live_since"), formatDateTime(view.started_at)],
         [t("live_for"), el("span", { class: "live-for" }, liveDuration(view))],
         [t("group"), room.group_id || "–"],
+        [t("deputies"), view.deputies.length ? el("span", { class: "actions" }, view.deputies.map(userLink)) : "–"],
         [t("epoch_seq"), el("code", { class: "number" }, position(view))],
       ])),
     room.status === "ended" ? null : endButton);

@@ -100,6 +100,7 @@ const CHANGES = {
   live_resume: () => ({ status: "live" }),
   profile: updateProfile,
   mute: setMute,
+  deputy: setDeputy,
   live_end: () => ({
     status: "ended",
     male: null,
@@ -149,6 +150,11 @@ function setMute(room, { user_id, until }) {
   const muted = room.muted.filter((row) => row.user_id !== user_id);
   if (until) muted.push({ user_id, until });
   return { muted: muted.sort((a, b) => (a.user_id < b.user_id ? -1 : 1)) };
+}
+
+function setDeputy(room, { user_id, on }) {
+  const others = (room.deputies || []).filter((id) => id !== user_id);
+  return { deputies: on ? others.concat([user_id]) : others };
 }
 
 function updateProfile(room, data) {
