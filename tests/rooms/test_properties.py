@@ -189,13 +189,9 @@ class RoomModel:
                 if seat
             ],
             "leave": lambda room: room.leave(actor.user_id),
-            "remove": lambda room: room.ban(
-                target, self.now + 60_000, room.owner.person if step.choice else actor
-            ),
+            "remove": lambda room: room.ban(target, self.now + 60_000, moderator(room, step)),
             "mute": lambda room: room.mute(
-                room.owner.person if step.choice else actor,
-                target.user_id,
-                self.now + 40_000 if step.choice % 3 else 0,
+                moderator(room, step), target.user_id, self.now + 40_000 if step.choice % 3 else 0
             ),
             "mute_all": lambda room: room.set_mute_all(
                 room.host_id if step.choice else actor.user_id, on=step.choice > 2
@@ -377,6 +373,14 @@ class RoomModel:
         assert not [user_id for user_id in members if room.is_banned(user_id, self.now)]
 
 
+def moderator(room: Room, step: Step) -> Person:
+    """The host, a deputy, or the actor, who may be either or none."""
+    deputies = [person for person in PERSONS if person.user_id in room.deputies]
+    if step.choice % 2 and deputies:
+        return deputies[0]
+    return room.owner.person if step.choice else step.actor
+
+
 def streams(room: Room) -> set[str]:
     """Streams that may be pushed in this room."""
     seats = (room.owner, room.male, room.female) if room.live else ()
@@ -415,6 +419,7 @@ def check_random_actions(steps: list[Step]) -> None:
         model.open(live_id)
     for person in (BERT, CARL, ANNA, DORA, KIM):
         model.enter(1, person)
+    model.change(1, lambda room: room.name_deputy(HOST.user_id, CARL), CARL.user_id)
     model.connect(HOST.user_id, model.now)
     model.now += GRACE.shown
     model.apply_absence(HOST.user_id, choice=1)  # the live begins paused

@@ -156,7 +156,8 @@ def test_a_membership_of_another_room_or_earlier_live_does_not_count(
 ) -> None:
     """Entering with one of another room cannot be saved."""
     owner = live_room().owner
-    room = Room(1, "g", owner, EPOCH, 0, "live", NOW, members={BERT.user_id: stale})
+    members = {BERT.user_id: stale}
+    room = Room(1, "g", owner, EPOCH, status="live", started_at=NOW, members=members)
     assert room.role_of(BERT.user_id) is room.role_in(stale) is None
     assert not room.has(BERT.user_id)
     assert not room.joins_from_elsewhere
