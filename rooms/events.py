@@ -131,11 +131,13 @@ class RoomInfo(TypedDict):
     room_image: str
 
 
-class ChatMute(DeputyAction):
-    """The host, or the deputy `by`, muted a user in the chat until `until`; 0: the mute is over."""
-
+class MutedUser(TypedDict):
     user_id: str
     until: int
+
+
+class ChatMute(MutedUser, DeputyAction):
+    """The host, or the deputy `by`, muted a user in the chat until `until`; 0: the mute is over."""
 
 
 class ChatMuteAll(TypedDict):

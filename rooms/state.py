@@ -10,6 +10,7 @@ from rooms.events import (
     LeaveReason,
     MicroLeave,
     MicroRefuse,
+    MutedUser,
     NumberedEvent,
     RefuseReason,
     RoomEvent,
@@ -50,7 +51,7 @@ class Snapshot(TypedDict):
     male: SeatShown | None
     female: SeatShown | None
     applicants: list[Applicant]
-    muted: list[ChatMute]
+    muted: list[MutedUser]
     mute_all: bool
     deputies: list[str]
     audience_count: int

@@ -73,10 +73,10 @@ export interface components {
         };
         /** @description The host, or the deputy `by`, muted a user in the chat until `until`; 0: the mute is over. */
         ChatMute: {
-            by?: components["schemas"]["Actor"];
             user_id: string;
             /** @description Milliseconds since 1970. */
             until: number;
+            by?: components["schemas"]["Actor"];
         };
         /** @description Only the host may write in the chat, or everyone again. */
         ChatMuteAll: {
@@ -457,6 +457,11 @@ export interface components {
             /** @description 0 lifts the mute. */
             minutes: number | string;
         };
+        MutedUser: {
+            user_id: string;
+            /** @description Milliseconds since 1970. */
+            until: number;
+        };
         NewUser: {
             token: string;
             user_id: string;
@@ -636,7 +641,7 @@ export interface components {
             male: components["schemas"]["SeatShown"] | null;
             female: components["schemas"]["SeatShown"] | null;
             applicants: components["schemas"]["Applicant"][];
-            muted: components["schemas"]["ChatMute"][];
+            muted: components["schemas"]["MutedUser"][];
             mute_all: boolean;
             deputies: string[];
             audience_count: number;
@@ -920,6 +925,7 @@ export type MicroLeave = components['schemas']['MicroLeave'];
 export type MicroRefuse = components['schemas']['MicroRefuse'];
 export type MuteAllRequest = components['schemas']['MuteAllRequest'];
 export type MuteRequest = components['schemas']['MuteRequest'];
+export type MutedUser = components['schemas']['MutedUser'];
 export type NewUser = components['schemas']['NewUser'];
 export type NewWithdrawalRequest = components['schemas']['NewWithdrawalRequest'];
 export type Ok = components['schemas']['Ok'];
