@@ -61,6 +61,7 @@ MAX_MARKS = 100
 users. With more, the one that ends first is dropped; only a host who plays with many accounts has
 more."""
 MAX_DEPUTIES = 3
+"""Deputies of a room: so many that one is there, and so few that the host knows them."""
 
 
 @dataclass(slots=True)
@@ -152,9 +153,9 @@ class Room(ChangingRoom):
     def ban(self, person: Person, until: int, actor: Person | None = None) -> bool:
         """Remove a user and ban them until `until` (ms).
 
-        `actor` is the host, a deputy, who may not remove a guest, or None for an operator. A
-        host's ban does not shorten an operator's, and a deputy's shortens none. A deputy who is
-        banned is none any more. Return whether the user was on mic, in which case there is a
+        `actor` is the host, a deputy, who may not remove a guest, or None for an operator. The
+        host's ban does not shorten an operator's, and a deputy's ban shortens none. It ends the
+        user's service as deputy. Return whether the user was on mic, in which case there is a
         `micro_leave` event.
         """
         user_id, seat = person.user_id, self.seat_of(person.user_id)
@@ -223,9 +224,9 @@ class Room(ChangingRoom):
         self._set_deputy(person, on=True)
 
     def end_deputy(self, person: Person, actor_id: str | None = None) -> None:
-        """Make a deputy an ordinary user, as the host or the deputy; others are none anyway.
+        """End a user's service as deputy, as the host or that user; no error without one.
 
-        Without `actor_id` there is no permission check.
+        There is no permission check without `actor_id`.
         """
         if actor_id not in (None, self.host_id, person.user_id):
             raise NotHost
@@ -540,7 +541,7 @@ class Room(ChangingRoom):
         self.revision += 1
         if self.live:
             self._add_event("deputy", DeputyChange(**person.public_profile(), on=on))
-        # Here the open tickets of a deputy whose service ends (not `on`) have to end, too.
+        # TICKETS: end those that this deputy has issued and that are open, unless `on`.
 
     def _check_admission(self, user_id: str, admission: Admission) -> None:
         application = self.applications.get(user_id)

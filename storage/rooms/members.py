@@ -171,7 +171,7 @@ def _move(room: Room, user_id: str, batch: WriteBatch) -> None:
 
 
 def _moved(room: Room) -> set[str]:
-    """Return the users whose place, stream ban or new deputyship is written since the load."""
+    """Return the users with another seat or application, a new stream ban or a new deputyship."""
     if not room.live:
         return set()  # the memberships end with the live
     before, after = room.loaded.places, room.places

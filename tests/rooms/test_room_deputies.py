@@ -207,12 +207,8 @@ REFUSED_TO_A_DEPUTY: dict[str, Callable[[Room], object]] = {
     "put a guest out": lambda room: room.ban(BERT, UNTIL, DORA),
     "put a deputy out": lambda room: room.ban(KIM, UNTIL, DORA),
     "lift a ban": lambda room: room.lift_ban(CARL.user_id, NOW, DORA.user_id),
-    "mute all": lambda room: room.set_mute_all(DORA.user_id, on=True),
-    "invite": lambda room: room.invite(DORA.user_id, CARL, NOW),
     "invite by a message": lambda room: room.note_invitation(DORA.user_id, CARL.user_id, UNTIL),
-    "the room's name": lambda room: room.update_info(DORA.user_id, "Mine"),
-    "the live": lambda room: room.end(DORA.user_id),
-    "another deputy": lambda room: room.end_deputy(KIM, DORA.user_id),
+    "take one back": lambda room: room.end_deputy(KIM, DORA.user_id),
 }
 
 
