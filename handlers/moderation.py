@@ -59,17 +59,18 @@ class ReportHandler(ActiveUserHandler):
 class BlockHandler(ActiveUserHandler):
     """Block a user, or lift the block.
 
-    Neither of the two can then invite the other, give them gifts, write to them or see their
-    profile.
+    Neither of the two can then invite the other, give them gifts, write to them, see their profile
+    or be their deputy.
     """
 
     @endpoint(limit="like", errors=[UserNotFound, TooManyBlocks])
     async def post(self, params: BlockRequest) -> None:
         _check_other(self, params.user_id)
-        stores = self.context.stores
-        await stores.users.get(params.user_id)
-        change = stores.user_blocks.put if params.blocked else stores.user_blocks.drop
-        await change(self.user_id, params.user_id)
+        if params.blocked:
+            await self.context.services.moderation.user_safety.block(self.user, params.user_id)
+        else:
+            await self.context.stores.users.get(params.user_id)
+            await self.context.stores.user_blocks.drop(self.user_id, params.user_id)
 
 
 class BlocksHandler(ActiveUserHandler):

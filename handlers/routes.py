@@ -19,7 +19,7 @@ from handlers.operator_routes import OPS_ROUTES, permissions
 from handlers.pages import WEB, ConsoleHandler, StaticHandler, pages
 from handlers.payments import payments
 from handlers.payouts import withdrawals
-from handlers.rooms import bans, callbacks, mic, rooms
+from handlers.rooms import bans, callbacks, deputies, mic, rooms
 from handlers.websocket import handshake
 
 BASE = "/wx/api/qlive/"
@@ -57,6 +57,8 @@ API_ROUTES: list[Route] = [
     Route("qlive_room/let_in/", bans.LetInHandler, "rooms.LetIn"),
     Route("qlive_room/mute/", bans.MuteHandler, "rooms.Mute"),
     Route("qlive_room/mute_all/", bans.MuteAllHandler, "rooms.MuteAll"),
+    Route("qlive_room/deputy/", deputies.DeputyHandler, "rooms.Deputy"),
+    Route("qlive_room/deputies/", deputies.DeputiesHandler, "rooms.Deputies"),
     Route("qlive_room/live_end/", rooms.LiveEndHandler, "rooms.LiveEnd"),
     Route("qlive_room/rank/", gifts.RankHandler, "rooms.Rank"),
     Route("qlive_room/day_rank/", gifts.DayRankHandler, "rooms.DayRank"),

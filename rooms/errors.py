@@ -3,7 +3,7 @@
 PermissionDenied
 ├── RemovedFromRoom    put_out: removed by the host or an operator, and the ban is not over
 ├── BannedByOperator   operator_ban: a ban that the host cannot lift
-├── NotHost            not_host
+├── NotHost            not_host: neither the host nor a deputy who may do this
 ├── NotMatchmaker      not_matchmaker
 ├── StreamForbidden    stream_forbidden: what the user's last stream has shown is not allowed
 └── NotAMember         not_in_room: reading a room without being a member
@@ -17,6 +17,7 @@ StateConflict
 ├── GenderInUse        gender_in_use
 ├── SeatTaken          seat_taken
 ├── QueueFull          queue_full: too many applications or invitations
+├── TooManyDeputies    too_many_deputies
 ├── NotAdmitted        not_admitted
 ├── HostIsLive         host_is_live
 └── HostMustEnd        host_must_end
@@ -79,6 +80,10 @@ class SeatTaken(StateConflict):
 
 class QueueFull(StateConflict):
     code, detail = "queue_full", "Too many users are waiting for this seat; try again later."
+
+
+class TooManyDeputies(StateConflict):
+    code, detail = "too_many_deputies", "A room has three deputies at most."
 
 
 class NotAdmitted(StateConflict):

@@ -5,9 +5,9 @@ Times are in ms since 1970. Events about a user carry the `PublicProfile`, excep
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
-from rooms.members import PublicProfile, SeatName
+from rooms.members import Person, PublicProfile, SeatName
 
 LOG_SIZE = 256
 """Events kept per room, in a ring buffer with one field per slot: `$push` with `$slice` would write
@@ -51,6 +51,19 @@ class NumberedEvent:
     data: Mapping[str, Any]
 
 
+class Actor(TypedDict):
+    """The user who caused an event."""
+
+    user_id: str
+    nickname: str
+
+
+class DeputyAction(TypedDict):
+    """`by`: the deputy who caused the event; events that the host causes have none."""
+
+    by: NotRequired[Actor]
+
+
 class MicroApply(PublicProfile):
     """A user applied for the seat of their gender."""
 
@@ -72,10 +85,11 @@ class MicroAccept(PublicProfile):
     age: int
 
 
-class MicroRefuse(PublicProfile):
+class MicroRefuse(PublicProfile, DeputyAction):
     """An application or invitation ended without a seat.
 
-    refused: the user declined an invitation; withdrawn: the user cancelled an application.
+    refused: the user declined an invitation; withdrawn: the user cancelled an application; host:
+    the host, or the deputy `by`, ended it.
     """
 
     reason: RefuseReason
@@ -117,17 +131,25 @@ class RoomInfo(TypedDict):
     room_image: str
 
 
-class ChatMute(TypedDict):
-    """The host muted a user in the chat until `until`; 0: the mute is over."""
-
+class MutedUser(TypedDict):
     user_id: str
     until: int
+
+
+class ChatMute(MutedUser, DeputyAction):
+    """The host, or the deputy `by`, muted a user in the chat until `until`; 0: the mute is over."""
 
 
 class ChatMuteAll(TypedDict):
     """Only the host may write in the chat, or everyone again."""
 
     mute_all: bool
+
+
+class DeputyChange(PublicProfile):
+    """The user became a deputy of the host, or is none any more."""
+
+    on: bool
 
 
 class LiveEndEvent(PublicProfile):
@@ -170,6 +192,14 @@ EVENT_PAYLOADS: dict[str, type] = {
     "room_info": RoomInfo,
     "mute": ChatMute,
     "mute_all": ChatMuteAll,
+    "deputy": DeputyChange,
     "gift": GiftEvent,
     LAST_EVENT_TYPE: LiveEndEvent,
 }
+
+
+def by_deputy(deputy: Person | None) -> DeputyAction:
+    """Return the field that names the deputy who causes an event, if one does."""
+    if deputy is None:
+        return {}
+    return {"by": {"user_id": deputy.user_id, "nickname": deputy.nickname}}

@@ -1,4 +1,4 @@
-"""Rules of a live room: membership, seats, applications, invitations, bans and mutes.
+"""Rules of a live room: membership, seats, applications, invitations, deputies, bans and mutes.
 
 Every rule is one method. It checks everything before it changes the room, so an error leaves the
 room unchanged; state, events and effects are saved in one write. Times are in ms.
@@ -21,11 +21,13 @@ from rooms.errors import (
     RemovedFromRoom,
     SeatTaken,
     StreamForbidden,
+    TooManyDeputies,
 )
 from rooms.events import (
     DEPARTURE_REASONS,
     LAST_EVENT_TYPE,
     ChatMuteAll,
+    DeputyChange,
     EndReason,
     GiftEvent,
     GroupChange,
@@ -58,6 +60,8 @@ MAX_MARKS = 100
 """Guests that a room remembers as taken off the mic, members as invited by a message, and muted
 users. With more, the one that ends first is dropped; only a host who plays with many accounts has
 more."""
+MAX_DEPUTIES = 3
+"""Deputies of a room: so many that one is there, and so few that the host knows them."""
 
 
 @dataclass(slots=True)
@@ -119,11 +123,19 @@ class Room(ChangingRoom):
             raise HostMustEnd
         self.remove(user_id, "left")
 
-    def remove(self, user_id: str, reason: str, *, may_reconnect: bool = True) -> None:
+    def remove(
+        self,
+        user_id: str,
+        reason: str,
+        *,
+        may_reconnect: bool = True,
+        deputy: Person | None = None,
+    ) -> None:
         """Remove a user in any role; the host's departure ends the live.
 
-        `reason` is a key of DEPARTURE_REASONS. Without `may_reconnect` all sockets of the user are
-        closed with a code that forbids reconnecting.
+        `reason` is a key of DEPARTURE_REASONS, and `deputy` who removes the user in the host's
+        place. Without `may_reconnect` all sockets of the user are closed with a code that forbids
+        reconnecting.
         """
         as_guest, as_host = DEPARTURE_REASONS[reason]
         if self.role_of(user_id) == "host":
@@ -131,35 +143,42 @@ class Room(ChangingRoom):
             return
         if self.live:
             self._vacate(user_id, as_guest)
-            self._end_application(user_id, as_guest)
+            self._end_application(user_id, as_guest, deputy)
         member = self.members.get(user_id)
         if member and member.live_id == self.live_id:
             self.members = without(self.members, user_id)
         closing = self.sockets_to_close
         closing[user_id] = closing.get(user_id, False) or not may_reconnect
 
-    def ban(self, user_id: str, until: int, host_id: str | None = None) -> bool:
-        """Remove a user and ban them until `until` (ms), as the host, or as an operator if None.
+    def ban(self, person: Person, until: int, actor: Person | None = None) -> bool:
+        """Remove a user and ban them until `until` (ms).
 
-        The host's ban does not shorten an operator's. Return whether the user was on mic, in which
-        case there is a `micro_leave` event.
+        `actor` is the host, a deputy, who may not remove a guest, or None for an operator. The
+        host's ban does not shorten an operator's, and a deputy's ban shortens none. It ends the
+        user's service as deputy. Return whether the user was on mic, in which case there is a
+        `micro_leave` event.
         """
-        if host_id is not None:
-            self._check_host(host_id)
+        user_id, seat = person.user_id, self.seat_of(person.user_id)
+        deputy = self._as_deputy(actor)
+        if actor:
+            self._check_may_moderate(actor.user_id, user_id)
+        if deputy and seat:
+            raise NotHost
         if user_id == self.host_id:
             raise InvalidParameter({"user_id": "the host cannot be removed"})
         if not self.live:
             raise NotLive
-        if host_id is None:
+        if actor is None:
             self.operator_bans = {**self.operator_bans, user_id: until}
         if user_id not in self.bans and len(self.bans) >= MAX_BANS:
             self._drop_ban(first_to_end(self.bans))
-        until = max(until, self.operator_bans.get(user_id, 0))
-        self.bans = {**self.bans, user_id: until}
+        others = self.bans if deputy else self.operator_bans
+        self.bans = {**self.bans, user_id: max(until, others.get(user_id, 0))}
         self._forget_marks(user_id)  # the ban replaces the marks; lifting the ban lifts all
-        on_mic = self.seat_of(user_id) is not None
-        self.remove(user_id, "banned" if host_id is None else "host", may_reconnect=False)
-        return on_mic
+        self.end_deputy(person)
+        reason = "host" if actor else "banned"
+        self.remove(user_id, reason, may_reconnect=False, deputy=deputy)
+        return seat is not None
 
     def lift_ban(self, user_id: str, now: int, host_id: str | None = None) -> None:
         """Lift a ban, as the host, or as an operator if None; no error without a ban."""
@@ -186,21 +205,50 @@ class Room(ChangingRoom):
         """Let a user whose stream was stopped take a seat again."""
         self.stream_bans = without(self.stream_bans, user_id)
 
+    # ---- deputies
+
+    def name_deputy(self, host_id: str, person: Person) -> None:
+        """Make a member a deputy for all lives of the room, as the host.
+
+        Naming a deputy again changes nothing. Raises TooManyDeputies beyond MAX_DEPUTIES.
+        """
+        self._check_host(host_id)
+        if person.user_id == host_id:
+            raise InvalidParameter({"user_id": "the host cannot be a deputy"})
+        if person.user_id in self.deputies:
+            return
+        if self._member(person.user_id) is None:
+            raise NotInRoom
+        if len(self.deputies) >= MAX_DEPUTIES:
+            raise TooManyDeputies
+        self._set_deputy(person, on=True)
+
+    def end_deputy(self, person: Person, actor_id: str | None = None) -> None:
+        """End a user's service as deputy, as the host or that user; no error without one.
+
+        There is no permission check without `actor_id`.
+        """
+        if actor_id not in (None, self.host_id, person.user_id):
+            raise NotHost
+        if person.user_id in self.deputies:
+            self._set_deputy(person, on=False)
+
     # ---- mutes in the chat
 
-    def mute(self, host_id: str, user_id: str, until: int) -> None:
-        """Mute a user in the chat until `until` (ms), as the host; 0 lifts the mute.
+    def mute(self, actor: Person, user_id: str, until: int) -> None:
+        """Mute a user in the chat until `until` (ms), as the host or a deputy; 0 lifts the mute.
 
         It holds also while the user is away. The end of the live ends all mutes.
         """
-        self._check_host(host_id)
-        if user_id == host_id:
+        self._check_may_moderate(actor.user_id, user_id)
+        if user_id == self.host_id:
             raise InvalidParameter({"user_id": "the host cannot be muted"})
         if not self.live:
             raise NotLive
+        deputy = self._as_deputy(actor)
         if until and user_id not in self.muted and len(self.muted) >= MAX_MARKS:
-            self._set_mute(first_to_end(self.muted), 0)
-        self._set_mute(user_id, until)
+            self._set_mute(first_to_end(self.muted), 0, deputy)
+        self._set_mute(user_id, until, deputy)
 
     def set_mute_all(self, host_id: str, *, on: bool) -> None:
         """Close the chat for everyone but the host, or open it, as the host."""
@@ -342,30 +390,35 @@ class Room(ChangingRoom):
             self._end_application(user_id, "refused" if application.invited else "withdrawn")
 
     def leave_mic(
-        self, user_id: str, target: str, gender: int | None = None, *, removed_until: int = 0
+        self, actor: Person, target: str, gender: int | None = None, *, removed_until: int = 0
     ) -> None:
-        """Vacate the seat of `target`, who is the user or, for the host, any user.
+        """Vacate the seat of `target`, who is the actor or, for the host, any user.
 
         A call by the host also ends the target's application or invitation, and a guest then needs
-        a new invitation to return before `removed_until` (ms; 0 requires none). `gender`, a
+        a new invitation to return before `removed_until` (ms; 0 requires none). A deputy may end
+        applications, but no seat and no invitation of a user who has not applied. `gender`, a
         redundant parameter of the API's contract, must be the target's if given. A target without
         seat or application causes no error.
         """
-        by_host = user_id == self.host_id
-        if user_id != target and not by_host:
-            raise NotHost
+        by_host, is_own = actor.user_id == self.host_id, actor.user_id == target
+        if not is_own:
+            self._check_may_moderate(actor.user_id)
+        deputy = None if is_own else self._as_deputy(actor)
         seat, application = self.seat_of(target), self.applications.get(target)
-        found = seat or (application if by_host else None)
+        if deputy and (seat or (application and application.applied_at is None)):
+            raise NotHost
+        found = seat or (application if by_host or deputy else None)
         if found and gender is not None and found.person.gender != gender:
             raise InvalidParameter({"gender": "does not match the gender of this user"})
-        reason: LeaveReason = "left" if user_id == target else "host"
+        reason: LeaveReason = "left" if is_own else "host"
         if seat and reason == "host" and removed_until:
             marks = self.needs_invitation_until
             self.needs_invitation_until = with_end(marks, target, removed_until, MAX_MARKS)
         self._vacate(target, reason)
         if by_host:
             self.invited_by_message_until = without(self.invited_by_message_until, target)
-            self._end_application(target, reason)
+        if by_host or deputy:
+            self._end_application(target, reason, deputy)
 
     def expire(self, now: int) -> None:
         """End applications, invitations, removals from the mic and mutes that have expired."""
@@ -464,6 +517,31 @@ class Room(ChangingRoom):
     def _check_host(self, user_id: str) -> None:
         if user_id != self.host_id:
             raise NotHost
+
+    def _check_may_moderate(self, user_id: str, target_id: str = "") -> None:
+        """Check for the host or a deputy. Raises NotHost.
+
+        A deputy has no power over the host and the deputies, and none at all in a private live
+        while outside of it: the membership has to be loaded.
+        """
+        if user_id == self.host_id:
+            return
+        if user_id not in self.deputies or target_id in (self.host_id, *self.deputies):
+            raise NotHost
+        if self.visibility == "private" and self._member(user_id) is None:
+            raise NotHost
+
+    def _as_deputy(self, actor: Person | None) -> Person | None:
+        """Return the deputy who acts; None for the host and for an operator (None)."""
+        return actor if actor and actor.user_id != self.host_id else None
+
+    def _set_deputy(self, person: Person, *, on: bool) -> None:
+        others = tuple(user_id for user_id in self.deputies if user_id != person.user_id)
+        self.deputies = (*others, person.user_id) if on else others
+        self.revision += 1
+        if self.live:
+            self._add_event("deputy", DeputyChange(**person.public_profile(), on=on))
+        # TICKETS: end those that this deputy has issued and that are open, unless `on`.
 
     def _check_admission(self, user_id: str, admission: Admission) -> None:
         application = self.applications.get(user_id)

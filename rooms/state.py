@@ -10,9 +10,11 @@ from rooms.events import (
     LeaveReason,
     MicroLeave,
     MicroRefuse,
+    MutedUser,
     NumberedEvent,
     RefuseReason,
     RoomEvent,
+    by_deputy,
 )
 from rooms.members import SEAT_OF_GENDER, Member, MemberCounts, Person, PublicProfile, Role
 from rooms.user_events import UserEvent
@@ -49,8 +51,9 @@ class Snapshot(TypedDict):
     male: SeatShown | None
     female: SeatShown | None
     applicants: list[Applicant]
-    muted: list[ChatMute]
+    muted: list[MutedUser]
     mute_all: bool
+    deputies: list[str]
     audience_count: int
     num_list: list[int]
 
@@ -109,6 +112,9 @@ class RoomState:
     owner: Seat
     epoch: str = ""
     version: int = 0
+    revision: int = 0
+    """Number of changes without an event that two processes must not save at the same time."""
+    visibility: Literal["public", "private"] = "public"
     status: Status = "ended"
     started_at: int = 0
     title: str = ""
@@ -135,6 +141,8 @@ class RoomState:
     stream_bans: Mapping[str, int] = field(default_factory=dict)
     """Members whose video is forbidden for what it has shown: user id -> time (ms) until which they
     may not take a seat."""
+    deputies: tuple[str, ...] = ()
+    """Users who keep order in all lives of the room, in the order in which the host named them."""
     members: Mapping[str, Member] = field(default_factory=dict)
 
     @property
@@ -226,6 +234,7 @@ class RoomState:
                 for user_id, until in sorted(self.muted.items())
             ],
             "mute_all": self.mute_all,
+            "deputies": list(self.deputies),
             "audience_count": counts.audience if self.live else 0,
             "num_list": counts.num_list,
         }
@@ -300,24 +309,27 @@ class ChangingRoom(RoomState):
         self.applications = {**self.applications, person.user_id: application}
         return application
 
-    def _end_application(self, user_id: str, reason: RefuseReason) -> None:
+    def _end_application(
+        self, user_id: str, reason: RefuseReason, deputy: Person | None = None
+    ) -> None:
         application = self.applications.get(user_id)
         if application is None:
             return
         self.applications = without(self.applications, user_id)
         self._set_role(user_id, "viewer")
         face = application.person.public_profile()
-        self._add_event("micro_refuse", MicroRefuse(**face, reason=reason))
+        data = MicroRefuse(**face, reason=reason, **by_deputy(deputy))
+        self._add_event("micro_refuse", data)
 
     # ---- mutes and bans
 
-    def _set_mute(self, user_id: str, until: int) -> None:
+    def _set_mute(self, user_id: str, until: int, deputy: Person | None = None) -> None:
         """Mute a user until then (ms), or lift the mute (0), with an event if that is new."""
         if self.muted.get(user_id, 0) == until:
             return
         others = without(self.muted, user_id)
         self.muted = {**others, user_id: until} if until else others
-        self._add_event("mute", ChatMute(user_id=user_id, until=until))
+        self._add_event("mute", ChatMute(user_id=user_id, until=until, **by_deputy(deputy)))
 
     def _drop_ban(self, user_id: str) -> None:
         self.bans = without(self.bans, user_id)

@@ -155,9 +155,13 @@ class RoomChanges:
             raise RemovedFromRoom
         return room
 
-    async def ban(self, live_id: int, user_id: str, until: int, host_id: str | None = None) -> bool:
+    async def ban(
+        self, live_id: int, person: Person, until: int, actor: Person | None = None
+    ) -> bool:
         """Ban a user and return as `Room.ban`, even while they are entering."""
-        on_mic = await self.change(live_id, lambda room: room.ban(user_id, until, host_id), user_id)
+        user_id = person.user_id
+        user_ids = [user_id, actor.user_id] if actor else [user_id]
+        on_mic = await self.change(live_id, lambda room: room.ban(person, until, actor), *user_ids)
         member = await self._storage.membership_of(user_id)
         if member and member.live_id == live_id:
             await self.change(live_id, _remove_banned(user_id), user_id)
@@ -175,6 +179,11 @@ class RoomChanges:
                 return
             await self.change(member.live_id, lambda room: room.remove(user_id, reason), user_id)
         raise TryAgain
+
+    async def end_deputy(self, person: Person, host_id: str | None = None) -> None:
+        """End a user's service as deputy in all rooms, or in that of one host."""
+        for live_id in await self._storage.with_deputy(person.user_id, host_id):
+            await self.change(live_id, lambda room: room.end_deputy(person))
 
     async def _change_batch(self, live_id: int, changes: Sequence[Change]) -> list[Any]:
         """Decide and save changes together; all of them again after a WriteConflict.

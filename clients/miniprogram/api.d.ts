@@ -8,6 +8,11 @@ export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description The user who caused an event. */
+        Actor: {
+            user_id: string;
+            nickname: string;
+        };
         AnchorInfo: {
             nickname: string;
             face_url: string;
@@ -25,7 +30,7 @@ export interface components {
             expires_at: number;
         };
         /** @description `num_list`: men applying, men in the room, women applying, women in the room. */
-        AudienceData: {
+        Audience: {
             audience_count: number;
             num_list: number[];
         };
@@ -34,7 +39,7 @@ export interface components {
             /** @constant */
             type: "audience";
             live_id: number;
-            data: components["schemas"]["AudienceData"];
+            data: components["schemas"]["Audience"];
         };
         /** @description `price` in yuan with two decimals. */
         Block: {
@@ -66,11 +71,12 @@ export interface components {
         CancelWithdrawalRequest: {
             withdrawal_id: string;
         };
-        /** @description The host muted a user in the chat until `until`; 0: the mute is over. */
+        /** @description The host, or the deputy `by`, muted a user in the chat until `until`; 0: the mute is over. */
         ChatMute: {
             user_id: string;
             /** @description Milliseconds since 1970. */
             until: number;
+            by?: components["schemas"]["Actor"];
         };
         /** @description Only the host may write in the chat, or everyone again. */
         ChatMuteAll: {
@@ -98,6 +104,27 @@ export interface components {
             detail: string;
             /** @description Time in China, as 2026-01-31T20:00:00. */
             delete_at: string | null;
+        };
+        Deputies: components["schemas"]["DeputyView"][];
+        /** @description The user became a deputy of the host, or is none any more. */
+        DeputyChange: {
+            user_id: string;
+            nickname: string;
+            face_url: string;
+            gender: number;
+            on: boolean;
+        };
+        /** @description `live_id`: by default the caller's own room, and for a deputy who resigns all rooms. */
+        DeputyRequest: {
+            user_id: string;
+            on: boolean;
+            live_id?: (number | string) | null;
+        };
+        DeputyView: {
+            user_id: string;
+            nickname: string;
+            face_url: string;
+            gender: number;
         };
         EmptySeat: Record<string, never>;
         /**
@@ -136,6 +163,9 @@ export interface components {
         };
         GetLivelistRequest: {
             page?: number | string;
+            area?: string;
+            /** @enum {string} */
+            free?: "male" | "female";
         };
         GetPlayurlRequest: {
             live_id: number | string;
@@ -223,11 +253,16 @@ export interface components {
         GroupChange: {
             group_id: string;
         };
-        /** @description Liveness signal; a client whose last `seq` is lower has missed an event. */
+        /**
+         * @description Liveness signal; a client whose last `seq` is lower has missed an event.
+         *
+         *     `own_seq` is that of the own channel, if the socket has it beside a room.
+         */
         HeartbeatFrame: {
             /** @constant */
             type: "heartbeat";
             seq: number;
+            own_seq?: number;
             /** @description Milliseconds since 1970. */
             ts: number;
         };
@@ -405,13 +440,15 @@ export interface components {
         /**
          * @description An application or invitation ended without a seat.
          *
-         *     refused: the user declined an invitation; withdrawn: the user cancelled an application.
+         *     refused: the user declined an invitation; withdrawn: the user cancelled an application; host:
+         *     the host, or the deputy `by`, ended it.
          */
         MicroRefuse: {
             user_id: string;
             nickname: string;
             face_url: string;
             gender: number;
+            by?: components["schemas"]["Actor"];
             /** @enum {string} */
             reason: "refused" | "withdrawn" | "expired" | "host" | "left" | "offline" | "banned" | "moderation";
         };
@@ -424,6 +461,11 @@ export interface components {
             user_id: string;
             /** @description 0 lifts the mute. */
             minutes: number | string;
+        };
+        MutedUser: {
+            user_id: string;
+            /** @description Milliseconds since 1970. */
+            until: number;
         };
         NewUser: {
             token: string;
@@ -604,8 +646,9 @@ export interface components {
             male: components["schemas"]["SeatShown"] | null;
             female: components["schemas"]["SeatShown"] | null;
             applicants: components["schemas"]["Applicant"][];
-            muted: components["schemas"]["ChatMute"][];
+            muted: components["schemas"]["MutedUser"][];
             mute_all: boolean;
+            deputies: string[];
             audience_count: number;
             num_list: number[];
         };
@@ -820,9 +863,10 @@ export interface components {
     headers: never;
     pathItems: never;
 }
+export type Actor = components['schemas']['Actor'];
 export type AnchorInfo = components['schemas']['AnchorInfo'];
 export type Applicant = components['schemas']['Applicant'];
-export type AudienceData = components['schemas']['AudienceData'];
+export type Audience = components['schemas']['Audience'];
 export type AudienceFrame = components['schemas']['AudienceFrame'];
 export type Block = components['schemas']['Block'];
 export type BlockList = components['schemas']['BlockList'];
@@ -837,6 +881,10 @@ export type CreateUserRequest = components['schemas']['CreateUserRequest'];
 export type DayRankRequest = components['schemas']['DayRankRequest'];
 export type DeleteRequest = components['schemas']['DeleteRequest'];
 export type Deletion = components['schemas']['Deletion'];
+export type Deputies = components['schemas']['Deputies'];
+export type DeputyChange = components['schemas']['DeputyChange'];
+export type DeputyRequest = components['schemas']['DeputyRequest'];
+export type DeputyView = components['schemas']['DeputyView'];
 export type EmptySeat = components['schemas']['EmptySeat'];
 export type Export = components['schemas']['Export'];
 export type ExportRequest = components['schemas']['ExportRequest'];
@@ -882,6 +930,7 @@ export type MicroLeave = components['schemas']['MicroLeave'];
 export type MicroRefuse = components['schemas']['MicroRefuse'];
 export type MuteAllRequest = components['schemas']['MuteAllRequest'];
 export type MuteRequest = components['schemas']['MuteRequest'];
+export type MutedUser = components['schemas']['MutedUser'];
 export type NewUser = components['schemas']['NewUser'];
 export type NewWithdrawalRequest = components['schemas']['NewWithdrawalRequest'];
 export type Ok = components['schemas']['Ok'];
@@ -929,7 +978,7 @@ export type WithdrawalsRequest = components['schemas']['WithdrawalsRequest'];
 export type $defs = Record<string, never>;
 export type operations = Record<string, never>;
 /** `code` of Refused: the server's, the chat's, or `refused` if there is none. */
-export type RefusalCode = "age_unverified" | "bad_parameter" | "bad_request" | "banned" | "blocked" | "confirmation_needed" | "content_refused" | "cooling_off" | "cos_away" | "encrypted_data" | "faceid_away" | "gender_in_use" | "high_risk" | "host_is_live" | "host_must_end" | "im_away" | "im_refused" | "imitation" | "income_not_matured" | "insufficient_gold" | "internal" | "log_in_again" | "muted" | "muted_all" | "no_gender" | "no_such_block" | "no_such_gift" | "no_such_page" | "no_such_room" | "no_such_user" | "no_such_withdrawal" | "not_admitted" | "not_cancellable" | "not_host" | "not_in_room" | "not_live" | "not_matchmaker" | "on_mic" | "operator_ban" | "over_day_cap" | "over_gift_cap" | "over_limit" | "over_month_cap" | "pay_away" | "put_out" | "queue_full" | "rate" | "rate_missing" | "real_name_needed" | "refused" | "request_id_reused" | "seat_taken" | "storage_away" | "stream_forbidden" | "token" | "too_large" | "too_little" | "too_many" | "too_many_blocks" | "too_many_orders" | "try_again" | "unknown_app" | "upload_missing" | "upload_refused" | "uploads_off" | "wechat_away" | "wechat_blocked" | "wechat_code" | "withdraw_off" | "withdrawals_stopped" | "words" | "wrong_method";
+export type RefusalCode = "age_unverified" | "bad_parameter" | "bad_request" | "banned" | "blocked" | "confirmation_needed" | "content_refused" | "cooling_off" | "cos_away" | "encrypted_data" | "faceid_away" | "gender_in_use" | "high_risk" | "host_is_live" | "host_must_end" | "im_away" | "im_refused" | "imitation" | "income_not_matured" | "insufficient_gold" | "internal" | "log_in_again" | "muted" | "muted_all" | "no_gender" | "no_such_block" | "no_such_gift" | "no_such_page" | "no_such_room" | "no_such_user" | "no_such_withdrawal" | "not_admitted" | "not_cancellable" | "not_host" | "not_in_room" | "not_live" | "not_matchmaker" | "on_mic" | "operator_ban" | "over_day_cap" | "over_gift_cap" | "over_limit" | "over_month_cap" | "pay_away" | "put_out" | "queue_full" | "rate" | "rate_missing" | "real_name_needed" | "refused" | "request_id_reused" | "seat_taken" | "storage_away" | "stream_forbidden" | "token" | "too_large" | "too_little" | "too_many" | "too_many_blocks" | "too_many_deputies" | "too_many_orders" | "try_again" | "unknown_app" | "upload_missing" | "upload_refused" | "uploads_off" | "wechat_away" | "wechat_blocked" | "wechat_code" | "withdraw_off" | "withdrawals_stopped" | "words" | "wrong_method";
 /** Frames that are neither the snapshot nor events, by type. */
 export interface OtherFrames {
   audience: AudienceFrame;
@@ -954,6 +1003,7 @@ export interface EventData {
   room_info: RoomInfo;
   mute: ChatMute;
   mute_all: ChatMuteAll;
+  deputy: DeputyChange;
   gift: GiftEvent;
   live_end: LiveEndEvent;
 }
@@ -1015,16 +1065,20 @@ export interface Calls {
   leaveMicro(params: LeaveMicroRequest): Promise<Ok>;
   /** Leave the room, giving up seat and application. */
   leaveRoom(params: LeaveRoomRequest): Promise<Ok>;
-  /** Remove a user from the room, as its host, and ban them from it for `minutes`. */
+  /** Remove a user from the room, as its host or a deputy, and ban them from it for `minutes`. */
   putOut(params: RemoveUserRequest): Promise<Ok>;
   /** The users who are banned from the room, for its host. */
   roomBans(params: RoomBansRequest): Promise<RoomBans>;
   /** Lift a user's ban from the room, as its host. */
   letIn(params: InviteMicroRequest): Promise<Ok>;
-  /** Mute a user in the room's chat, as its host, for `minutes`, and no longer than the live. */
+  /** Mute a user in the room's chat, as its host or a deputy, until the live ends at latest. */
   mute(params: MuteRequest): Promise<Ok>;
   /** Close the room's chat for everyone but its host until the live ends, or open it. */
   muteAll(params: MuteAllRequest): Promise<Ok>;
+  /** Make a member of the present live a deputy, as the host, or take that back; or resign. */
+  deputy(params: DeputyRequest): Promise<Ok>;
+  /** The deputies of the caller's room. */
+  deputies(): Promise<Deputies>;
   /** End the live, as its host; all members are removed. */
   liveEnd(params: LiveRequest): Promise<Ok>;
   /** Gift ranking of the room's current live, or of the last one until the next starts. */

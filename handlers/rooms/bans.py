@@ -1,4 +1,4 @@
-"""Users whom a host keeps away: banned from the room, or muted in its chat."""
+"""Users whom a host or a deputy keeps away: banned from the room, or muted in its chat."""
 
 from typing import Annotated
 
@@ -40,12 +40,15 @@ class RoomBansResponse(RootModel[list[RoomBanView]]):
 
 
 class RemoveUserHandler(ActiveUserHandler):
-    """Remove a user from the room, as its host, and ban them from it for `minutes`."""
+    """Remove a user from the room, as its host or a deputy, and ban them from it for `minutes`.
+
+    A deputy may remove neither a guest nor a deputy.
+    """
 
     @endpoint(limit="room_change", errors=[NotHost, RoomNotFound, UserNotFound, NotLive])
     async def post(self, params: RemoveUserRequest) -> None:
         await self.context.services.rooms.removals.ban_from_room(
-            params.live_id, params.user_id, params.minutes, self.user_id
+            params.live_id, params.user_id, params.minutes, self.user.person()
         )
 
 
@@ -73,14 +76,18 @@ class LetInHandler(ActiveUserHandler):
 
 
 class MuteHandler(ActiveUserHandler):
-    """Mute a user in the room's chat, as its host, for `minutes`, and no longer than the live."""
+    """Mute a user in the room's chat, as its host or a deputy, until the live ends at latest.
+
+    A deputy may mute no deputy.
+    """
 
     @endpoint(limit="room_change", errors=[NotHost, RoomNotFound, UserNotFound, NotLive])
     async def post(self, params: MuteRequest) -> None:
         target_id = (await self.context.stores.users.get(params.user_id)).user_id
         until = now_ms() + params.minutes * 60_000 if params.minutes else 0
+        actor = self.user.person()
         await self.context.services.rooms.removals.change(
-            params.live_id, lambda room: room.mute(self.user_id, target_id, until)
+            params.live_id, lambda room: room.mute(actor, target_id, until), actor.user_id
         )
 
 

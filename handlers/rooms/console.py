@@ -10,6 +10,7 @@ from core.clock import now_ms
 from handlers.base import endpoint
 from handlers.models import (
     BanMinutes,
+    FaceView,
     Page,
     ReasonRequest,
     Request,
@@ -65,6 +66,7 @@ class RoomRowResponse(Response):
 
 class RoomDetailResponse(RoomRowResponse):
     put_out: list[RoomBanView]
+    deputies: list[FaceView]
     events: list[NumberedEvent]
     """Events after `since`, in order; the latest if it is missing, of another live or too old."""
 
@@ -102,7 +104,7 @@ class OpsRoomsHandler(OperatorHandler):
 
 
 class OpsRoomHandler(OperatorHandler):
-    """One room, live or not, with its events and its active bans."""
+    """One room, live or not, with its events, its active bans and its deputies."""
 
     @endpoint(errors=[RoomNotFound])
     async def get(self, live_id: str, params: RoomDetailRequest) -> RoomDetailResponse:
@@ -117,6 +119,10 @@ class OpsRoomHandler(OperatorHandler):
         return RoomDetailResponse(
             **dict(_row(self, room, counts[room.live_id])),
             put_out=await room_bans(context, room),
+            deputies=[
+                FaceView.model_validate(user.person().public_profile())
+                for user in await context.stores.users.find_many([*room.deputies])
+            ],
             events=[*(events or ())],  # None if a new live has begun since the room was read
         )
 

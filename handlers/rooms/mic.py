@@ -98,13 +98,14 @@ class RefuseMicroHandler(ActiveUserHandler):
 class LeaveMicroHandler(ActiveUserHandler):
     """Leave a seat; the host may take any user off the mic or out of the queue.
 
-    A guest taken off the mic needs a new invitation for `micro.removed_seconds`.
+    A deputy may take applicants out of the queue. A guest taken off the mic needs a new invitation
+    for `micro.removed_seconds`.
     """
 
     @endpoint(limit="room_change", errors=[NotHost, RoomNotFound])
     async def get(self, params: LeaveMicroRequest) -> None:
         mic, target = self.context.services.rooms.mic, params.user_id or self.user_id
-        await mic.leave(params.live_id, self.user_id, target, params.gender)
+        await mic.leave(params.live_id, self.user, target, params.gender)
 
 
 def on_mic_response(context: Context, seat: Seat) -> OnMicResponse:

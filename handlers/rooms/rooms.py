@@ -3,7 +3,7 @@
 import asyncio
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, RootModel
+from pydantic import ConfigDict, RootModel, StringConstraints
 
 from handlers.accounts.profiles import PICTURE_ERRORS
 from handlers.base import ActiveUserHandler, endpoint
@@ -33,11 +33,18 @@ from rooms.errors import (
     RoomNotFound,
     StreamForbidden,
 )
-from rooms.members import MemberCounts
+from rooms.members import MemberCounts, SeatName
 from rooms.room import Room
 from rooms.state import Seat
 from services.errors import AccountBanned, ContentRefused
 from tencent.errors import ServiceUnavailable
+
+
+class LiveListRequest(PageRequest):
+    """`area`: hosts of the same province; `free`: rooms in which this seat is free."""
+
+    area: Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$")] | None = None
+    free: SeatName | None = None
 
 
 class UsersInfoRequest(PageRequest):
@@ -123,11 +130,13 @@ class GetLivelistHandler(ActiveUserHandler):
     read_only = True
 
     @endpoint(limit="read")
-    async def get(self, params: PageRequest) -> LiveListResponse:
-        size = LIST_PAGE_SIZE
-        page = (await self.context.services.rooms.list.get())[
-            (params.page - 1) * size : params.page * size
-        ]
+    async def get(self, params: LiveListRequest) -> LiveListResponse:
+        size, listed = LIST_PAGE_SIZE, await self.context.services.rooms.list.get()
+        if area := params.area:
+            listed = [row for row in listed if row[0].owner.person.area[:2] == area[:2]]
+        if free := params.free:
+            listed = [row for row in listed if getattr(row[0], free) is None]
+        page = listed[(params.page - 1) * size : params.page * size]
         return LiveListResponse([_live_room(room, counts) for room, counts in page])
 
 

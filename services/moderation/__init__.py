@@ -3,6 +3,7 @@
 from config.settings import Settings
 from services.moderation.proposals import ProposalService
 from services.moderation.user_safety import UserSafetyService
+from services.room_changes import RoomChanges
 from storage.stores import Stores
 from tencent.wechat import ContentSecurityClient
 
@@ -10,6 +11,12 @@ from tencent.wechat import ContentSecurityClient
 class ModerationServices:
     """The queue is decided by `DecisionService`, which needs what shows a decision."""
 
-    def __init__(self, settings: Settings, stores: Stores, client: ContentSecurityClient) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        stores: Stores,
+        client: ContentSecurityClient,
+        room_changes: RoomChanges,
+    ) -> None:
         self.proposals = ProposalService(stores, client, settings.moderation)
-        self.user_safety = UserSafetyService(stores, client, settings.moderation)
+        self.user_safety = UserSafetyService(stores, client, room_changes, settings.moderation)

@@ -12,6 +12,7 @@ from rooms.errors import RoomNotFound
 from rooms.events import NumberedEvent
 from rooms.moderation import Item
 from services.errors import Blocked, HighRisk
+from services.room_changes import RoomChanges
 from storage.accounts.users import User
 from storage.moderation import item_id_of
 from storage.stores import Stores
@@ -28,6 +29,7 @@ class UserSafetyService:
 
     _stores: Stores
     _client: ContentSecurityClient
+    _room_changes: RoomChanges
     _settings: ModerationSettings
 
     # ---- what a user may not do
@@ -48,6 +50,18 @@ class UserSafetyService:
         """Raise Blocked if one has blocked the other. Reads nothing for a user without blocks."""
         if user.has_blocks and await self._stores.user_blocks.are_apart(user.user_id, other_id):
             raise Blocked
+
+    # ---- blocks
+
+    async def block(self, user: User, other_id: str) -> None:
+        """Block a user, after which neither is a deputy of the other.
+
+        Raises UserNotFound or TooManyBlocks.
+        """
+        other = await self._stores.users.get(other_id)
+        await self._stores.user_blocks.put(user.user_id, other_id)
+        await self._room_changes.end_deputy(other.person(), host_id=user.user_id)
+        await self._room_changes.end_deputy(user.person(), host_id=other_id)
 
     # ---- reports
 
@@ -88,5 +102,5 @@ class UserSafetyService:
 
 
 def _is_about(event: NumberedEvent, user_ids: Sequence[str]) -> bool:
-    faces = [event.data, event.data.get("from", {}), event.data.get("to", {})]
+    faces = [event.data, *(event.data.get(name, {}) for name in ("from", "to", "by"))]
     return any(face.get("user_id") in user_ids for face in faces)

@@ -1,4 +1,4 @@
-"""Rooms: access and entering, presence, seats on mic, removals, and Tencent's callbacks."""
+"""Rooms: access, entering, presence, seats on mic, deputies, removals, and Tencent's callbacks."""
 
 from config.settings import Settings
 from services.accounts import AccountServices
@@ -7,6 +7,7 @@ from services.jobs.outbox_jobs import OutboxLanes
 from services.moderation import ModerationServices
 from services.room_changes import RoomChanges
 from services.rooms.callbacks import CallbackService
+from services.rooms.deputies import DeputyService
 from services.rooms.live_rooms import LiveRoomService, RoomList
 from services.rooms.mic import MicService
 from services.rooms.presence import Presence
@@ -46,6 +47,7 @@ class RoomServices:
         self.mic = MicService(
             stores, room_changes, stream_urls, moderation.user_safety, settings.micro
         )
+        self.deputies = DeputyService(stores, room_changes, moderation.user_safety)
         self.streams = StreamModerationService(
             stores, room_changes, lanes.live_streaming_safety, settings.moderation
         )

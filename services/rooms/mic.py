@@ -54,15 +54,14 @@ class MicService:
             live_id, lambda room: room.accept(person, admission, stream, url), user.user_id
         )
 
-    async def leave(
-        self, live_id: int, user_id: str, target: str, gender: int | None = None
-    ) -> None:
-        """Leave a seat, or have the host take `target` off the mic. Raises as Room.leave_mic."""
+    async def leave(self, live_id: int, user: User, target: str, gender: int | None = None) -> None:
+        """Leave a seat, or have the host or a deputy act on `target`. Raises as Room.leave_mic."""
+        actor = user.person()
         removed_ms = int(self._settings.removed_seconds * 1000)
         until = now_ms() + removed_ms if removed_ms else 0
         await self._room_changes.change(
             live_id,
-            lambda room: room.leave_mic(user_id, target, gender, removed_until=until),
-            user_id,
+            lambda room: room.leave_mic(actor, target, gender, removed_until=until),
+            actor.user_id,
             target,
         )

@@ -7,6 +7,7 @@ from typing import Any
 from core.clock import now_ms
 from realtime.bus import UserEvicted
 from realtime.frames import CloseCode
+from rooms.members import Person
 from rooms.room import Room
 from services.accounts.sessions import EvictionService, SessionService
 from services.chat.groups import GroupService
@@ -31,16 +32,16 @@ class RemovalService:
     has_im_relay: bool
 
     async def ban_from_room(
-        self, live_id: int, user_id: str, minutes: int, host_id: str | None = None
+        self, live_id: int, user_id: str, minutes: int, actor: Person | None = None
     ) -> None:
-        """Remove a user from one room, and keep them out, as its host, or as an operator if None.
+        """Remove a user from one room, and keep them out, for its host, a deputy or an operator.
 
         That includes the mic, sockets and the chat group, in which the room's change mutes them.
-        Raises UserNotFound, or as Room.ban.
+        `actor` is None for an operator. Raises UserNotFound, or as Room.ban.
         """
-        await self._stores.users.get(user_id)
+        person = (await self._stores.users.get(user_id)).person()
         until = now_ms() + minutes * 60_000
-        on_mic = await self._room_changes.ban(live_id, user_id, until, host_id)
+        on_mic = await self._room_changes.ban(live_id, person, until, actor)
         self._safety_lane.wake()
         removed_at = await self._stores.evictions.now_ms()
         await self._evictions.evict(UserEvicted(user_id, live_id, CloseCode.PUT_OUT, removed_at))
@@ -50,9 +51,9 @@ class RemovalService:
             await self._stores.outbox.add("kick_out", payload, urgent=True)
             self._safety_lane.wake()
 
-    async def change(self, live_id: int, rule: Callable[[Room], None]) -> None:
+    async def change(self, live_id: int, rule: Callable[[Room], None], *user_ids: str) -> None:
         """Lift a ban, or set or lift a mute, by a rule; the room's change orders it at IM."""
-        await self._room_changes.change(live_id, rule)
+        await self._room_changes.change(live_id, rule, *user_ids)
         self._safety_lane.wake()
 
     async def change_user(self, user_id: str, changes: Mapping[str, Any]) -> User:
@@ -96,25 +97,26 @@ class RemovalService:
         return user
 
     async def enforce_ban(self, user_id: str) -> None:
-        """End all sessions of a banned user and remove them from every room; safe to repeat.
+        """End a banned user's sessions and deputyships, and remove them from every room.
 
-        Does nothing for a user whose ban was lifted meanwhile, and spares what the user has begun
-        since: sessions and sockets are read before the ban.
+        Safe to repeat. Does nothing for a user whose ban was lifted meanwhile, and spares what the
+        user has begun since: sessions and sockets are read before the ban.
         """
         seen_at = await self._stores.evictions.now_ms()
         sessions = await self._stores.tokens.sessions(user_id)
-        if not await self._is_banned(user_id):
+        if not await self._banned_user(user_id):
             return
         # Before the tokens: sockets are to close with the code of a ban.
         await self._evictions.evict(UserEvicted(user_id, None, CloseCode.PUT_OUT, seen_at))
         for session in sessions:
             await self._sessions.revoke(user_id, session.id)
-        if await self._is_banned(user_id):
+        if user := await self._banned_user(user_id):
             await self._room_changes.remove(user_id, "banned")
+            await self._room_changes.end_deputy(user.person())
 
-    async def _is_banned(self, user_id: str) -> bool:
+    async def _banned_user(self, user_id: str) -> User | None:
         user = await self._stores.users.find(user_id)
-        return user is not None and user.banned
+        return user if user and user.banned else None
 
     async def _lift_ban(self, user_id: str, changes: Mapping[str, Any]) -> User:
         """Store the end of the ban and undo its mute; the user has to log in again."""

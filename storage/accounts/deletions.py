@@ -19,7 +19,7 @@ from storage.jobs.due import BEFORE_ANY, claim_due
 from storage.jobs.outbox import LATER, OutboxStore
 
 PROFILE: Document = {"nickname": "", "face_url": "", "gender": 0, "area": "", "age": 0}
-FACES = ("user_id", "from.user_id", "to.user_id")
+FACES = ("user_id", "from.user_id", "to.user_id", "by.user_id")
 """Fields of an event's data that name a user."""
 KEPT = ("gold", "income", "owed", "owed_income", "create_time", "delete_at", "deleted_at", "former")
 Step = Callable[[], Awaitable[object]]
@@ -153,6 +153,7 @@ def _rules(user_id: str) -> list[tuple[Any, ...]]:
     mine, by, of = {"user_id": user_id}, {"by": user_id}, {"of": user_id}
     reasons = {"reason": "", "decision_reason": ""}
     host = {f"owner.person.{name}": value for name, value in PROFILE.items()}
+    room = {"title": "", "cover": "", "deputies": [], **host}
     sent = dict.fromkeys(("openid", "body", "package_info", "reason"), "")
     about = {**mine, "kind": "report"}
     accused = {"$mergeObjects": [{"reporter": "$evidence.reporter"}]}
@@ -163,7 +164,7 @@ def _rules(user_id: str) -> list[tuple[Any, ...]]:
         ("bill_differences", mine, {"$set": {"note": ""}}),
         ("orders", mine, {"$set": {"openid": ""}, "$unset": {"prepay_id": ""}}),
         ("withdrawals", mine, {"$set": sent}),
-        ("rooms", {"host_id": user_id}, {"$set": {"title": "", "cover": "", **host}}),
+        ("rooms", {"host_id": user_id}, {"$set": room, "$inc": {"revision": 1}}),
         _log_rule(user_id),
         ("moderation_items", {**mine, "kind": {"$ne": "report"}}),
         ("moderation_items", about, [{"$set": {"evidence": accused, "decision": ""}}]),

@@ -146,4 +146,5 @@ def _sections(user_id: str) -> dict[str, tuple[str, list[Document]]]:
             "rooms",
             read({"host_id": user_id}, "title", "cover", "status", "started_at", live_id="$_id"),
         ),
+        "deputy_of": ("rooms", read({"deputies": user_id}, live_id="$_id")),
     }

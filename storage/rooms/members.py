@@ -171,7 +171,7 @@ def _move(room: Room, user_id: str, batch: WriteBatch) -> None:
 
 
 def _moved(room: Room) -> set[str]:
-    """Return the users whose seat or application has changed since the room was loaded."""
+    """Return the users with another seat or application, a new stream ban or a new deputyship."""
     if not room.live:
         return set()  # the memberships end with the live
     before, after = room.loaded.places, room.places
@@ -180,7 +180,9 @@ def _moved(room: Room) -> set[str]:
     moved = {user for user in replaced if _standing(before.get(user)) != _standing(after.get(user))}
     # A seat must not be taken while the stream is being forbidden.
     bans, earlier = room.stream_bans, room.loaded.stream_bans
-    return moved | {user_id for user_id in bans if bans[user_id] != earlier.get(user_id)}
+    moved |= {user_id for user_id in bans if bans[user_id] != earlier.get(user_id)}
+    # A user who is being removed or banned must not be made a deputy.
+    return moved | ({*room.deputies} - {*room.loaded.deputies})
 
 
 def _standing(place: Seat | Application | None) -> object:

@@ -57,6 +57,7 @@ class RoomStore:
         self._outbox = outbox
         self._by_id = documents_by_id(self._rooms, room_from, exclude="log")
         self._by_group = documents_by_id(self._rooms, room_from, exclude="log", key="group_id")
+        self._by_host = documents_by_id(self._rooms, room_from, exclude="log", key="host_id")
         self._loads: BatchLoader[Room] = BatchLoader(self._load_many)
         self._load_numbers = itertools.count()
         self._log_reads = SingleFlight(self._read_events_since)
@@ -67,6 +68,7 @@ class RoomStore:
         await self._rooms.create_index("host_id", unique=True)
         await self._rooms.create_index([("status", 1), ("started_at", -1)])
         await self._rooms.create_index("due_at", sparse=True)
+        await self._rooms.create_index("deputies")
 
     async def get_or_create(self, host: Person) -> tuple[int, str, bool]:
         """Return the host's only room, created if missing: (live_id, group_id, IM group exists)."""
@@ -89,6 +91,15 @@ class RoomStore:
     def of_group(self, group_id: str) -> Awaitable[Room | None]:
         """Read the room, as `read` does, by the chat group."""
         return self._by_group.get(group_id)
+
+    def of_host(self, user_id: str) -> Awaitable[Room | None]:
+        """Read the host's only room, as `read` does."""
+        return self._by_host.get(user_id)
+
+    async def with_deputy(self, user_id: str, host_id: str | None = None) -> list[int]:
+        """Return the rooms, or that of this host, in which the user is a deputy."""
+        where = {"deputies": user_id, **({"host_id": host_id} if host_id else {})}
+        return [row["_id"] async for row in self._rooms.find(where, {"_id": 1})]
 
     async def load(self, live_id: int, user_ids: Sequence[str] = ()) -> Room | None:
         """Load the room without its log, with the memberships of `user_ids`.
@@ -229,6 +240,7 @@ def room_from(document: Document) -> Room:
             user_id: _with_person(Application, row)
             for user_id, row in document["applications"].items()
         },
+        deputies=tuple(document.get("deputies", ())),
         members={row["_id"]: member_from(row) for row in document.get("members", ())},
         read_at=int(document.get("read_at", 0)),
         **plain,
@@ -241,6 +253,7 @@ def add_room_writes(room: Room, events: Sequence[NumberedEvent], batch: WriteBat
         # A new group, name or picture of a room that is not live changes neither epoch nor version.
         names = ("epoch", "version", "group_id", "title", "cover")
         guard = {"_id": room.live_id, **{name: getattr(room.loaded, name) for name in names}}
+        guard["revision"] = room.loaded.revision or {"$in": [0, None]}  # None: of an older server
         batch.update("rooms", guard, changes)
     add_membership_writes(room, batch)
 
@@ -315,7 +328,7 @@ _MAPS = (
 """Fields whose entries are saved one by one."""
 _VALUES = frozenset(RoomState.__slots__) - {"live_id", "version", "members", *_MAPS}
 """Fields that are saved as a whole."""
-_PLAIN = {"version", *_VALUES, *_MAPS} - {"owner", "male", "female", "applications"}
+_PLAIN = {"version", *_VALUES, *_MAPS} - {"owner", "male", "female", "applications", "deputies"}
 """Fields that are stored as they are."""
 
 

@@ -58,6 +58,12 @@ for (const [label, events, expected] of [
   });
 }
 
+test("deputies are named and end, also for a server that has sent none", () => {
+  const deputy = (user, on) => ["deputy", { ...user, on }];
+  assert.deepEqual(after({}, deputy(BERT, true), deputy(ANNA, true), deputy(BERT, false)).deputies, [ANNA.user_id]);
+  assert.deepEqual(after({ deputies: undefined }, deputy(BERT, true)).deputies, [BERT.user_id]);
+});
+
 test("other events, also unknown ones, replace the fields of the room that they name", () => {
   const { data } = snapshot();
   const given = { from: BERT, to: ANNA, gift: { id: 1 }, num: 1, gold: 10, request_id: "r" };

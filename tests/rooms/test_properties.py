@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from core.errors import QLiveError
 from rooms.events import EVENT_PAYLOADS
 from rooms.members import SEAT_OF_GENDER, MemberCounts, Person
-from rooms.room import Admission, Room
+from rooms.room import MAX_DEPUTIES, Admission, Room
 from rooms.state import Seat
 from tests.support.hypothesis_profiles import FEW_EXAMPLES, example_settings
 from tests.support.room_builders import (
@@ -68,7 +68,7 @@ FIELDS: dict[str, Sequence[Any]] = {
     "action": ["enter"] * 4 + ["apply"] * 4 + ["invite"] * 4 + ["accept"] * 8 + ["open"] * 2
     + ["leave_micro"] * 4 + ["refuse"] * 2 + ["profile"] * 3 + ["info"] * 2 + ["admit"] * 2
     + ["disconnect"] * 4 + ["connect"] * 3 + ["absence"] * 8 + ["remove"] * 2
-    + ["clear_mic"] * 5 + ["mute"] * 3 + ["mute_all"] * 3
+    + ["clear_mic"] * 5 + ["mute"] * 3 + ["mute_all"] * 3 + ["deputy"] * 3
     + ["let_in", "leave", "remove_all", "gift", "group", "nothing", "end", "close"],
     "live_id": [1, 1, 1, 1, 1, 2],
     "actor": PERSONS,
@@ -84,7 +84,8 @@ class RoomModel:
     """Two rooms in memory; every change is checked as it is saved."""
 
     published: ClassVar[set[str]] = set()
-    """Types of events in all runs, and whether guests were removed from the mic."""
+    """Types of events in all runs, and whether guests were removed from the mic, or deputies
+    acted."""
 
     def __init__(self) -> None:
         self.store = MemoryRoomStore()
@@ -175,27 +176,30 @@ class RoomModel:
             "accept": lambda room: room.accept(actor, admission, stream, play_url(stream)),
             "refuse": lambda room: room.refuse(actor.user_id),
             "leave_micro": lambda room: room.leave_mic(
-                room.host_id if step.choice % 2 else actor.user_id,
+                room.owner.person if step.choice % 2 else actor,
                 target.user_id,
                 (None, None, None, None, 1, 2)[step.choice],
                 removed_until=self.now + 40_000 if step.choice > 2 else 0,
             ),
             "clear_mic": lambda room: [
-                room.leave_mic(room.host_id, seat.person.user_id, removed_until=self.now + 40_000)
+                room.leave_mic(
+                    room.owner.person, seat.person.user_id, removed_until=self.now + 40_000
+                )
                 for seat in (room.male, room.female)
                 if seat
             ],
             "leave": lambda room: room.leave(actor.user_id),
-            "remove": lambda room: room.ban(
-                target.user_id, self.now + 60_000, room.host_id if step.choice else actor.user_id
-            ),
+            "remove": lambda room: room.ban(target, self.now + 60_000, moderator(room, step)),
             "mute": lambda room: room.mute(
-                room.host_id if step.choice else actor.user_id,
-                target.user_id,
-                self.now + 40_000 if step.choice % 3 else 0,
+                moderator(room, step), target.user_id, self.now + 40_000 if step.choice % 3 else 0
             ),
             "mute_all": lambda room: room.set_mute_all(
                 room.host_id if step.choice else actor.user_id, on=step.choice > 2
+            ),
+            "deputy": lambda room: (
+                room.name_deputy(room.host_id if step.choice % 3 else actor.user_id, target)
+                if step.choice < 4
+                else room.end_deputy(target, room.host_id if step.choice == 4 else actor.user_id)
             ),
             "let_in": lambda room: room.lift_ban(target.user_id, self.now, actor.user_id),
             "profile": lambda room: room.update_profile(
@@ -292,6 +296,7 @@ class RoomModel:
             return
         events = [(event.type, event.data) for event in room.events]
         self.published.update(event_type for event_type, _ in events)
+        self.published |= {"by a deputy"} if any("by" in data for _, data in events) else set()
         views = [state.snapshot(MemberCounts(), play_url) for state in (before, after)]
         assert fold(views[0], events) == comparable(views[1])
 
@@ -314,6 +319,9 @@ class RoomModel:
         members = {
             user_id: member for user_id, member in room.members.items() if room.role_of(user_id)
         }
+        assert len({*room.deputies}) == len(room.deputies) <= MAX_DEPUTIES
+        assert room.host_id not in room.deputies
+        assert not [user_id for user_id in room.deputies if room.is_banned(user_id, self.now)]
         seats = {"male": room.male, "female": room.female}
         guests = {name: seat.person for name, seat in seats.items() if seat}
         if not room.live:
@@ -365,6 +373,14 @@ class RoomModel:
         assert not [user_id for user_id in members if room.is_banned(user_id, self.now)]
 
 
+def moderator(room: Room, step: Step) -> Person:
+    """The host, a deputy, or the actor, who may be either or none."""
+    deputies = [person for person in PERSONS if person.user_id in room.deputies]
+    if step.choice % 2 and deputies:
+        return deputies[0]
+    return room.owner.person if step.choice else step.actor
+
+
 def streams(room: Room) -> set[str]:
     """Streams that may be pushed in this room."""
     seats = (room.owner, room.male, room.female) if room.live else ()
@@ -403,6 +419,7 @@ def check_random_actions(steps: list[Step]) -> None:
         model.open(live_id)
     for person in (BERT, CARL, ANNA, DORA, KIM):
         model.enter(1, person)
+    model.change(1, lambda room: room.name_deputy(HOST.user_id, CARL), CARL.user_id)
     model.connect(HOST.user_id, model.now)
     model.now += GRACE.shown
     model.apply_absence(HOST.user_id, choice=1)  # the live begins paused
@@ -416,4 +433,8 @@ def test_invariants_hold_after_random_actions() -> None:
     RoomModel.published = set()
     check_random_actions()
     if not FEW_EXAMPLES:
-        assert RoomModel.published == {*EVENT_PAYLOADS, "removed from the mic"}
+        assert RoomModel.published == {
+            *EVENT_PAYLOADS,
+            "by a deputy",
+            "removed from the mic",
+        }

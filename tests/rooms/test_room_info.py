@@ -86,7 +86,7 @@ UNTIL = NOW + 60_000
 def muted_room() -> Room:
     """A live whose host has muted BERT, and then everybody."""
     room = live_room(BERT, CARL)
-    room.mute(HOST.user_id, BERT.user_id, UNTIL)
+    room.mute(HOST, BERT.user_id, UNTIL)
     room.set_mute_all(HOST.user_id, on=True)
     return reloaded(room)
 
@@ -99,7 +99,7 @@ def shown(room: Room) -> tuple[object, bool]:
 def test_a_mute_is_announced_once_and_is_in_the_snapshot() -> None:
     room = live_room(BERT)
     for _ in range(2):
-        room.mute(HOST.user_id, BERT.user_id, UNTIL)
+        room.mute(HOST, BERT.user_id, UNTIL)
         room.set_mute_all(HOST.user_id, on=True)
     mute = {"user_id": BERT.user_id, "until": UNTIL}
     assert events_of(room) == [("mute", mute), ("mute_all", {"mute_all": True})]
@@ -110,7 +110,7 @@ def test_a_mute_is_announced_once_and_is_in_the_snapshot() -> None:
 def test_the_host_lifts_a_mute() -> None:
     room = muted_room()
     for _ in range(2):
-        room.mute(HOST.user_id, BERT.user_id, 0)
+        room.mute(HOST, BERT.user_id, 0)
         room.set_mute_all(HOST.user_id, on=False)
     lifted = {"user_id": BERT.user_id, "until": 0}
     assert events_of(room) == [("mute", lifted), ("mute_all", {"mute_all": False})]
@@ -137,7 +137,7 @@ def test_mutes_end_with_the_live() -> None:
 
 def test_a_user_who_is_not_in_the_room_can_be_muted() -> None:
     room = live_room()
-    room.mute(HOST.user_id, STRANGER.user_id, UNTIL)
+    room.mute(HOST, STRANGER.user_id, UNTIL)
     assert room.muted == {STRANGER.user_id: UNTIL}
 
 
@@ -146,8 +146,8 @@ def test_a_user_who_is_not_in_the_room_can_be_muted() -> None:
 
 def test_the_host_lifts_her_own_ban_only() -> None:
     room = live_room(BERT, CARL)
-    room.ban(BERT.user_id, UNTIL, HOST.user_id)
-    room.ban(CARL.user_id, UNTIL)
+    room.ban(BERT, UNTIL, HOST)
+    room.ban(CARL, UNTIL)
     room = reloaded(room)
     with pytest.raises(BannedByOperator):
         room.lift_ban(CARL.user_id, NOW, HOST.user_id)
@@ -161,10 +161,10 @@ def test_the_host_lifts_her_own_ban_only() -> None:
 
 def test_the_host_does_not_shorten_the_ban_of_an_operator() -> None:
     room = live_room(BERT)
-    room.ban(BERT.user_id, UNTIL)
-    room.ban(BERT.user_id, NOW + 1, HOST.user_id)
+    room.ban(BERT, UNTIL)
+    room.ban(BERT, NOW + 1, HOST)
     assert room.bans == room.operator_bans == {BERT.user_id: UNTIL}
-    room.ban(BERT.user_id, UNTIL - 1)  # another operator may
+    room.ban(BERT, UNTIL - 1)  # another operator may
     assert room.bans == room.operator_bans == {BERT.user_id: UNTIL - 1}
     room.close("host")
     room = reloaded(room)
@@ -174,24 +174,24 @@ def test_the_host_does_not_shorten_the_ban_of_an_operator() -> None:
 
 # ---- rights
 
-REQUESTS: dict[str, Callable[[Room, str], object]] = {
-    "end": lambda room, by: room.end(by),
-    "update_info": lambda room, by: room.update_info(by, "Mine"),
+REQUESTS: dict[str, Callable[[Room, Person], object]] = {
+    "end": lambda room, by: room.end(by.user_id),
+    "update_info": lambda room, by: room.update_info(by.user_id, "Mine"),
     "leave_mic": lambda room, by: room.leave_mic(by, CARL.user_id),
-    "invite": lambda room, by: room.invite(by, ANNA, NOW),
-    "lift_ban": lambda room, by: room.lift_ban(CARL.user_id, NOW, by),
-    "ban": lambda room, by: room.ban(CARL.user_id, UNTIL, by),
+    "invite": lambda room, by: room.invite(by.user_id, ANNA, NOW),
+    "lift_ban": lambda room, by: room.lift_ban(CARL.user_id, NOW, by.user_id),
+    "ban": lambda room, by: room.ban(CARL, UNTIL, by),
     "mute": lambda room, by: room.mute(by, CARL.user_id, UNTIL),
-    "set_mute_all": lambda room, by: room.set_mute_all(by, on=True),
-    "note_invitation": lambda room, by: room.note_invitation(by, CARL.user_id, UNTIL),
+    "set_mute_all": lambda room, by: room.set_mute_all(by.user_id, on=True),
+    "note_invitation": lambda room, by: room.note_invitation(by.user_id, CARL.user_id, UNTIL),
 }
 
 
 def check_refused(
-    room: Room, error: type[QLiveError], request: Callable[[Room, str], object], by: Person
+    room: Room, error: type[QLiveError], request: Callable[[Room, Person], object], by: Person
 ) -> None:
     with pytest.raises(error):
-        request(room, by.user_id)
+        request(room, by)
     assert (changed(room), room.sockets_to_close) == (set(), {})
 
 
@@ -211,12 +211,12 @@ def test_the_host_may_do_it_during_the_live(name: str) -> None:
     ("request_", "error"),
     [
         (lambda room, by: room.ban(by, UNTIL, by), InvalidParameter),
-        (lambda room, by: room.mute(by, by, UNTIL), InvalidParameter),
-        (lambda room, by: room.note_invitation(by, STRANGER.user_id, UNTIL), NotInRoom),
-        (lambda room, by: room.leave(by), HostMustEnd),
+        (lambda room, by: room.mute(by, by.user_id, UNTIL), InvalidParameter),
+        (lambda room, by: room.note_invitation(by.user_id, STRANGER.user_id, UNTIL), NotInRoom),
+        (lambda room, by: room.leave(by.user_id), HostMustEnd),
     ],
 )
 def test_the_host_neither_leaves_removes_nor_mutes_herself_nor_invites_a_stranger_by_message(
-    request_: Callable[[Room, str], object], error: type[QLiveError]
+    request_: Callable[[Room, Person], object], error: type[QLiveError]
 ) -> None:
     check_refused(room_with_everyone(), error, request_, HOST)

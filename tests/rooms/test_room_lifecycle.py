@@ -156,7 +156,8 @@ def test_a_membership_of_another_room_or_earlier_live_does_not_count(
 ) -> None:
     """Entering with one of another room cannot be saved."""
     owner = live_room().owner
-    room = Room(1, "g", owner, EPOCH, 0, "live", NOW, members={BERT.user_id: stale})
+    members = {BERT.user_id: stale}
+    room = Room(1, "g", owner, EPOCH, status="live", started_at=NOW, members=members)
     assert room.role_of(BERT.user_id) is room.role_in(stale) is None
     assert not room.has(BERT.user_id)
     assert not room.joins_from_elsewhere
@@ -170,8 +171,8 @@ def test_a_membership_of_another_room_or_earlier_live_does_not_count(
 
 DEPARTURES: dict[str, Callable[[Room, str], object]] = {
     "left": lambda room, user_id: room.leave(user_id),
-    "host": lambda room, user_id: room.ban(user_id, UNTIL, HOST.user_id),
-    "banned": lambda room, user_id: room.ban(user_id, UNTIL),
+    "host": lambda room, user_id: room.ban(Person(user_id), UNTIL, HOST),
+    "banned": lambda room, user_id: room.ban(Person(user_id), UNTIL),
     "offline": lambda room, user_id: room.remove(user_id, "offline"),
 }
 
@@ -221,7 +222,7 @@ def test_a_membership_of_an_earlier_live_is_removed_without_an_event(role: str) 
 
 def test_the_seat_of_a_guest_without_a_membership_can_be_cleared() -> None:
     actions: list[Callable[[Room], None]] = [
-        lambda room: room.leave_mic(HOST.user_id, BERT.user_id),
+        lambda room: room.leave_mic(HOST, BERT.user_id),
         lambda room: room.remove(BERT.user_id, "offline"),
     ]
     for action in actions:

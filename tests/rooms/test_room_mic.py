@@ -299,7 +299,7 @@ def test_a_guest_leaves_the_seat_or_is_removed_by_the_host(
     guest: Person, seat: str, by: Person | None, reason: str
 ) -> None:
     room = room_with_guests(BERT, ANNA)
-    room.leave_mic((by or guest).user_id, guest.user_id, guest.gender)
+    room.leave_mic(by or guest, guest.user_id, guest.gender)
     assert getattr(room, seat) is None
     assert changed(room) == {seat, "members"}
     assert new_roles(room) == {guest.user_id: "viewer"}
@@ -310,7 +310,7 @@ def test_a_guest_leaves_the_seat_or_is_removed_by_the_host(
 @pytest.mark.parametrize(("person", "gender"), [(CARL, None), (CARL, 1), (ANNA, 2)])
 def test_the_host_ends_an_application_or_invitation(person: Person, gender: int | None) -> None:
     room = room_with_everyone()
-    room.leave_mic(HOST.user_id, person.user_id, gender)
+    room.leave_mic(HOST, person.user_id, gender)
     assert person.user_id not in room.applications
     assert room.role_of(person.user_id) == "viewer"
     assert events_of(room) == [("micro_refuse", {**person.public_profile(), "reason": "host"})]
@@ -320,7 +320,7 @@ def test_the_host_ends_an_application_or_invitation(person: Person, gender: int 
 @pytest.mark.parametrize("person", [CARL, DORA, HOST, STRANGER])
 def test_leaving_without_being_on_mic_changes_nothing(person: Person, gender: int | None) -> None:
     for room in (room_with_everyone(), new_room()):
-        room.leave_mic(person.user_id, person.user_id, gender)
+        room.leave_mic(person, person.user_id, gender)
         if person is not CARL:
             room.refuse(person.user_id)
         assert not changed(room)
@@ -330,7 +330,7 @@ def test_leaving_without_being_on_mic_changes_nothing(person: Person, gender: in
 def test_a_wrong_gender_is_an_invalid_parameter(target: Person, gender: int) -> None:
     room = room_with_everyone()
     with pytest.raises(InvalidParameter) as refusal:
-        room.leave_mic(HOST.user_id, target.user_id, gender)
+        room.leave_mic(HOST, target.user_id, gender)
     assert refusal.value.fields.keys() == {"gender"}
     assert not changed(room)
 

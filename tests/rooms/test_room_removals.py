@@ -30,7 +30,7 @@ ADMISSIONS: tuple[Admission, ...] = ("applied", "invited", "open")
 def room_after_ban(person: Person = BERT, until: int = UNTIL) -> Room:
     """A live whose host has removed the user."""
     room = room_with_everyone()
-    room.ban(person.user_id, until, HOST.user_id)
+    room.ban(person, until, HOST)
     return reloaded(room)
 
 
@@ -42,7 +42,7 @@ def test_a_user_without_a_membership_here_can_be_banned(*, elsewhere: bool) -> N
     room = live_room()
     if elsewhere:
         room.members[STRANGER.user_id] = membership(STRANGER, live_id=2)
-    assert room.ban(STRANGER.user_id, UNTIL, HOST.user_id) is False
+    assert room.ban(STRANGER, UNTIL, HOST) is False
     assert events_of(room) == []
     assert room.sockets_to_close == {STRANGER.user_id: True}
     assert changed(room) == {"bans"}
@@ -75,7 +75,7 @@ def test_a_concurrently_written_membership_does_not_lift_a_ban() -> None:
 def test_banning_again_changes_the_end_of_the_ban() -> None:
     room = room_after_ban()
     for until in (UNTIL + 5, NOW):
-        room.ban(BERT.user_id, until, HOST.user_id)
+        room.ban(BERT, until, HOST)
         assert room.bans == {BERT.user_id: until}
 
 
@@ -96,7 +96,7 @@ def test_a_user_may_enter_after_the_ban_is_lifted() -> None:
 def room_after_removal() -> Room:
     """A live whose host has taken BERT off the mic."""
     room = room_with_guests(BERT, watching=(CARL,))
-    room.leave_mic(HOST.user_id, BERT.user_id, removed_until=UNTIL)
+    room.leave_mic(HOST, BERT.user_id, removed_until=UNTIL)
     assert changed(room) == {"male", "needs_invitation_until", "members"}
     return reloaded(room)
 
@@ -120,7 +120,7 @@ def test_a_removed_guest_may_apply_but_needs_an_invitation(admission: Admission)
     assert room.male
     assert room.male.person == BERT
     room = reloaded(room)
-    room.leave_mic(BERT.user_id, BERT.user_id, removed_until=UNTIL)
+    room.leave_mic(BERT, BERT.user_id, removed_until=UNTIL)
     accept(reloaded(room), "open")
 
 
@@ -130,10 +130,10 @@ def test_a_removal_concerns_no_other_user() -> None:
 
 def test_only_the_host_removes_and_only_a_guest_and_with_a_time() -> None:
     room = room_with_everyone()
-    room.leave_mic(HOST.user_id, CARL.user_id, removed_until=UNTIL)
-    room.leave_mic(HOST.user_id, BERT.user_id)
+    room.leave_mic(HOST, CARL.user_id, removed_until=UNTIL)
+    room.leave_mic(HOST, BERT.user_id)
     accept(room, "open")
-    room.leave_mic(BERT.user_id, BERT.user_id, removed_until=UNTIL)
+    room.leave_mic(BERT, BERT.user_id, removed_until=UNTIL)
     assert room.needs_invitation_until == {}
 
 
@@ -148,7 +148,7 @@ def test_leaving_and_entering_the_room_does_not_end_a_removal() -> None:
 
 def test_a_ban_takes_the_place_of_the_removal() -> None:
     room = room_after_removal()
-    room.ban(BERT.user_id, UNTIL, HOST.user_id)
+    room.ban(BERT, UNTIL, HOST)
     assert (room.needs_invitation_until, room.bans) == ({}, {BERT.user_id: UNTIL})
 
 
@@ -193,7 +193,7 @@ def test_an_earlier_message_does_not_shorten_it() -> None:
 def test_a_guest_taken_off_the_mic_may_return_after_a_later_message(admission: Admission) -> None:
     room = room_with_guests(BERT)
     room.note_invitation(HOST.user_id, BERT.user_id, UNTIL)
-    room.leave_mic(HOST.user_id, BERT.user_id, removed_until=UNTIL)
+    room.leave_mic(HOST, BERT.user_id, removed_until=UNTIL)
     room = reloaded(room)
     with pytest.raises(NotAdmitted):
         room.accept(BERT, admission, "stream", "")
@@ -202,7 +202,7 @@ def test_a_guest_taken_off_the_mic_may_return_after_a_later_message(admission: A
 
 def test_a_ban_and_the_next_live_end_it() -> None:
     banned, next_live = admitted(live_room(BERT)), admitted(live_room(BERT))
-    banned.ban(BERT.user_id, UNTIL, HOST.user_id)
+    banned.ban(BERT, UNTIL, HOST)
     next_live.close("host")
     next_live = reloaded(next_live)
     next_live.open(HOST, "epoch-2", "stream", NOW)
@@ -226,12 +226,12 @@ def test_it_ends_at_its_time(field: str) -> None:
 @pytest.mark.parametrize(
     ("field", "limit", "act"),
     [
-        ("bans", MAX_BANS, lambda room, until: room.ban(BERT.user_id, until, HOST.user_id)),
-        ("muted", MAX_MARKS, lambda room, until: room.mute(HOST.user_id, BERT.user_id, until)),
+        ("bans", MAX_BANS, lambda room, until: room.ban(BERT, until, HOST)),
+        ("muted", MAX_MARKS, lambda room, until: room.mute(HOST, BERT.user_id, until)),
         (
             "needs_invitation_until",
             MAX_MARKS,
-            lambda room, until: room.leave_mic(HOST.user_id, BERT.user_id, removed_until=until),
+            lambda room, until: room.leave_mic(HOST, BERT.user_id, removed_until=until),
         ),
         (
             "invited_by_message_until",

@@ -178,14 +178,14 @@ def full_room() -> Room:
     [
         (lambda room: room.leave(BERT.user_id), BERTS),
         (
-            lambda room: room.leave_mic(ANNA.user_id, ANNA.user_id),
+            lambda room: room.leave_mic(ANNA, ANNA.user_id),
             {ANNA_STREAM: ANNA.user_id},
         ),
         (
             lambda room: room.apply_absence(BERT.user_id, LATER, GRACE, since=0, streams=False),
             BERTS,
         ),
-        (lambda room: room.ban(BERT.user_id, LATER, HOST.user_id), {BERT_STREAM: ""}),
+        (lambda room: room.ban(BERT, LATER, HOST), {BERT_STREAM: ""}),
         (lambda room: room.remove(ANNA.user_id, "banned"), {ANNA_STREAM: ""}),
         (lambda room: room.end(HOST.user_id), dict.fromkeys(EVERY_STREAM, "")),
     ],

@@ -105,7 +105,7 @@ def in_a_minute() -> int:
 
 
 async def remove_user(fixture: RoomChangesFixture, person: Person) -> bool:
-    return await fixture.room_changes.ban(1, person.user_id, in_a_minute(), HOST.user_id)
+    return await fixture.room_changes.ban(1, person, in_a_minute(), HOST)
 
 
 async def test_a_removed_guest_is_evicted_and_cannot_reenter_while_banned() -> None:
@@ -139,11 +139,7 @@ async def test_a_user_who_is_in_another_room_is_banned_and_stays_there() -> None
 async def test_a_user_removed_during_entry_is_out_when_the_entry_is_written_last() -> None:
     fixture = RoomChangesFixture()
     fixture.store.before_save = iter(
-        [
-            lambda: fixture.store.change(
-                1, lambda room: room.ban(BERT.user_id, in_a_minute(), HOST.user_id)
-            )
-        ]
+        [lambda: fixture.store.change(1, lambda room: room.ban(BERT, in_a_minute(), HOST))]
     )
     with pytest.raises(RemovedFromRoom):
         await fixture.room_changes.enter(1, BERT)

@@ -76,8 +76,14 @@ class Screen:
     def _mute(self, data: Frame) -> None:
         others = [row for row in self._room["muted"] if row["user_id"] != data["user_id"]]
         assert data["until"] or len(others) < len(self._room["muted"]), data
-        rows = [*others, data] if data["until"] else others
+        row = {"user_id": data["user_id"], "until": data["until"]}
+        rows = [*others, row] if data["until"] else others
         self._room["muted"] = sorted(rows, key=lambda row: row["user_id"])
+
+    def _deputy(self, data: Frame) -> None:
+        deputies = [user_id for user_id in self._room["deputies"] if user_id != data["user_id"]]
+        assert data["on"] == (deputies == self._room["deputies"]), data
+        self._room["deputies"] = [*deputies, data["user_id"]] if data["on"] else deputies
 
     def _live_end(self, data: Frame) -> None:
         assert data["user_id"] == self._room["owner"]["user_id"]

@@ -117,7 +117,7 @@ def execute(rows: dict[Any, Document], kind: str, write: Document) -> bool:
         rows.setdefault(write["_id"], write)
         return is_new
     row = rows.get(write["q"]["_id"])
-    if row is None or any(row.get(name) != value for name, value in write["q"].items()):
+    if row is None or not all(matches(row.get(name), value) for name, value in write["q"].items()):
         return False
     if kind == "delete":
         del rows[write["q"]["_id"]]
@@ -126,6 +126,10 @@ def execute(rows: dict[Any, Document], kind: str, write: Document) -> bool:
     else:
         rows[write["q"]["_id"]] = write["u"]
     return True
+
+
+def matches(value: Any, expected: Any) -> bool:
+    return value in expected["$in"] if isinstance(expected, dict) else value == expected
 
 
 def update(document: Document, changes: Mapping[str, Any]) -> None:

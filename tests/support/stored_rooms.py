@@ -62,7 +62,7 @@ async def remove_user(stores: StoresFixture, live_id: int, person: Person, until
     await change_room(
         stores,
         live_id,
-        lambda room: room.ban(person.user_id, until, HOST.user_id),
+        lambda room: room.ban(person, until, HOST),
         person.user_id,
     )
 

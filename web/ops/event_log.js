@@ -13,13 +13,14 @@ const nameOf = (user) => user?.nickname || user?.user_id || "–";
 export function sentence({ type, data }) {
   const values = { name: nameOf(data), seat: t(SEAT_BY_GENDER[data.gender] ?? "seat_free") };
   if (type === "micro_leave") values.why = codeText("left", data.reason);
-  if (type === "micro_refuse") values.why = codeText("unqueued", data.reason);
+  if (data.by) values.by = nameOf(data.by);
+  if (type === "micro_refuse") values.why = data.by ? t("unqueued.deputy", values) : codeText("unqueued", data.reason);
   if (type === "live_end") values.why = codeText("ended", data.reason);
   if (type === "gift") {
     Object.assign(values, { name: nameOf(data.from), to: nameOf(data.to), gift: data.gift.name, n: data.num, gold: formatInteger(data.gold) });
   }
-  const lifts = (type === "mute" && !data.until) || (type === "mute_all" && !data.mute_all);
-  const key = `event.${lifts ? `un${type}` : type}`;
+  const lifts = (type === "mute" && !data.until) || (type === "mute_all" && !data.mute_all) || (type === "deputy" && !data.on);
+  const key = `event.${lifts ? `un${type}` : type}${type === "mute" && data.by ? "_by" : ""}`;
   const text = t(key, values);
   return text === key ? t("event.other", { type }) : text;
 }

@@ -11,6 +11,7 @@ import { ROOM_KINDS, endLive } from "/ops/rooms.js";
 
 const liveDuration = (view) => (view.room.status === "ended" ? "–" : formatDuration((Date.now() - view.started_at) / 1000));
 const timeLeft = (item) => formatDuration((item.expires_at - Date.now()) / 1000);
+const deputyLink = ({ user_id, nickname }, i) => [i ? " · " : "", el("a", { href: `#/people/${user_id}` }, nickname || user_id)];
 const position = (view) => `${view.epoch} / ${view.seq}`;
 
 /** Header of the room; `latest()` returns the newest view, `reload` requests a new one. */
@@ -26,6 +27,7 @@ export function roomHeader(view, { latest, reload }) {
         [t("live_for"), el("span", { class: "live-for" }, liveDuration(view))],
         [t("group"), room.group_id || "–"],
         [t("epoch_seq"), el("code", { class: "number" }, position(view))],
+        [t("deputies"), view.deputies.length ? view.deputies.map(deputyLink) : "–"],
       ])),
     room.status === "ended" ? null : endButton);
 }

@@ -185,6 +185,7 @@ export const texts = {
 
   // rooms
   room: ["房间", "Room"],
+  deputies: ["房管", "Deputies"],
   "room.live": ["直播中", "live"],
   "room.paused": ["红娘暂离", "paused"],
   "room.ended": ["已结束", "ended"],
@@ -258,8 +259,12 @@ export const texts = {
   "event.room_info": ["房间资料更新了", "The room has a new name or cover"],
   "event.mute": ["{name} 被红娘禁言", "The host muted {name}"],
   "event.unmute": ["{name} 可以发言了", "{name} may chat again"],
+  "event.mute_by": ["{name} 被房管 {by} 禁言", "Deputy {by} muted {name}"],
+  "event.unmute_by": ["房管 {by} 让 {name} 可以发言了", "Deputy {by} lets {name} chat again"],
   "event.mute_all": ["红娘开启了全员禁言", "The host muted everybody"],
   "event.unmute_all": ["红娘解除了全员禁言", "Everybody may chat again"],
+  "event.deputy": ["{name} 成为房管", "{name} is a deputy of the host now"],
+  "event.undeputy": ["{name} 不再是房管", "{name} is no deputy any more"],
   "event.gift": ["{name} 送给 {to}：{gift} × {n}（{gold} 金币）", "{name} gave {to}: {gift} × {n} ({gold} gold)"],
   "event.live_end": ["直播结束：{why}", "The live has ended: {why}"],
   "event.audience": ["房内人数 {from} → {to}", "Audience {from} → {to}"],
@@ -274,6 +279,7 @@ export const texts = {
   "unqueued.withdrawn": ["取消了申请", "withdrew"],
   "unqueued.expired": ["超时", "timed out"],
   "unqueued.host": ["红娘移出", "removed by the host"],
+  "unqueued.deputy": ["房管 {by} 移出", "removed by deputy {by}"],
   "unqueued.left": ["离开了直播间", "left the room"],
   "unqueued.offline": ["掉线过久", "away for too long"],
   "unqueued.banned": ["运营请出或封禁", "removed by an operator"],

@@ -35,6 +35,8 @@ export const CALLS = {
   letIn: ["POST", "qlive_room/let_in/"],
   mute: ["POST", "qlive_room/mute/"],
   muteAll: ["POST", "qlive_room/mute_all/"],
+  deputy: ["POST", "qlive_room/deputy/"],
+  deputies: ["GET", "qlive_room/deputies/"],
   liveEnd: ["POST", "qlive_room/live_end/"],
   rank: ["GET", "qlive_room/rank/"],
   dayRank: ["GET", "qlive_room/day_rank/"],

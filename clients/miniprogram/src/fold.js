@@ -162,15 +162,15 @@ function setVisibility(room, { visibility, play_urls = {} }) {
   return change;
 }
 
-function setDeputy(room, { user_id, on }) {
-  const others = room.deputies.filter((id) => id !== user_id);
-  return { deputies: on ? others.concat([user_id]).sort() : others };
-}
-
 function setMute(room, { user_id, until }) {
   const muted = room.muted.filter((row) => row.user_id !== user_id);
   if (until) muted.push({ user_id, until });
   return { muted: muted.sort((a, b) => (a.user_id < b.user_id ? -1 : 1)) };
+}
+
+function setDeputy(room, { user_id, on }) {
+  const others = (room.deputies || []).filter((id) => id !== user_id);
+  return { deputies: on ? others.concat([user_id]) : others };
 }
 
 function updateProfile(room, data) {

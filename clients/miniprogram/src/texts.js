@@ -14,6 +14,7 @@ export const REFUSALS = {
   seat_taken: ["这个位置已经有人了", "This seat is taken"],
   queue_full: ["排队的人太多了，请稍后再试", "Too many users are waiting; try again later"],
   not_admitted: ["请先申请，或等红娘邀请", "Apply first, or wait for the invitation"],
+  too_many_deputies: ["房管最多三位", "A room has three deputies at most"],
   no_gender: ["请先设置性别，再上麦", "Set your gender to come on mic"],
   on_mic: ["已经在麦上了", "Already on mic"],
   gender_in_use: ["上麦或申请时不能改性别", "The gender cannot change on mic or in the queue"],

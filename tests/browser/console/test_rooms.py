@@ -30,7 +30,19 @@ async def test_room_page_shows_events_live_and_ends_the_live_with_a_reason(conso
     (await bert.post("qlive_room/accept_micro/", **params)).ok()
     await room.expect_event("伯特 上麦（男嘉宾）")
     await expect(room.queue).to_contain_text("没有人申请或受邀")
+    named = {"user_id": anna.id, "on": 1}
+    (await live_room.host.post("qlive_room/deputy/", **named)).ok()
+    await room.expect_event("安娜 成为房管")
+    await expect(room.head).to_contain_text(re.compile("房管.*安娜"))
     await take_screenshot(console.page, "ops-room")
+
+    for minutes, text in (
+        (5, f"{bert.id} 被房管 安娜 禁言"),
+        (0, f"房管 安娜 让 {bert.id} 可以发言了"),
+    ):
+        muted = {"user_id": bert.id, "minutes": minutes}
+        (await anna.post("qlive_room/mute/", **muted, **params)).ok()
+        await room.expect_event(text)
 
     (await bert.get("qlive_room/leave_micro/", **params)).ok()  # all between two polls
     (await bert.post("qlive_room/apply_micro/", **params)).ok()

@@ -78,7 +78,7 @@ class Leaver:
         return self
 
     async def _visit(self) -> None:
-        """In another's room: on mic, with gifts, words, a report, a block and a like."""
+        """In another's room: on mic, a deputy, with gifts, words, a report, a block and a like."""
         user, host, live_id = self.user, self.host, self.host.live_id
         (await user.get("get_playurl/", live_id=live_id)).ok()
         (await user.post("qlive_room/apply_micro/", live_id=live_id)).ok()
@@ -97,6 +97,10 @@ class Leaver:
         (await user.post("qlive_like/", user_id=host.id, like_state=1)).ok()
         (await user.post("qlive_user/block/", user_id=host.id, blocked=True)).ok()
         (await user.get("qlive_room/leave_room/", live_id=live_id)).ok()
+        other = await self.api.host("another host")
+        (await user.get("get_playurl/", live_id=other.live_id)).ok()
+        (await other.post("qlive_room/deputy/", user_id=user.id, on=1)).ok()
+        (await user.get("qlive_room/leave_room/", live_id=other.live_id)).ok()
 
     async def _earn(self) -> None:
         donor = await self.api.user("donor", 1, gold=2_000)

@@ -167,6 +167,49 @@ async def test_live_rooms_are_listed_by_audience_size_then_newest_first(api: Api
     assert [room["audience_count"] for room in pages[0][:2]] == [2, 1]
 
 
+async def list_filtered(client: ApiClient, **filters: Any) -> list[int]:
+    return [room["id"] for room in (await client.get("get_livelist/", **filters)).ok()]
+
+
+async def test_the_list_of_a_province_or_with_a_free_seat_keeps_order_and_pages(
+    api: ApiFixture,
+) -> None:
+    """A host without an area is listed without that filter only."""
+    hosts = [await api.matchmaker(name) for name in ("near", "far", "nowhere")]
+    for host, area in zip(hosts, ("310115", "440100"), strict=False):
+        (await host.post("qlive_user/update_userinfo/", area=area)).ok()
+    near, far, nowhere = [(await host.post(ENTER)).ok()["live_id"] for host in hosts]
+    await take_seat(await api.guest("bert", 1, near))
+    await take_seat(await api.guest("anna", 2, far))
+    viewer = await api.user("viewer", 1)
+    assert await list_filtered(viewer) == await list_filtered(viewer, area="", free="")
+    assert await list_filtered(viewer) == [far, near, nowhere]
+    assert await list_filtered(viewer, area="310000") == [near]
+    assert await list_filtered(viewer, area=440399) == [far]
+    assert await list_filtered(viewer, area="110000") == []
+    assert await list_filtered(viewer, free="male") == [far, nowhere]
+    assert await list_filtered(viewer, free="female") == [near, nowhere]
+    assert await list_filtered(viewer, area="310000", free="male") == []
+    later = [(await api.host(f"host{n}")).live_id for n in range(LIST_PAGE_SIZE)]
+    newest_first = [far, *reversed(later), nowhere]
+    for page in (1, 2, 3):
+        start = (page - 1) * LIST_PAGE_SIZE
+        expected = newest_first[start : start + LIST_PAGE_SIZE]
+        assert await list_filtered(viewer, free="male", page=page) == expected
+    for wrong in (
+        *(
+            {"area": area}
+            for area in ("31", "3101000", "shanghai", "31010x", "31010 ", "３１０１００")
+        ),
+        *({"free": free} for free in ("host", "owner", "1", "MALE")),
+    ):
+        reply = await viewer.get("get_livelist/", **wrong)
+        assert (reply.refusal, reply.json["fields"].keys()) == (
+            (400, "bad_parameter"),
+            wrong.keys(),
+        )
+
+
 async def list_women(client: ApiClient, live_id: int, page: int = 1) -> list[tuple[str, int]]:
     reply = await client.get("qlive_user/get_users_info/", live_id=live_id, gender=2, page=page)
     return [(row["nickname"], row["state"]) for row in reply.ok()]

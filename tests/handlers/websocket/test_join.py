@@ -168,7 +168,7 @@ async def test_a_socket_is_registered_after_the_room_is_subscribed_to(fixture: J
     ("rule", "code"),
     [
         (lambda room, user_id: room.leave(user_id), CloseCode.NOT_A_MEMBER),
-        (lambda room, user_id: room.ban(user_id, 2**53, HOST.user_id), CloseCode.PUT_OUT),
+        (lambda room, user_id: room.ban(Person(user_id), 2**53, HOST), CloseCode.PUT_OUT),
         (lambda room, _user_id: room.close("host"), CloseCode.ENDED),
     ],
     ids=["the user leaves", "the user is removed", "the live ends"],

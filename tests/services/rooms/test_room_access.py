@@ -38,7 +38,7 @@ class AccessFixture:
         await change_room(
             self.stores,
             self.live_id,
-            lambda room: room.ban(user_id, until, self.host.user_id),
+            lambda room: room.ban(Person(user_id), until, self.host),
             user_id,
         )
 

@@ -234,7 +234,7 @@ async def test_absence_is_kept_when_a_role_is_lost_or_offered(stores: StoresFixt
     for person in (BERT, DORA):
         await disconnect(stores, person, live_id, at=now_ms() + 10**9)
     away_at, due_at = await member_fields(stores, BERT, "away_at", "due_at")
-    await change_room(stores, live_id, lambda r: r.leave_mic(BERT.user_id, BERT.user_id))
+    await change_room(stores, live_id, lambda r: r.leave_mic(BERT, BERT.user_id))
     names = ("role", "away_at", "stream")
     assert await member_fields(stores, BERT, *names) == ("viewer", away_at, None)
     assert (await member_fields(stores, BERT, "due_at"))[0] <= now_ms() < due_at

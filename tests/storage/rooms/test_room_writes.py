@@ -70,11 +70,11 @@ async def enter_another_room(stores: StoresFixture, live_id: int) -> None:
         (lambda s, id_: accept_user(s, id_, CARL), lambda room: room.close("host")),
         (
             lambda s, id_: remove_user(s, id_, BERT, NOW + 5),
-            lambda room: room.ban(BERT_ID, NOW + 9, HOST.user_id),
+            lambda room: room.ban(BERT, NOW + 9, HOST),
         ),
         (
             lambda s, id_: accept_user(s, id_, CARL),
-            lambda room: room.ban("unknown", NOW + 5, HOST.user_id),
+            lambda room: room.ban(Person("unknown"), NOW + 5, HOST),
         ),
         (
             lambda s, id_: change_room(s, id_, lambda room: room.leave(BERT_ID), BERT_ID),
@@ -189,7 +189,7 @@ async def test_each_change_of_a_mute_queues_it_also_the_end_of_the_live(
     one = {"lane": "urgent", "key": None, "user_id": BERT_ID, "live_id": live_id}
     every = {"lane": "urgent", "key": None, "live_id": live_id}
     host_id = (await load_room(stores, live_id)).host_id
-    await change_room(stores, live_id, lambda room: room.mute(host_id, BERT_ID, NOW + 5))
+    await change_room(stores, live_id, lambda room: room.mute(HOST, BERT_ID, NOW + 5))
     await change_room(stores, live_id, lambda room: room.set_mute_all(host_id, on=True))
     room = await load_room(stores, live_id)
     assert (room.muted, room.mute_all) == ({BERT_ID: NOW + 5}, True)
@@ -206,7 +206,7 @@ async def test_streams_that_were_taken_away_are_dropped_urgently(stores: StoresF
     await accept_user(stores, live_id, BERT, "bert")
     await accept_user(stores, live_id, ANNA, "anna")
     assert await messages(stores, "drop_stream") == []
-    await change_room(stores, live_id, lambda r: r.leave_mic(ANNA.user_id, ANNA.user_id))
+    await change_room(stores, live_id, lambda r: r.leave_mic(ANNA, ANNA.user_id))
     await remove_user(stores, live_id, BERT, NOW + 1)
     await change_room(stores, live_id, lambda room: room.close("offline"))
     assert await messages(stores, "drop_stream") == [

@@ -107,8 +107,8 @@ async def test_rooms_that_are_loaded_at_once_are_one_query_and_share_nothing(
     assert commands == ["aggregate"]
     assert (other.live_id, *other.members) == (other_id, CARL.user_id)
     before = copy.deepcopy(two)
-    one.leave_mic(HOST.user_id, BERT.user_id, removed_until=NOW + 1_000)
-    one.ban(CARL.user_id, NOW + 1_000, HOST.user_id)
+    one.leave_mic(HOST, BERT.user_id, removed_until=NOW + 1_000)
+    one.ban(CARL, NOW + 1_000, HOST)
     assert (one.needs_invitation_until, one.bans) != (two.needs_invitation_until, two.bans)
     assert two == before
 
