@@ -82,6 +82,13 @@ export interface components {
         ChatMuteAll: {
             mute_all: boolean;
         };
+        /** @description Content of the user was checked: others see it now, or it was refused. */
+        Checked: {
+            /** @enum {string} */
+            what: "nickname" | "face" | "cover" | "room_name";
+            /** @enum {string} */
+            outcome: "shown" | "refused";
+        };
         Configs: {
             [key: string]: unknown;
         };
@@ -265,6 +272,32 @@ export interface components {
             own_seq?: number;
             /** @description Milliseconds since 1970. */
             ts: number;
+        };
+        /**
+         * @description The host of a live invites the user to a seat, or (room) to enter.
+         *
+         *     It replaces one with the same id. That of a room is the ticket to enter with.
+         */
+        Invitation: {
+            invitation_id: string;
+            /** @enum {string} */
+            kind: "seat" | "room";
+            live_id: number;
+            room_name: string;
+            host: components["schemas"]["InvitationHost"];
+            /** @description Milliseconds since 1970. */
+            expires_at: number;
+        };
+        /** @description An invitation was accepted, or is over for another reason. */
+        InvitationEnd: {
+            invitation_id: string;
+            /** @enum {string} */
+            reason: "accepted" | "refused" | "expired" | "withdrawn" | "live_end" | "blocked";
+        };
+        InvitationHost: {
+            user_id: string;
+            nickname: string;
+            face_url: string;
         };
         InviteMicroRequest: {
             live_id: number | string;
@@ -508,6 +541,11 @@ export interface components {
             block_id: number | string;
             platform?: string;
         };
+        /** @description An order was paid, and its gold is credited. */
+        PaymentReceived: {
+            order: string;
+            gold: number;
+        };
         PlayUrl: {
             anchor_info: components["schemas"]["AnchorInfo"];
             owner: components["schemas"]["OnMic"];
@@ -566,6 +604,12 @@ export interface components {
             nickname: string;
             face_url: string;
             income: number;
+        };
+        /** @description The refund of an order has reached another state; `gold` is the gold that it takes back. */
+        RefundMoved: {
+            order: string;
+            gold: number;
+            state: string;
         };
         /** @description `minutes`: how long the user is banned from the room. */
         RemoveUserRequest: {
@@ -841,6 +885,11 @@ export interface components {
             app_id: string;
             package_info: string;
         };
+        /** @description A withdrawal has reached another state. */
+        WithdrawalMoved: {
+            withdrawal_id: string;
+            state: string;
+        };
         /**
          * @description States of a withdrawal, in their order: a stored word, and one on the wire.
          * @enum {string}
@@ -876,6 +925,7 @@ export type ByeFrame = components['schemas']['ByeFrame'];
 export type CancelWithdrawalRequest = components['schemas']['CancelWithdrawalRequest'];
 export type ChatMute = components['schemas']['ChatMute'];
 export type ChatMuteAll = components['schemas']['ChatMuteAll'];
+export type Checked = components['schemas']['Checked'];
 export type Configs = components['schemas']['Configs'];
 export type CreateUserRequest = components['schemas']['CreateUserRequest'];
 export type DayRankRequest = components['schemas']['DayRankRequest'];
@@ -907,6 +957,9 @@ export type GivingLimitsRequest = components['schemas']['GivingLimitsRequest'];
 export type GivingSum = components['schemas']['GivingSum'];
 export type GroupChange = components['schemas']['GroupChange'];
 export type HeartbeatFrame = components['schemas']['HeartbeatFrame'];
+export type Invitation = components['schemas']['Invitation'];
+export type InvitationEnd = components['schemas']['InvitationEnd'];
+export type InvitationHost = components['schemas']['InvitationHost'];
 export type InviteMicroRequest = components['schemas']['InviteMicroRequest'];
 export type LeaveMicroRequest = components['schemas']['LeaveMicroRequest'];
 export type LeaveRoomRequest = components['schemas']['LeaveRoomRequest'];
@@ -937,6 +990,7 @@ export type Ok = components['schemas']['Ok'];
 export type OnMic = components['schemas']['OnMic'];
 export type Order = components['schemas']['Order'];
 export type PayRequest = components['schemas']['PayRequest'];
+export type PaymentReceived = components['schemas']['PaymentReceived'];
 export type PlayUrl = components['schemas']['PlayUrl'];
 export type Player = components['schemas']['Player'];
 export type PongFrame = components['schemas']['PongFrame'];
@@ -946,6 +1000,7 @@ export type PushGiftRequest = components['schemas']['PushGiftRequest'];
 export type Rank = components['schemas']['Rank'];
 export type RankRequest = components['schemas']['RankRequest'];
 export type Receiver = components['schemas']['Receiver'];
+export type RefundMoved = components['schemas']['RefundMoved'];
 export type RemoveUserRequest = components['schemas']['RemoveUserRequest'];
 export type ReportRequest = components['schemas']['ReportRequest'];
 export type ResumedFrame = components['schemas']['ResumedFrame'];
@@ -972,6 +1027,7 @@ export type UsersInRoom = components['schemas']['UsersInRoom'];
 export type VerifyAgeRequest = components['schemas']['VerifyAgeRequest'];
 export type Withdraw = components['schemas']['Withdraw'];
 export type Withdrawal = components['schemas']['Withdrawal'];
+export type WithdrawalMoved = components['schemas']['WithdrawalMoved'];
 export type WithdrawalState = components['schemas']['WithdrawalState'];
 export type Withdrawals = components['schemas']['Withdrawals'];
 export type WithdrawalsRequest = components['schemas']['WithdrawalsRequest'];
@@ -1006,6 +1062,15 @@ export interface EventData {
   deputy: DeputyChange;
   gift: GiftEvent;
   live_end: LiveEndEvent;
+}
+/** `data` of the events of a user's own channel, by type. */
+export interface UserEventData {
+  invitation: Invitation;
+  invitation_end: InvitationEnd;
+  checked: Checked;
+  payment: PaymentReceived;
+  withdrawal: WithdrawalMoved;
+  refund: RefundMoved;
 }
 /** Every call of the API. */
 export interface Calls {
