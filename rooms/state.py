@@ -13,9 +13,18 @@ from rooms.events import (
     NumberedEvent,
     RefuseReason,
     RoomEvent,
+    Visibility,
 )
 from rooms.members import SEAT_OF_GENDER, Member, MemberCounts, Person, PublicProfile, Role
-from rooms.user_events import UserEvent
+from rooms.tickets import SEAT_INVITATION_ENDS, Ticket
+from rooms.user_events import (
+    Invitation,
+    InvitationEndReason,
+    InvitationHost,
+    UserEvent,
+    invitation,
+    invitation_end,
+)
 
 T = TypeVar("T")
 Status = Literal["live", "paused", "ended"]
@@ -42,6 +51,7 @@ class Snapshot(TypedDict):
     """State of a room when the socket opens; the events that follow change it."""
 
     status: Status
+    visibility: Visibility
     room_name: str
     room_image: str
     group_id: str
@@ -135,6 +145,13 @@ class RoomState:
     stream_bans: Mapping[str, int] = field(default_factory=dict)
     """Members whose video is forbidden for what it has shown: user id -> time (ms) until which they
     may not take a seat."""
+    visibility: Visibility = "public"
+    """Of the present live, or of the last one. A private one is entered by ticket only."""
+    tickets: Mapping[str, Ticket] = field(default_factory=dict)
+    """Invitations into the present live, by their ids."""
+    revision: int = 0
+    """Number of changes without an event that must not be saved at the same time: uses of tickets,
+    and entries to a private live."""
     members: Mapping[str, Member] = field(default_factory=dict)
 
     @property
@@ -166,6 +183,10 @@ class RoomState:
         """Return the role of a membership; None if of another room or live session."""
         is_current = self.live and (member.live_id, member.epoch) == (self.live_id, self.epoch)
         return member.role if is_current else None
+
+    def needs_new_group(self, visibility: Visibility) -> bool:
+        """Return whether the next live needs a chat group without the members of the last one."""
+        return "private" in (visibility, self.visibility)
 
     def has(self, *user_ids: str) -> bool:
         """Return whether all these users are in the current live session."""
@@ -214,6 +235,7 @@ class RoomState:
         queue = sorted(self.applications.values(), key=lambda application: application.position)
         return {
             "status": self.status,
+            "visibility": self.visibility,
             "room_name": self.name,
             "room_image": self.image,
             "group_id": self.group_id,
@@ -241,6 +263,8 @@ class ChangingRoom(RoomState):
     sockets_to_close: dict[str, bool] = field(default_factory=dict, compare=False)
     """Users who left or were removed -> whether their clients may not reconnect. They may have an
     open socket without being members."""
+    groups_to_destroy: list[str] = field(default_factory=list, compare=False)
+    """Chat groups that the room no longer uses, although IM still has them."""
     streams_to_drop: dict[str, str] = field(default_factory=dict, compare=False)
     """Streams whose seat is gone -> the user who gave it up, "" if it was taken away."""
     read_at: int = field(default=0, compare=False)
@@ -271,6 +295,11 @@ class ChangingRoom(RoomState):
         """Whether the numbers of people in the room may have changed."""
         loaded = self.loaded
         return (self.members, self.applications) != (loaded.members, loaded.applications)
+
+    @property
+    def joined_count(self) -> int:
+        """Number of members who have joined since the room was loaded."""
+        return sum(self.has(user) and not self.loaded.has(user) for user in self.members)
 
     def numbered(self, now: int) -> list[NumberedEvent]:
         """Return the events of this change with their sequence numbers; `now` in ms."""
@@ -308,6 +337,33 @@ class ChangingRoom(RoomState):
         self._set_role(user_id, "viewer")
         face = application.person.public_profile()
         self._add_event("micro_refuse", MicroRefuse(**face, reason=reason))
+        self._end_seat_invitation(application, SEAT_INVITATION_ENDS[reason])
+
+    # ---- invitations
+
+    def _tell_invitation(
+        self, user_id: str, invitation_id: str, kind: Literal["seat", "room"], expires_at: int
+    ) -> None:
+        host = self.owner.person
+        shown = InvitationHost(user_id=host.user_id, nickname=host.nickname, face_url=host.face_url)
+        event = Invitation(
+            invitation_id=invitation_id,
+            kind=kind,
+            live_id=self.live_id,
+            room_name=self.name,
+            host=shown,
+            expires_at=expires_at,
+        )
+        self._tell(user_id, invitation(event))
+
+    def _seat_invitation_id(self, application: Application) -> str:
+        return f"{self.epoch}-{application.position}"
+
+    def _end_seat_invitation(self, application: Application, reason: InvitationEndReason) -> None:
+        """Tell the user that the invitation is over, if the application is one."""
+        if application.invited:
+            event = invitation_end(self._seat_invitation_id(application), reason)
+            self._tell(application.person.user_id, event)
 
     # ---- mutes and bans
 

@@ -7,6 +7,7 @@ from services.jobs.outbox_jobs import OutboxLanes
 from services.moderation import ModerationServices
 from services.room_changes import RoomChanges
 from services.rooms.callbacks import CallbackService
+from services.rooms.invitations import InvitationService, PathOnly
 from services.rooms.live_rooms import LiveRoomService, RoomList
 from services.rooms.mic import MicService
 from services.rooms.presence import Presence
@@ -42,6 +43,10 @@ class RoomServices:
             stream_urls,
             accounts.pictures,
             moderation.proposals,
+            settings.rooms.private_members,
+        )
+        self.invitations = InvitationService(
+            stores, room_changes, self.lives, moderation.user_safety, PathOnly()
         )
         self.mic = MicService(
             stores, room_changes, stream_urls, moderation.user_safety, settings.micro

@@ -15,6 +15,7 @@ export function sentence({ type, data }) {
   if (type === "micro_leave") values.why = codeText("left", data.reason);
   if (type === "micro_refuse") values.why = codeText("unqueued", data.reason);
   if (type === "live_end") values.why = codeText("ended", data.reason);
+  if (type === "visibility") Object.assign(values, { name: nameOf(data.by), why: codeText("visibility", data.visibility) });
   if (type === "gift") {
     Object.assign(values, { name: nameOf(data.from), to: nameOf(data.to), gift: data.gift.name, n: data.num, gold: formatInteger(data.gold) });
   }

@@ -100,6 +100,7 @@ const CHANGES = {
   live_resume: () => ({ status: "live" }),
   profile: updateProfile,
   mute: setMute,
+  visibility: setVisibility,
   live_end: () => ({
     status: "ended",
     male: null,
@@ -149,6 +150,14 @@ function setMute(room, { user_id, until }) {
   const muted = room.muted.filter((row) => row.user_id !== user_id);
   if (until) muted.push({ user_id, until });
   return { muted: muted.sort((a, b) => (a.user_id < b.user_id ? -1 : 1)) };
+}
+
+function setVisibility(room, { visibility, play_urls }) {
+  const change = { visibility };
+  for (const name of play_urls ? SEATS : []) {
+    if (room[name]) change[name] = Object.assign({}, room[name], { play_url: play_urls[name] });
+  }
+  return change;
 }
 
 function updateProfile(room, data) {
