@@ -26,7 +26,7 @@ DEFAULT_MINUTES = 60
 class InvitationRequest(LiveRequest):
     """`user_id`: the user whom a ticket by `app` invites. Its `uses` are 1."""
 
-    by: TicketKind
+    by: Annotated[TicketKind, Field(examples=["link"])]
     user_id: UserId | None = None
     minutes: Annotated[Whole, Field(ge=1, le=1440)] = DEFAULT_MINUTES
     uses: Annotated[Whole, Field(ge=1, le=100)] = 1
