@@ -166,11 +166,11 @@ class RoomChanges:
             return room
         # Entering a public live writes the membership only, so that neither a concurrent ban nor
         # the change to a private live is a WriteConflict.
-        now = await self.load(live_id)
-        if now.is_banned(user_id, now_ms()):
+        latest = await self.load(live_id)
+        if latest.is_banned(user_id, now_ms()):
             await self.change(live_id, _remove_banned(user_id), user_id)
             raise RemovedFromRoom
-        if now.visibility == "private" and room.visibility == "public":
+        if latest.visibility == "private" and room.visibility == "public":
             await self.change(live_id, lambda room: room.remove(user_id, "left"), user_id)
             return await self.enter(live_id, person, ticket_id, max_members)
         return room

@@ -225,7 +225,7 @@ class RoomModel:
                 "private" if step.choice in (1, 2) else "public",
                 f"group-{stream}",
                 lambda user_id: f"{user_id}_{stream}",
-                play_url,
+                lambda name: play_url(name).partition("?")[0],
             ),
             "issue": lambda room: room.issue_ticket(
                 Ticket(
