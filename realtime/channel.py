@@ -17,6 +17,7 @@ import structlog
 from realtime.bus import EventPublished
 from realtime.frames import CloseCode, Key
 from realtime.socket_writer import SocketWriter
+from rooms.user_events import USER_LOG_SIZE
 
 log = structlog.get_logger("qlive.hub")
 
@@ -221,6 +222,11 @@ class Channel:
         return isinstance(self.key, str)
 
     @property
+    def over(self) -> CloseCode:
+        """Close code if the epoch has ended; a user's does not end, so its clients look again."""
+        return CloseCode.RESTART if self.is_own else CloseCode.ENDED
+
+    @property
     def sockets(self) -> dict[Any, SocketWriter]:
         return self._fanout.sockets
 
@@ -278,7 +284,7 @@ class Channel:
         self.last_seq = message.seq
         recent = self._recent = self._recent or {}
         recent[message.seq] = message.frame
-        if len(recent) > RECENT_FRAMES:
+        if len(recent) > (USER_LOG_SIZE if self.is_own else RECENT_FRAMES):
             del recent[next(iter(recent))]
         self._fanout.send(message.frame, message.seq, message.saved_at)
         if message.last:

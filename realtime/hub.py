@@ -35,8 +35,8 @@ BACKFILL_CONCURRENCY = 16
 CHECK_SIZE = 500
 """Versions read by one query."""
 USER_CHECKS = 15
-"""Checks in which each user's own channel has its turn, unless the bus may have lost messages: to
-read the versions of 10,000 users every second would take a twentieth of a core."""
+"""Checks in which all users' own channels have had a turn, unless the bus may have lost messages:
+to read the versions of 10,000 users every second would take a twentieth of a core."""
 
 
 @dataclass(eq=False)
@@ -151,8 +151,8 @@ class Hub:
                 older.close(CloseCode.REPLACED)
             channel.add(writer)
             writer.begin(first_frames)
-            if not channel.is_own or resumes:  # a room's count may be stale, also in a snapshot
-                channel.refresh()
+            if not channel.is_own or resumes or channel.latest:
+                channel.refresh()  # what the first frame shows of it may be stale
             if channel.behind:
                 self._start_filling(channel)
             if not channel.is_own:
@@ -200,9 +200,14 @@ class Hub:
         return sum(writer.has_backlog for writer in self._open)
 
     @property
-    def behind_count(self) -> int:
-        """Channels whose missed events are being read, after a gap."""
-        return len(self._filling)
+    def filling(self) -> list[Key]:
+        """Channels whose events are being read: of rooms after a gap, of users after a hint."""
+        return list(self._filling)
+
+    @property
+    def room_count(self) -> int:
+        """Rooms with a socket."""
+        return sum(not channel.is_own for channel in self._channels.values())
 
     @property
     def members(self) -> list[tuple[Channel, SocketWriter]]:
@@ -228,36 +233,45 @@ class Hub:
     async def check(self) -> None:
         """Backfill the channels that are behind their stored events; close those of an ended epoch.
 
-        A lost bus message thus costs a delay, not an event: for rooms of one check, for a user's
-        own channel of USER_CHECKS, or also of one after a gap of the bus.
+        A lost bus message thus costs a delay, not an event.
         """
-        rooms = [channel for channel in self.channels if not channel.is_own]
-        users = [channel for channel in self.channels if channel.is_own]
-        gaps, has_gap = self._bus.gaps, self._bus.gaps != self._checked_gaps
-        if has_gap or not self._bus.healthy or not self._unchecked:
-            self._unchecked = users
-        share = len(users) if has_gap or not self._bus.healthy else ceil(len(users) / USER_CHECKS)
-        for channels in (rooms, self._unchecked[:share]):
-            for start in range(0, len(channels), CHECK_SIZE):
-                await self._check(channels[start : start + CHECK_SIZE])
-        self._unchecked = self._unchecked[share:]
-        self._checked_gaps = gaps
+        await self._check(self._rooms, [c for c in self.channels if not c.is_own])
 
-    async def _check(self, channels: Sequence[Channel]) -> None:
+    async def check_users(self) -> None:
+        """Check users' own channels as `check` does those of rooms, by turns.
+
+        After a gap of the bus, and while it is down, it is the turn of all; so it is always of
+        those whose last read has failed.
+        """
+        users, gaps = [channel for channel in self.channels if channel.is_own], self._bus.gaps
+        share = ceil(len(users) / USER_CHECKS)
+        if gaps != self._checked_gaps or not self._bus.healthy:
+            self._unchecked, share = users, len(users)
+        self._unchecked = self._unchecked or users
+        turn = self._unchecked[:share]
+        await self._check(self._users, [*turn, *(c for c in users if c.behind and c not in turn)])
+        self._unchecked, self._checked_gaps = self._unchecked[share:], gaps
+
+    async def _check(self, source: Source, channels: Sequence[Channel]) -> None:
+        for start in range(0, len(channels), CHECK_SIZE):
+            await self._compare(source, channels[start : start + CHECK_SIZE])
+
+    async def _compare(self, source: Source, channels: Sequence[Channel]) -> None:
         """Compare channels of one kind with what is stored."""
         local = {c.key: (c, c.epoch) for c in channels if c.epoch is not None}
         behind: list[Channel] = []
-        source = self._source(channels[0])
         versions = await source.log.versions(list(local)) if local else {}
         for key, (epoch, version) in versions.items():
             channel, known_epoch = local[key]
             if channel.epoch != known_epoch:
                 continue  # restarted meanwhile, from a newer read than this
             if epoch != known_epoch:
-                channel.reset(CloseCode.ENDED)
+                channel.reset(channel.over)
                 self.drop_if_idle(channel)
             elif version > channel.last_seq:
                 behind.append(channel)
+            else:
+                channel.behind = False
         for start in range(0, len(behind), BACKFILL_CONCURRENCY):
             batch = behind[start : start + BACKFILL_CONCURRENCY]
             await asyncio.gather(*(self.backfill(channel) for channel in batch))
@@ -383,10 +397,10 @@ class Hub:
                 channel.stale |= {"where"}
 
     def _on_user_evicted(self, message: UserEvicted) -> None:
-        for channel in self.channels:
-            if message.live_id in (None, channel.key):
-                channel.evict(message.user_id, message.code, message.number)
-                self.drop_if_idle(channel)
+        found = self._channels.get(message.live_id or 0)
+        for channel in self.channels if message.live_id is None else filter(None, [found]):
+            channel.evict(message.user_id, message.code, message.number)
+            self.drop_if_idle(channel)
         if message.live_id is None:
             for writer in self.with_token:  # joining ones, too, which have no number yet
                 if writer.user_id == message.user_id and writer.number <= message.number:
@@ -402,27 +416,32 @@ class Hub:
         try:
             is_missing = True
             while is_missing:
-                channel.behind = False
                 advanced = await self.backfill(channel)
-                is_missing = channel.behind or (advanced and channel.has_gap)
+                may_go_on = advanced is not None
+                is_missing = may_go_on and (channel.behind or bool(advanced and channel.has_gap))
         finally:
             del self._filling[channel.key]
+            present = self._channels.get(channel.key)
+            if present and present is not channel and present.behind:
+                self._start_filling(present)  # a hint for it found this one being filled
 
-    async def backfill(self, channel: Channel) -> bool:
+    async def backfill(self, channel: Channel) -> bool | None:
         """Deliver missed events, or a snapshot; return whether the channel advanced.
 
-        Resets a channel whose epoch cannot be continued. Logs errors; the next check tries again.
+        Resets a channel whose epoch cannot be continued. Logs errors, and returns None; the next
+        check tries again.
         """
-        before = channel.last_seq
+        before, channel.behind = channel.last_seq, False
         try:
             filled = await backfill(channel, self._source(channel))
         except Exception as error:  # noqa: BLE001 - background reads must survive errors
             log.warning("backfill_failed", **frames.owner(channel.key), error=type(error).__name__)
-            return False
+            channel.behind = True
+            return None
         if filled and not channel.is_own:  # the ChannelChanged of a missed event was lost as well
             self.events_backfilled += filled
+            self.events_delivered += filled
             channel.refresh(again=False)
-        self.events_delivered += filled
         self.drop_if_idle(channel)
         return channel.last_seq > before
 

@@ -111,7 +111,7 @@ class Resume:
             if self._doubted != view.epoch:
                 self._doubted = view.epoch
                 return False
-            channel.reset(CloseCode.ENDED)
+            channel.reset(channel.over)
         if channel.epoch is None:
             channel.begin(view.epoch, view.version)
         if channel.last_seq < view.version:
@@ -168,7 +168,8 @@ async def backfill(channel: Channel, source: Source) -> int:
         await _continue_from_snapshot(channel, source)
     start = channel.last_seq
     for event in missing or ():
-        channel.receive(EventPublished.of(channel.key, event))
+        saved_at = 0.0 if channel.is_own else None  # a hint has no time to measure from
+        channel.receive(EventPublished.of(channel.key, event, saved_at))
     channel.receive_buffered()
     return channel.last_seq - start
 
@@ -180,7 +181,7 @@ async def _continue_from_snapshot(channel: Channel, source: Source) -> None:
     if (channel.epoch, channel.last_seq) != (epoch, start):
         return  # another task has advanced the channel meanwhile
     if view is None:
-        channel.reset(CloseCode.ENDED)
+        channel.reset(channel.over)
     elif view.epoch != epoch or view.version <= start:
         channel.reset(CloseCode.RESTART)
     else:

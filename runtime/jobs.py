@@ -115,6 +115,7 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     rooms = services.rooms
     gc_tuner = GcTuner(lambda: hub.open_count)
     every(context.settings.realtime.check_seconds, "check", hub.check)
+    every(context.settings.realtime.check_seconds, "check_users", hub.check_users)
     channels = services.accounts.channels
     every(1, "audience", lambda: hub.send_transient("audience", rooms.access.audiences))
     every(1, "balance", lambda: hub.send_transient("balance", channels.balances))

@@ -238,6 +238,7 @@ async def _release_members(context: Context) -> None:
     try:
         async with asyncio.timeout(DATABASE_SECONDS):
             await context.services.rooms.presence.flush()
+            await context.services.accounts.channels.flush()
             await context.services.rooms.presence.lease.end()
             await context.stores.chat_lines.flush()
     except Exception as error:  # noqa: BLE001 - the database may be what is down

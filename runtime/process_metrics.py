@@ -29,8 +29,12 @@ def register_gauges(context: Context) -> None:
     gauge, counter = metrics.gauge, metrics.counter
     started_at = time.time()
     gauge("started_at", "Start of the process in Unix seconds.", lambda: started_at)
-    gauge("sockets", "Open WebSockets of room members.", lambda: hub.socket_count)
-    gauge("rooms_with_sockets", "Rooms with a socket.", lambda: len(hub.channels))
+    gauge(
+        "sockets",
+        "Joined WebSockets, of rooms or own channels.",
+        lambda: hub.socket_count,
+    )
+    gauge("rooms_with_sockets", "Rooms with a socket.", lambda: hub.room_count)
     counter("events_published", "Events delivered to rooms.", lambda: hub.events_delivered)
     description = "Times that bus messages may have been lost."
     counter("bus_gaps", description, lambda: context.bus.gaps)
@@ -90,11 +94,11 @@ def _readings(context: Context, events: int, seconds: float) -> Readings:
     return Readings(
         loop_lag_ms=_ms(context.metrics.loop_lag),
         sockets=hub.open_count,
-        rooms=len(hub.channels),
+        rooms=hub.room_count,
         requests=context.lifecycle.requests,
         joins_waiting=context.join_limit.waiting,
         slow_clients=hub.slow_count,
-        rooms_behind=hub.behind_count,
+        rooms_behind=sum(isinstance(key, int) for key in hub.filling),
         relay_waiting=relay.waiting if relay else 0,
         bus_waiting=context.bus.waiting,
         requests_rate=activity.requests / seconds,

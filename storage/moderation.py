@@ -200,7 +200,8 @@ class ModerationStore(VersionedStore[Item]):
 
     def _user_events(self, before: Item, after: Item) -> list[UserEvent]:
         outcome = after.outcome
-        if outcome is None or outcome == before.outcome or after.kind not in FIELDS:
+        # An undone refusal shows nothing: the owner may have chosen another value.
+        if outcome is None or before.outcome is not None or after.kind not in FIELDS:
             return []
         return [
             UserEvent("checked", Checked(what=cast(CheckedContent, after.kind), outcome=outcome))

@@ -62,13 +62,20 @@ class UserChannelStore:
     # ---- events
 
     async def add(self, user_id: str, event: UserEvent, session: Session) -> None:
-        """Add an event in the transaction of the change that it tells of."""
+        """Add an event in the transaction of the change that it tells of.
+
+        Without a channel there is no client that could miss it, and the first snapshot has its
+        effect.
+        """
         await self._channels.update_one({"_id": user_id}, _append(event), session=session)
         self._database.after_commit(session, partial(self._changed, user_id, "events"))
 
     def add_to(self, batch: WriteBatch, user_id: str, event: UserEvent) -> None:
-        """Add an event as `add` does."""
-        batch.update_if_present("user_channels", {"_id": user_id}, _append(event))
+        """Add an event as `add` does; an invitation, which only the channel has, creates it."""
+        if event.type == "invitation":
+            batch.upsert("user_channels", {"_id": user_id}, [_with_defaults(), *_append(event)])
+        else:
+            batch.update_if_present("user_channels", {"_id": user_id}, _append(event))
         batch.after_commit.append(partial(self._changed, user_id, "events"))
 
     async def log_since(self, user_id: str, epoch: str, seq: int) -> Sequence[NumberedEvent] | None:
@@ -102,8 +109,7 @@ class UserChannelStore:
         last = {"$ifNull": [{"$last": sockets}, 0]}
         number = {"$max": [{"$add": [last, 1]}, {"$toLong": "$$NOW"}]}
         opened = {"$slice": [{"$concatArrays": [sockets, [number]]}, -MAX_SOCKETS]}
-        new = {name: {"$ifNull": [f"${name}", value]} for name, value in _new_channel().items()}
-        change = [{"$set": {**new, "sockets": opened}}]
+        change = [_with_defaults(), {"$set": {"sockets": opened}}]
         row = await change_one(
             self._channels, {"_id": user_id}, change, upsert=True, fields={"log": 0}
         )
@@ -121,6 +127,12 @@ class UserChannelStore:
 
 def _new_channel() -> Document:
     return {"epoch": secrets.token_hex(8), "version": 0, "log": [], "invitations": {}}
+
+
+def _with_defaults() -> Document:
+    """Return the step of an update that makes the fields of a missing channel."""
+    new = _new_channel().items()
+    return {"$set": {name: {"$ifNull": [f"${name}", value]} for name, value in new}}
 
 
 def _channel_from(row: Document) -> UserChannel:

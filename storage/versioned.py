@@ -122,16 +122,23 @@ class VersionedStore(DocumentStore[V]):
 
         Raises WriteConflict if the document was saved since it was read as `before`.
         """
-        events = self._user_events(before, after)
-        if events and session is None:
-            return await self._database.transaction(lambda tx: self.save(before, after, tx))
-        for event in events:
-            assert session is not None
-            await self._channels.add(before.user_id, event, session)
         update = self._update(before, after)
         update["$set"] |= {"due_at": self._due_at(after), "version": before.version + 1}
-        result = await self._documents.update_one(_as_read(before), update, session=session)
-        if not result.matched_count:
+        events = self._user_events(before, after)
+
+        async def write(session: Session | None) -> bool:
+            result = await self._documents.update_one(_as_read(before), update, session=session)
+            for event in events if result.matched_count else ():
+                assert session is not None
+                await self._channels.add(before.user_id, event, session)
+            return bool(result.matched_count)
+
+        if events and session is None:
+            # Repeated if another event of the user conflicts, but not if this document was saved.
+            is_saved = await self._database.transaction_with_retry(write)
+        else:
+            is_saved = await write(session)
+        if not is_saved:
             raise WriteConflict
         return replace(after, version=before.version + 1)
 

@@ -86,7 +86,7 @@ class WriteBatch:
     ) -> None:
         self._add(WriteTarget(collection, "update", is_guarded=False), {"q": where, "u": change})
 
-    def upsert(self, collection: str, where: Document, change: Document) -> None:
+    def upsert(self, collection: str, where: Document, change: Document | list[Document]) -> None:
         write = {"q": where, "u": change, "upsert": True}
         self._add(WriteTarget(collection, "update", is_guarded=False), write)
 

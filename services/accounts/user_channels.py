@@ -1,9 +1,11 @@
 """A user's own channel: what it shows beside its events, and the sockets that have only it."""
 
+import asyncio
 from collections.abc import Sequence
 from functools import partial
 from typing import TypedDict
 
+from core.errors import TryAgain
 from realtime.bus import Bus, ConnectionOpened
 from realtime.resume import View
 from realtime.socket_writer import SocketWriter
@@ -55,6 +57,8 @@ class UserChannelService:
         user_id = writer.user_id
         if writer.number:  # the user was evicted, or the channel changed, meanwhile
             return await self.authorize(user_id)
+        if writer.closed:  # it must not take the place of another socket
+            raise TryAgain
         channel = await self._stores.user_channels.open_socket(user_id)
         writer.number, oldest = channel.sockets[-1], channel.sockets[0]
         self._bus.publish(ConnectionOpened(user_id, channel.epoch, user_id, oldest))
@@ -109,10 +113,9 @@ class UserChannelService:
         for start in range(0, len(channels), READ_SIZE):
             ids = [user_id for user_id, _ in channels[start : start + READ_SIZE]]
             members = await self._stores.members.get_many(ids)
-            rooms = {
-                live_id: await self._stores.rooms.read(live_id)
-                for live_id in {member.live_id for member in members if member}
-            }
+            live_ids = {member.live_id for member in members if member}
+            reads = [self._stores.rooms.read(live_id) for live_id in live_ids]
+            rooms = dict(zip(live_ids, await asyncio.gather(*reads), strict=True))
             for user_id, member in zip(ids, members, strict=True):
                 room = rooms[member.live_id] if member else None
                 is_inside = member is not None and room is not None and room.role_in(member)

@@ -160,7 +160,7 @@ class RoomStore:
         self._add_messages(room, batch)
         for user_id, event in room.user_events:
             self._channels.add_to(batch, user_id, event)
-        for user_id in room.members.keys() ^ room.loaded.members.keys():
+        for user_id in _moved_users(room):
             batch.after_commit.append(partial(self._user_changed, user_id, "where"))
         for add in add_writes:
             add(batch)
@@ -319,6 +319,15 @@ def _differences(room: Room) -> tuple[Document, Document]:
         if (new := getattr(room, name)) != getattr(room.loaded, name):
             sets[name] = _stored(new)
     return sets, unsets
+
+
+def _moved_users(room: Room) -> set[str]:
+    """Return the users who have entered the live or left it."""
+    before, after = (
+        {(member.user_id, member.epoch) for member in members.values()}
+        for members in (room.loaded.members, room.members)
+    )
+    return {user_id for user_id, _ in before ^ after}
 
 
 def _changed_mutes(room: Room) -> list[dict[str, str]]:

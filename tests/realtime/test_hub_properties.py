@@ -72,7 +72,7 @@ class HubModel:
         await asyncio.gather(*self.tasks)
         self.stored.unavailable = False
         for _ in range(2):  # a room that has fallen behind may miss one event more meanwhile
-            await self.fixture.hub.check()
+            await self._check()
             await self.fixture.wait_backfilled()
         await run_ready_tasks(50)
 
@@ -92,8 +92,9 @@ class HubModel:
             writer.closed = True  # by the connection
 
     async def _check(self) -> None:
+        hub = self.fixture.hub
         with suppress(ConnectionError):
-            await self.fixture.hub.check()
+            await (hub.check() if self.fixture.key == ROOM else hub.check_users())
 
     def check(self) -> None:
         for writer in self.writers:

@@ -136,11 +136,11 @@ async def test_lost_hints_of_users_are_found_by_turns_and_at_once_after_a_gap(
         await own.hub.join(str(n), writer, None, own.stored.load_view)  # type: ignore[arg-type]
     own.stored.save()
     for checks in range(1, USER_CHECKS + 1):
-        await own.hub.check()
+        await own.hub.check_users()
         told = [writer for writer in writers.values() if len(writer.received) == 2]
         assert len(told) == 2 * checks
     for change in ({"gaps": 1}, {"healthy": False}):
         own.stored.save()
         vars(own.bus).update(change)
-        await own.hub.check()
+        await own.hub.check_users()
         assert len({len(writer.received) for writer in writers.values()}) == 1

@@ -154,7 +154,7 @@ class HubFixture:
         return writer
 
     async def wait_backfilled(self) -> None:
-        while self.hub.behind_count:
+        while self.hub.filling:
             await asyncio.sleep(0)
 
 

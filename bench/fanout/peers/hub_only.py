@@ -22,7 +22,7 @@ from handlers.websocket.handshake import is_handshake
 from realtime import wire
 from realtime.bus import Bus
 from realtime.hub import Hub
-from realtime.resume import RoomView
+from realtime.resume import Source, View
 from realtime.socket_writer import SocketWriter
 from rooms.events import NumberedEvent
 from runtime import gc_tuning
@@ -40,7 +40,7 @@ class EmptyEventLog:
     async def versions(self, _live_ids: Any) -> dict[int, tuple[str, int]]:
         return {}
 
-    async def load_room(self, _live_id: int) -> RoomView | None:
+    async def load_room(self, _live_id: int) -> View | None:
         return None
 
 
@@ -76,8 +76,8 @@ async def _serve_socket(hub: Hub, writer: SocketWriter, stream: Any) -> None:
     async def no_data() -> dict[str, Any]:
         return {}
 
-    async def load_view() -> RoomView:
-        return RoomView("a", 0, no_data)
+    async def load_view() -> View:
+        return View("a", 0, no_data)
 
     await hub.join(1, writer, None, load_view)
     parser = wire.FrameParser(16_384)
@@ -95,7 +95,8 @@ async def _tune_gc(hub: Hub) -> None:
 
 async def main() -> None:
     event_log = EmptyEventLog()
-    hub = Hub(event_log, event_log.load_room, Bus())
+    source = Source(event_log, event_log.load_room)
+    hub = Hub(source, source, Bus())
     gc_tuning.freeze_startup_objects()
     tuning = asyncio.create_task(_tune_gc(hub))
     sockets = bind_sockets(0, "127.0.0.1", backlog=4096)

@@ -40,7 +40,7 @@ class EventSender:
         }
 
     def publish(self, mode: bytes) -> None:
-        channel = next(c for c in self._hub.channels if c.live_id == self._live_id)
+        channel = next(c for c in self._hub.channels if c.key == self._live_id)
         self._senders[mode](channel)
 
     def _through_hub(self, channel: Channel) -> None:
