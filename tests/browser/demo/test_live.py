@@ -236,7 +236,7 @@ async def _mute_report_and_block(host, man, woman):
     await host.dialog.press("禁言 10 分钟")
     await host.expect_toast("好了")
     await expect(man.room.chat_field).to_be_disabled()
-    left = re.compile(r"红娘把你禁言了，还剩 (10:00|0\d:\d\d)")
+    left = re.compile(r"你被禁言了，还剩 (10:00|0\d:\d\d)")
     await expect(man.room.chat_field).to_have_attribute("placeholder", left)
     await expect(woman.room.chat_field).to_be_enabled()
     await host.room.press(f"对{MAN}操作")
