@@ -82,6 +82,13 @@ export interface components {
         ChatMuteAll: {
             mute_all: boolean;
         };
+        /** @description Content of the user was checked: others see it now, or it was refused. */
+        Checked: {
+            /** @enum {string} */
+            what: "nickname" | "face" | "cover" | "room_name";
+            /** @enum {string} */
+            outcome: "shown" | "refused";
+        };
         Configs: {
             [key: string]: unknown;
         };
@@ -127,6 +134,10 @@ export interface components {
             gender: number;
         };
         EmptySeat: Record<string, never>;
+        /** @description A new live is public, and a running one keeps its visibility, unless it is sent. */
+        EnterRequest: {
+            visibility?: ("public" | "private") | null;
+        };
         /**
          * @description `export` has the rows of each section, {} while the copy is being made.
          *
@@ -158,6 +169,9 @@ export interface components {
         GetGiftsRequest: {
             page?: number | string;
         };
+        GetInvitationRequest: {
+            live_id: number | string;
+        };
         GetLikeRequest: {
             user_id: string;
         };
@@ -168,7 +182,10 @@ export interface components {
             free?: "male" | "female";
         };
         GetPlayurlRequest: {
-            live_id: number | string;
+            live_id?: number | string;
+            ticket?: string;
+            encryptedData?: string;
+            iv?: string;
         };
         GetUserinfoRequest: {
             user_id?: string;
@@ -249,7 +266,11 @@ export interface components {
             house: number;
             given: number;
         };
-        /** @description The room has another chat group, since Tencent IM no longer has the one before: join it. */
+        /**
+         * @description The room has another chat group: join it.
+         *
+         *     Tencent IM no longer has the one before, or the live has become private or public.
+         */
         GroupChange: {
             group_id: string;
         };
@@ -265,6 +286,56 @@ export interface components {
             own_seq?: number;
             /** @description Milliseconds since 1970. */
             ts: number;
+        };
+        /**
+         * @description The host of a live invites the user to a seat, or (room) to enter.
+         *
+         *     It replaces one with the same id. That of a room is the ticket to enter with.
+         */
+        Invitation: {
+            invitation_id: string;
+            /** @enum {string} */
+            kind: "seat" | "room";
+            live_id: number;
+            room_name: string;
+            host: components["schemas"]["InvitationHost"];
+            /** @description Milliseconds since 1970. */
+            expires_at: number;
+        };
+        /** @description An invitation was accepted, or is over for another reason. */
+        InvitationEnd: {
+            invitation_id: string;
+            /** @enum {string} */
+            reason: "accepted" | "refused" | "expired" | "withdrawn" | "live_end" | "blocked";
+        };
+        InvitationHost: {
+            user_id: string;
+            nickname: string;
+            face_url: string;
+        };
+        /** @description `path`: the page of the mini-program, with the ticket. */
+        InvitationIssued: {
+            ticket: string;
+            /** @description Time in China, as 2026-01-31T20:00:00. */
+            expires_at: string;
+            path: string;
+            /** @description Of a ticket by `friend`: the activity for wx.updateShareMenu. */
+            activity_id?: string;
+            link?: string;
+            /** @description Of a ticket by `code`: the address of the code's picture. */
+            picture?: string;
+            /** @description `wechat`: WeChat did not give its part, and the ticket works by its path. */
+            unavailable?: string;
+        };
+        /** @description `user_id`: the user whom a ticket by `app` invites. Its `uses` are 1. */
+        InvitationRequest: {
+            live_id: number | string;
+            /** @enum {string} */
+            by: "app" | "friend" | "link" | "code";
+            user_id?: string | null;
+            minutes?: number | string;
+            uses?: number | string;
+            request_id?: string | null;
         };
         InviteMicroRequest: {
             live_id: number | string;
@@ -496,6 +567,20 @@ export interface components {
             user_id: string;
             face_url: string;
         };
+        /** @description `inviter`: a user id. `user_id`: the invited user, "" if the ticket names none. */
+        OpenInvitation: {
+            ticket: string;
+            /** @enum {string} */
+            by: "app" | "friend" | "link" | "code";
+            inviter: string;
+            user_id: string;
+            uses: number;
+            taken: number;
+            /** @description Time in China, as 2026-01-31T20:00:00. */
+            expires_at: string;
+            path: string;
+        };
+        OpenInvitations: components["schemas"]["OpenInvitation"][];
         Order: {
             /** @constant */
             success: "success";
@@ -508,7 +593,14 @@ export interface components {
             block_id: number | string;
             platform?: string;
         };
+        /** @description An order was paid, and its gold is credited. */
+        PaymentReceived: {
+            order: string;
+            gold: number;
+        };
         PlayUrl: {
+            live_id: number;
+            group_id: string;
             anchor_info: components["schemas"]["AnchorInfo"];
             owner: components["schemas"]["OnMic"];
             male: components["schemas"]["OnMic"] | components["schemas"]["EmptySeat"];
@@ -567,6 +659,12 @@ export interface components {
             face_url: string;
             income: number;
         };
+        /** @description The refund of an order has reached another state; `gold` is the gold that it takes back. */
+        RefundMoved: {
+            order: string;
+            gold: number;
+            state: string;
+        };
         /** @description `minutes`: how long the user is banned from the room. */
         RemoveUserRequest: {
             live_id: number | string;
@@ -608,6 +706,11 @@ export interface components {
             room_name: string;
             room_image: string;
         };
+        RoomUpdated: {
+            detail: string;
+            /** @description The host's new URL, if the live has become private and has new streams. */
+            push_url?: string;
+        };
         SeatShown: {
             user_id: string;
             nickname: string;
@@ -617,6 +720,12 @@ export interface components {
             age: number;
             play_url: string;
             away: boolean;
+        };
+        /** @description The play URLs of the seats; null for an empty one. */
+        SeatUrls: {
+            owner: string;
+            male: string | null;
+            female: string | null;
         };
         Seated: {
             play_url: string;
@@ -639,6 +748,8 @@ export interface components {
         Snapshot: {
             /** @enum {string} */
             status: "live" | "paused" | "ended";
+            /** @enum {string} */
+            visibility: "public" | "private";
             room_name: string;
             room_image: string;
             group_id: string;
@@ -685,6 +796,7 @@ export interface components {
             live_id: number | string;
             room_name?: string | null;
             room_image?: string | null;
+            visibility?: ("public" | "private") | null;
         };
         /**
          * @description Any subset of the fields; null clears `area`, `face_url` and `height` (in cm).
@@ -793,6 +905,13 @@ export interface components {
             name: string;
             id_number: string;
         };
+        /** @description The live has become private or public; in a private one, every stream has a new URL. */
+        VisibilityChange: {
+            /** @enum {string} */
+            visibility: "public" | "private";
+            by: components["schemas"]["Actor"];
+            play_urls?: components["schemas"]["SeatUrls"];
+        };
         /** @description `income` is what is held, at most what was requested. */
         Withdraw: {
             withdrawal_id: string;
@@ -815,6 +934,10 @@ export interface components {
             /** @constant */
             status: "success";
             detail: string;
+        };
+        WithdrawInvitationRequest: {
+            live_id: number | string;
+            ticket: string;
         };
         /**
          * @description A withdrawal of `income` for `fen`; times are local time in China.
@@ -840,6 +963,11 @@ export interface components {
             mch_id: string;
             app_id: string;
             package_info: string;
+        };
+        /** @description A withdrawal has reached another state. */
+        WithdrawalMoved: {
+            withdrawal_id: string;
+            state: string;
         };
         /**
          * @description States of a withdrawal, in their order: a stored word, and one on the wire.
@@ -876,6 +1004,7 @@ export type ByeFrame = components['schemas']['ByeFrame'];
 export type CancelWithdrawalRequest = components['schemas']['CancelWithdrawalRequest'];
 export type ChatMute = components['schemas']['ChatMute'];
 export type ChatMuteAll = components['schemas']['ChatMuteAll'];
+export type Checked = components['schemas']['Checked'];
 export type Configs = components['schemas']['Configs'];
 export type CreateUserRequest = components['schemas']['CreateUserRequest'];
 export type DayRankRequest = components['schemas']['DayRankRequest'];
@@ -886,10 +1015,12 @@ export type DeputyChange = components['schemas']['DeputyChange'];
 export type DeputyRequest = components['schemas']['DeputyRequest'];
 export type DeputyView = components['schemas']['DeputyView'];
 export type EmptySeat = components['schemas']['EmptySeat'];
+export type EnterRequest = components['schemas']['EnterRequest'];
 export type Export = components['schemas']['Export'];
 export type ExportRequest = components['schemas']['ExportRequest'];
 export type FaceView = components['schemas']['FaceView'];
 export type GetGiftsRequest = components['schemas']['GetGiftsRequest'];
+export type GetInvitationRequest = components['schemas']['GetInvitationRequest'];
 export type GetLikeRequest = components['schemas']['GetLikeRequest'];
 export type GetLivelistRequest = components['schemas']['GetLivelistRequest'];
 export type GetPlayurlRequest = components['schemas']['GetPlayurlRequest'];
@@ -907,6 +1038,11 @@ export type GivingLimitsRequest = components['schemas']['GivingLimitsRequest'];
 export type GivingSum = components['schemas']['GivingSum'];
 export type GroupChange = components['schemas']['GroupChange'];
 export type HeartbeatFrame = components['schemas']['HeartbeatFrame'];
+export type Invitation = components['schemas']['Invitation'];
+export type InvitationEnd = components['schemas']['InvitationEnd'];
+export type InvitationHost = components['schemas']['InvitationHost'];
+export type InvitationIssued = components['schemas']['InvitationIssued'];
+export type InvitationRequest = components['schemas']['InvitationRequest'];
 export type InviteMicroRequest = components['schemas']['InviteMicroRequest'];
 export type LeaveMicroRequest = components['schemas']['LeaveMicroRequest'];
 export type LeaveRoomRequest = components['schemas']['LeaveRoomRequest'];
@@ -935,8 +1071,11 @@ export type NewUser = components['schemas']['NewUser'];
 export type NewWithdrawalRequest = components['schemas']['NewWithdrawalRequest'];
 export type Ok = components['schemas']['Ok'];
 export type OnMic = components['schemas']['OnMic'];
+export type OpenInvitation = components['schemas']['OpenInvitation'];
+export type OpenInvitations = components['schemas']['OpenInvitations'];
 export type Order = components['schemas']['Order'];
 export type PayRequest = components['schemas']['PayRequest'];
+export type PaymentReceived = components['schemas']['PaymentReceived'];
 export type PlayUrl = components['schemas']['PlayUrl'];
 export type Player = components['schemas']['Player'];
 export type PongFrame = components['schemas']['PongFrame'];
@@ -946,6 +1085,7 @@ export type PushGiftRequest = components['schemas']['PushGiftRequest'];
 export type Rank = components['schemas']['Rank'];
 export type RankRequest = components['schemas']['RankRequest'];
 export type Receiver = components['schemas']['Receiver'];
+export type RefundMoved = components['schemas']['RefundMoved'];
 export type RemoveUserRequest = components['schemas']['RemoveUserRequest'];
 export type ReportRequest = components['schemas']['ReportRequest'];
 export type ResumedFrame = components['schemas']['ResumedFrame'];
@@ -953,7 +1093,9 @@ export type RoomBanView = components['schemas']['RoomBanView'];
 export type RoomBans = components['schemas']['RoomBans'];
 export type RoomBansRequest = components['schemas']['RoomBansRequest'];
 export type RoomInfo = components['schemas']['RoomInfo'];
+export type RoomUpdated = components['schemas']['RoomUpdated'];
 export type SeatShown = components['schemas']['SeatShown'];
+export type SeatUrls = components['schemas']['SeatUrls'];
 export type Seated = components['schemas']['Seated'];
 export type Sender = components['schemas']['Sender'];
 export type Snapshot = components['schemas']['Snapshot'];
@@ -970,15 +1112,18 @@ export type UserInfoWithRate = components['schemas']['UserInfoWithRate'];
 export type UserState = components['schemas']['UserState'];
 export type UsersInRoom = components['schemas']['UsersInRoom'];
 export type VerifyAgeRequest = components['schemas']['VerifyAgeRequest'];
+export type VisibilityChange = components['schemas']['VisibilityChange'];
 export type Withdraw = components['schemas']['Withdraw'];
+export type WithdrawInvitationRequest = components['schemas']['WithdrawInvitationRequest'];
 export type Withdrawal = components['schemas']['Withdrawal'];
+export type WithdrawalMoved = components['schemas']['WithdrawalMoved'];
 export type WithdrawalState = components['schemas']['WithdrawalState'];
 export type Withdrawals = components['schemas']['Withdrawals'];
 export type WithdrawalsRequest = components['schemas']['WithdrawalsRequest'];
 export type $defs = Record<string, never>;
 export type operations = Record<string, never>;
 /** `code` of Refused: the server's, the chat's, or `refused` if there is none. */
-export type RefusalCode = "age_unverified" | "bad_parameter" | "bad_request" | "banned" | "blocked" | "confirmation_needed" | "content_refused" | "cooling_off" | "cos_away" | "encrypted_data" | "faceid_away" | "gender_in_use" | "high_risk" | "host_is_live" | "host_must_end" | "im_away" | "im_refused" | "imitation" | "income_not_matured" | "insufficient_gold" | "internal" | "log_in_again" | "muted" | "muted_all" | "no_gender" | "no_such_block" | "no_such_gift" | "no_such_page" | "no_such_room" | "no_such_user" | "no_such_withdrawal" | "not_admitted" | "not_cancellable" | "not_host" | "not_in_room" | "not_live" | "not_matchmaker" | "on_mic" | "operator_ban" | "over_day_cap" | "over_gift_cap" | "over_limit" | "over_month_cap" | "pay_away" | "put_out" | "queue_full" | "rate" | "rate_missing" | "real_name_needed" | "refused" | "request_id_reused" | "seat_taken" | "storage_away" | "stream_forbidden" | "token" | "too_large" | "too_little" | "too_many" | "too_many_blocks" | "too_many_deputies" | "too_many_orders" | "try_again" | "unknown_app" | "upload_missing" | "upload_refused" | "uploads_off" | "wechat_away" | "wechat_blocked" | "wechat_code" | "withdraw_off" | "withdrawals_stopped" | "words" | "wrong_method";
+export type RefusalCode = "age_unverified" | "bad_parameter" | "bad_request" | "banned" | "blocked" | "confirmation_needed" | "content_refused" | "cooling_off" | "cos_away" | "encrypted_data" | "faceid_away" | "gender_in_use" | "high_risk" | "host_is_live" | "host_must_end" | "im_away" | "im_refused" | "imitation" | "income_not_matured" | "insufficient_gold" | "internal" | "invitation_invalid" | "invitation_required" | "log_in_again" | "muted" | "muted_all" | "no_gender" | "no_such_block" | "no_such_gift" | "no_such_page" | "no_such_room" | "no_such_user" | "no_such_withdrawal" | "not_admitted" | "not_cancellable" | "not_host" | "not_in_room" | "not_live" | "not_matchmaker" | "on_mic" | "operator_ban" | "over_day_cap" | "over_gift_cap" | "over_limit" | "over_month_cap" | "pay_away" | "put_out" | "queue_full" | "rate" | "rate_missing" | "real_name_needed" | "refused" | "request_id_reused" | "room_full" | "seat_taken" | "storage_away" | "stream_forbidden" | "token" | "too_large" | "too_little" | "too_many" | "too_many_blocks" | "too_many_deputies" | "too_many_invitations" | "too_many_orders" | "try_again" | "unknown_app" | "upload_missing" | "upload_refused" | "uploads_off" | "wechat_away" | "wechat_blocked" | "wechat_code" | "withdraw_off" | "withdrawals_stopped" | "words" | "wrong_method";
 /** Frames that are neither the snapshot nor events, by type. */
 export interface OtherFrames {
   audience: AudienceFrame;
@@ -1000,12 +1145,22 @@ export interface EventData {
   live_resume: LivePause;
   profile: ProfileChange;
   group: GroupChange;
+  visibility: VisibilityChange;
   room_info: RoomInfo;
   mute: ChatMute;
   mute_all: ChatMuteAll;
   deputy: DeputyChange;
   gift: GiftEvent;
   live_end: LiveEndEvent;
+}
+/** `data` of the events of a user's own channel, by type. */
+export interface UserEventData {
+  invitation: Invitation;
+  invitation_end: InvitationEnd;
+  checked: Checked;
+  payment: PaymentReceived;
+  withdrawal: WithdrawalMoved;
+  refund: RefundMoved;
 }
 /** Every call of the API. */
 export interface Calls {
@@ -1046,13 +1201,19 @@ export interface Calls {
   /** The live rooms, largest audience first. */
   getLivelist(params?: GetLivelistRequest): Promise<LiveList>;
   /** Enter a room; returns the users on mic and the URLs to play and push video. */
-  getPlayurl(params: GetPlayurlRequest): Promise<PlayUrl>;
+  getPlayurl(params?: GetPlayurlRequest): Promise<PlayUrl>;
   /** All enabled configs except the exchange and withdraw rates. */
   getConfigs(): Promise<Configs>;
   /** Open the host's room, or return to the live in progress. */
-  matchmakerEnter(): Promise<MatchmakerEnter>;
-  /** Change the name and the picture of the room, as its host. */
-  updateRoom(params: UpdateRoomRequest): Promise<Ok>;
+  matchmakerEnter(params?: EnterRequest): Promise<MatchmakerEnter>;
+  /** Change the name, the picture and the visibility of the room, as its host. */
+  updateRoom(params: UpdateRoomRequest): Promise<RoomUpdated>;
+  /** List the open invitations into the live, for its host. */
+  getInvitation(params: GetInvitationRequest): Promise<OpenInvitations>;
+  /** Invite users into the live by a ticket, as its host. */
+  invitation(params: InvitationRequest): Promise<InvitationIssued>;
+  /** Withdraw an invitation, as the host, or refuse it, as the user whom it names. */
+  withdrawInvitation(params: WithdrawInvitationRequest): Promise<Ok>;
   /** Apply for the seat of the user's gender. */
   applyMicro(params: LiveRequest): Promise<Ok>;
   /** Invite a user, as host, to the seat of their gender. */

@@ -7,6 +7,7 @@ import type {
   Export,
   Gift,
   GiftGiven,
+  Invitation,
   LoginIntoRoom,
   NewUser,
   Ok,
@@ -15,6 +16,7 @@ import type {
   RefusalCode,
   Snapshot,
   UpdateUserinfoRequest,
+  UserEventData,
   UserInfo,
   Withdrawal,
   Withdrawals,
@@ -239,31 +241,6 @@ export class RoomSocket implements Emitter<RoomEvents> {
 
 // ---- the user's channel
 
-/** To a seat, or to enter a room: then `invitation_id` is the ticket of `enterWithTicket`. */
-export interface UserInvitation {
-  invitation_id: string;
-  kind: "seat" | "room";
-  live_id: number;
-  room_name: string;
-  host: { user_id: string; nickname: string; face_url: string };
-  /** Milliseconds since 1970. */
-  expires_at: number;
-}
-/** `data` of the channel's events, by type. */
-export interface UserEventData {
-  invitation: UserInvitation;
-  invitation_end: {
-    invitation_id: string;
-    reason: "accepted" | "refused" | "expired" | "withdrawn" | "live_end" | "blocked";
-  };
-  /** What the user has uploaded or written was checked. */
-  checked: { what: "nickname" | "face" | "cover" | "room_name"; outcome: "shown" | "refused" };
-  /** An order was paid; this gold came with it. */
-  payment: { order: string; gold: number };
-  withdrawal: { withdrawal_id: string; state: string };
-  /** Of an order, with the gold that it takes back. */
-  refund: { order: string; gold: number; state: string };
-}
 /** `data` of the channel's frames that are not numbered: the latest counts. */
 export interface UserValues {
   balance: { gold: number; income: number };
@@ -278,7 +255,7 @@ export interface ChannelState {
   gold: number;
   income: number;
   in_room: number | null;
-  invitations: UserInvitation[];
+  invitations: Invitation[];
 }
 /** Frame of the channel, by its type. */
 export type ChannelFrameOf<Type extends ChannelFrameType> = Type extends keyof UserEventData
