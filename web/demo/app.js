@@ -89,7 +89,7 @@ const app = {
 
   /** Enters the room with this live_id, or that of a ticket. */
   async enterRoom(params) {
-    const { live_id = params.live_id } = await qlive.getPlayurl(params);
+    const { live_id } = await qlive.getPlayurl(params);
     app.show(roomPage(app, live_id));
   },
 
@@ -104,7 +104,11 @@ const app = {
   },
 
   async signOut() {
-    await qlive.logout();
+    channel.close(); // the logout ends it on the server, maybe before its answer is here
+    await qlive.logout().catch((error) => {
+      channel.open();
+      throw error;
+    });
     app.showLogin();
   },
 

@@ -180,12 +180,13 @@ class RoomPage {
     };
     const list = el("div", { class: "standings" });
     const isEnded = endReason.startsWith("ended");
-    if (isEnded) app.qlive.rank({ live_id: this.live_id }).then((rank) => fill(list, standings(rank, 3)), () => {});
+    const hasRank = isEnded && this.room.visibility === "public";
+    if (hasRank) app.qlive.rank({ live_id: this.live_id }).then((rank) => fill(list, standings(rank, 3)), () => {});
     return el(
       "div",
       { class: "end-card" },
       el("h2", {}, t(`end.${endReason}`)),
-      el("p", {}, t(`end_text.${isEnded ? "ended" : endReason}`)),
+      el("p", {}, t(`end_text.${hasRank ? "ended" : isEnded ? "private" : endReason}`)),
       list,
       el(
         "div",

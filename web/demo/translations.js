@@ -418,6 +418,7 @@ export const texts = {
   "end.bad_frames": ["连接被服务器关闭", "The server closed the connection"],
   "end.replaced": ["你在另一个窗口打开了这里", "You have opened this room in another window"],
   "end_text.ended": ["谢谢大家。这一场谁最大方？", "Thank you all. Who was the most generous?"],
+  "end_text.private": ["谢谢大家。", "Thank you all."],
   "end_text.put_out": ["一会儿还可以再来。", "You may come back after a while."],
   "end_text.not_a_member": ["离开太久，座位没有保留。", "You were away for too long to keep your place."],
   "end_text.bad_frames": ["这个窗口发出了无法理解的内容。", "This window sent what the server could not read."],

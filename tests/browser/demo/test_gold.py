@@ -85,7 +85,7 @@ async def test_income_of_a_gift_arrives_on_the_own_channel_without_a_call(demo, 
     request_count = len(demo.log.urls)
     (await give(giver, await host.session("user_id"))).ok()
     await expect(host.income).to_have_text("+2")
-    await expect(host.panel.own_frames.first).to_contain_text("balance")
+    await expect(host.panel.own_frames.filter(has_text="balance").first).to_be_attached()
     assert not [url for url in demo.log.urls[request_count:] if "get_userinfo" in url]
 
 
