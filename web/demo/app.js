@@ -88,9 +88,9 @@ const app = {
   },
 
   /** Enters the room with this live_id, or that of a ticket. */
-  async enterRoom(params) {
-    const { live_id } = await qlive.getPlayurl(params);
-    app.show(roomPage(app, live_id));
+  async enterRoom({ live_id, ticket }) {
+    const entered = await (ticket ? qlive.enterWithTicket(ticket) : qlive.getPlayurl({ live_id }));
+    app.show(roomPage(app, entered.live_id));
   },
 
   async tryEnter(params) {

@@ -17,8 +17,8 @@ export class RoomInvitations {
 
   /** Those into rooms other than the one that is shown. */
   get open() {
-    const { qlive, page } = this._app;
-    const { invitations } = qlive.channel().state ?? { invitations: [] };
+    const { qlive, me, page } = this._app;
+    const invitations = (me && qlive.channel().state?.invitations) ?? [];
     return invitations.filter(({ kind, live_id }) => kind === "room" && live_id !== page.live_id);
   }
 
@@ -99,7 +99,7 @@ export function openInvite({ app, live_id, room, role }) {
     el("p", { class: "hint", id: "private-says" }, t("private.text")),
   ];
   openDialog(
-    t("invite_in"),
+    t("invite.title"),
     { kind: "invite" },
     role === "host" && privateSwitch,
     linkField,

@@ -69,7 +69,7 @@ export function listPage(app) {
     node,
     draw() {
       draw();
-      if (timer === null && live === null) load();
+      if (!loads) load();
     },
     close: () => clearTimeout(timer),
   };

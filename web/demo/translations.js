@@ -141,6 +141,7 @@ export const texts = {
   "private.text": ["只有受邀的人能进入，最多三人；不在直播列表里，也不计入排行。聊天和视频与其他直播间一样会被审核和留存。", "Only invited users enter, three people at most. It is in no list and no ranking. Chat and video are checked and kept as in every live."],
   "private.notice": ["专属房：聊天和视频与其他直播间一样会被审核和留存", "Private live: chat and video are checked and kept as in every live"],
   invite_in: ["邀请", "Invite"],
+  "invite.title": ["邀请进入直播间", "Invite into the live"],
   "invite.text": ["一个链接只能让一个人进入，一小时内有效。", "A link lets one person in, within an hour."],
   "invite.make": ["生成邀请链接", "Make a link"],
   "invite.link": ["邀请链接", "Link"],

@@ -215,7 +215,7 @@ async def test_host_declines_invites_takes_off_the_mic_and_removes(demo):
     await expect(man.room.end_screen).to_contain_text("你被请出了直播间")
     await man.room.press("看看别的直播")
     await man.room_card(HOST).click()
-    await man.expect_toast("红娘把你请出了这个直播间")
+    await man.expect_toast("你被请出了这个直播间")
     await host.room.press("观众")
     await host.dialog.press(f"让{MAN}回来")
     await host.dialog.expect_closed()
