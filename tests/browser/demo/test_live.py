@@ -108,6 +108,7 @@ async def _recharge_and_give_a_kiss(host, man, woman):
     for window in (host, man, woman):
         await expect(window.room.feed).to_contain_text(f"{WOMAN} 送给 {HOST} 香吻 ×1")
         assert await window.room.flown_gifts() == (0 if window is man else 1)
+    await expect(host.income).to_have_text("+26")
     await take_screenshot(host.page, "demo-gift")
     await woman.expect_gold(8)
     await expect(host.page.locator(".flying")).to_have_count(0)
