@@ -15,7 +15,7 @@ test("a text names the fields that were not accepted, as the user knows them", (
 
 test("each error of the SDK has a text in the user's language, others have none", () => {
   for (const [error, chinese, english] of [
-    [refused(403, "muted"), "你被红娘禁言了", "The host has muted you"],
+    [refused(403, "muted"), "你被禁言了", "You are muted"],
     [refused(409, "some_new_code"), "服务器没有接受这个请求", "The server did not accept the request"],
     [refused(503, "some_new_code"), "服务器暂时没有回应，请稍后再试", "The server is unavailable; try again later"],
     [refused(503, "pay_away"), "支付服务暂时没有回应", "The payment service is unavailable"],

@@ -3,6 +3,7 @@
 import { createClient } from "/sdk/qlive.js";
 import { showToast, toastErrors } from "/demo/shared/toast.js";
 import { panel } from "/demo/dev_panel.js";
+import { RoomInvitations } from "/demo/invitations.js";
 import { liteChat } from "/demo/lite_chat.js";
 import { listPage } from "/demo/livelist.js";
 import { phoneNetwork } from "/demo/network.js";
@@ -16,17 +17,18 @@ const phone = document.getElementById("phone");
 const devPanel = panel(document.getElementById("panel"), () => app);
 const network = phoneNetwork((call) => devPanel.addCall(call));
 const qlive = createClient({ base: `${location.origin}/wx/api/qlive`, platform: network.platform });
+const channel = qlive.channel();
 
 const app = {
   qlive,
   network,
   devPanel,
+  ticket: "", // of the URL, to enter with after the login
   me: null,
   page: null,
   pendingGifts: null,
   chat: null,
-  stale: false, // the account may have changed since it was read
-  refreshing: false,
+  invitations: null,
 
   show(page) {
     if (app.page?.close) app.page.close();
@@ -41,6 +43,7 @@ const app = {
   draw() {
     document.title = [app.me?.nickname, t("brand")].filter(Boolean).join(" · ");
     app.page.draw();
+    app.invitations.draw();
     devPanel.draw();
   },
 
@@ -61,37 +64,17 @@ const app = {
     return me;
   },
 
-  /** Reads the account after changes by others; calls during a request lead to one more request. */
-  async refreshWhenIdle() {
-    app.stale = true;
-    if (app.refreshing) return;
-    app.refreshing = true;
-    try {
-      while (app.stale) {
-        app.stale = false;
-        await app.refresh();
-      }
-    } catch (error) {
-      if (error.name !== "Unreachable" && error.name !== "Refused") throw error;
-      app.stale = true; // until the connection is back
-    } finally {
-      app.refreshing = false;
-    }
-  },
-
-  /** Called when the room's socket is connected again: retries what failed without a network. */
-  onReconnected() {
-    app.pendingGifts.retry();
-    if (app.stale) app.refreshWhenIdle();
-  },
-
   /** Calls `logIn`, then shows the room of the URL, or the user's current room, or the list. */
   async logInAndEnter(logIn, live_id = 0) {
     await logIn();
     app.me = await qlive.getUserinfo();
+    channel.open();
     const state = await qlive.getUserState();
     const target = live_id && state.user_type !== 5 ? live_id : state.live_id;
-    if (!target || !(await app.tryEnterRoom(target))) app.showList();
+    const { ticket } = app;
+    app.ticket = "";
+    const isInside = (ticket && (await app.tryEnter({ ticket }))) || (target && (await app.tryEnter({ live_id: target })));
+    if (!isInside) app.showList();
     app.pendingGifts.retry();
   },
 
@@ -104,14 +87,15 @@ const app = {
     app.show(roomPage(app, live_id));
   },
 
-  async enterRoom(live_id) {
-    await qlive.getPlayurl({ live_id });
-    app.show(roomPage(app, live_id));
+  /** Enters the room with this live_id, or that of a ticket. */
+  async enterRoom({ live_id, ticket }) {
+    const entered = await (ticket ? qlive.enterWithTicket(ticket) : qlive.getPlayurl({ live_id }));
+    app.show(roomPage(app, entered.live_id));
   },
 
-  async tryEnterRoom(live_id) {
+  async tryEnter(params) {
     try {
-      await app.enterRoom(live_id);
+      await app.enterRoom(params);
       return true;
     } catch (error) {
       showToast(errorText(error), "bad");
@@ -120,7 +104,11 @@ const app = {
   },
 
   async signOut() {
-    await qlive.logout();
+    channel.close(); // the logout ends it on the server, maybe before its answer is here
+    await qlive.logout().catch((error) => {
+      channel.open();
+      throw error;
+    });
     app.showLogin();
   },
 
@@ -132,6 +120,17 @@ const app = {
 
 app.pendingGifts = new PendingGifts(app);
 app.chat = qlive.chat(liteChat(app));
+app.invitations = new RoomInvitations(app);
+
+channel.on("frame", (frame) => {
+  // A heartbeat with `own_seq` is that of the room, whose frames the page of the room adds.
+  if (frame.own_seq === undefined) devPanel.addFrame(frame, true);
+});
+channel.on("state", ({ gold, income }) => {
+  Object.assign(app.me, { gold, income });
+  app.draw();
+});
+channel.on("checked", () => app.refresh());
 
 qlive.on("signedOut", ({ code }) => {
   if (code === "token" && !qlive.token) {
@@ -147,6 +146,7 @@ async function start() {
   const query = new URLSearchParams(location.search);
   history.replaceState(null, "", "/");
   const role = query.get("as");
+  app.ticket = query.get("t") ?? "";
   app.show(loginPage(app));
   if (qlive.token) await app.logInAndEnter(async () => {});
   else if (Object.hasOwn(ROLES, role)) {

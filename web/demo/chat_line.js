@@ -1,4 +1,4 @@
-// The line in which a user writes to the room. It is off while the host has muted the user.
+// The line in which a user writes to the room. It is off while the user is muted.
 
 import { mutedUntil } from "/sdk/qlive.js";
 import { renderIfChanged } from "/demo/dom.js";

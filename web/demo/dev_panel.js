@@ -16,9 +16,9 @@ export function panel(node, getApp) {
   const list = el("ol", { class: "frames", tabindex: "0" });
   const title = el("div", { class: "frames-head" });
   node.append(head, el("div", { class: "cards" }, peopleCard, networkCard), el("section", { class: "card grows" }, title, list));
-  const hidden = { call: false, passing: true };
+  const hidden = { own: false, call: false, passing: true };
   let frameCount = 0;
-  let replayed = 0; // number of events that the last resume replayed
+  let replayed = 0; // number of events that the last resume of the room replayed
   let lastCall = { name: "", times: 0, entry: null }; // repeated calls share an entry
 
   function add(entry) {
@@ -26,13 +26,15 @@ export function panel(node, getApp) {
     while (list.childElementCount > MAX_ENTRIES) list.lastElementChild.remove();
   }
 
-  function addFrame(frame) {
+  /** `isOwn`: of the user's channel, which the room's connection may carry. */
+  function addFrame(frame, isOwn = false) {
     frameCount += 1;
     const isFrequent = FREQUENT_TYPES.includes(frame.type);
-    if (frame.type === "resumed") replayed = frame.replayed;
-    lastCall = { name: "", times: 0, entry: null };
-    const entry = new Entry(frame.type);
-    entry.show(isFrequent ? "frame passing" : "frame", frameNumber(frame), frame, "");
+    if (frame.type === "resumed" && !isOwn) replayed = frame.replayed;
+    if (!isOwn) lastCall = { name: "", times: 0, entry: null };
+    const entry = new Entry(frame.type, isOwn && "own");
+    const kinds = ["frame", isOwn && "own", isFrequent && "passing"].filter(Boolean);
+    entry.show(kinds.join(" "), frameNumber(frame), frame, "");
     add(entry);
     draw();
   }
@@ -65,7 +67,7 @@ export function panel(node, getApp) {
     ]);
     renderIfChanged(peopleCard, [live_id], () => [el("h3", {}, t("other_users")), newWindowLinks(live_id), el("p", { class: "hint" }, t("other_users_hint"))]);
     renderIfChanged(networkCard, [app.network.down, replayed], () => networkSwitch(app));
-    renderIfChanged(title, [frameCount], () => [el("h3", {}, t("panel.frames"), " ", el("small", {}, String(frameCount))), filterBox("call"), filterBox("passing")]);
+    renderIfChanged(title, [frameCount], () => [el("h3", {}, t("panel.frames"), " ", el("small", {}, String(frameCount))), filterBox("own"), filterBox("call"), filterBox("passing")]);
   }
 
   function networkSwitch(app) {
@@ -92,13 +94,13 @@ const frameNumber = ({ seq, code }) => (seq !== undefined ? `#${seq}` : code !==
 
 /** One entry of the list; it stays expanded when it is updated. */
 class Entry {
-  constructor(name) {
+  constructor(name, tag = null) {
     this._label = el("i", {});
     this._suffix = el("small", {});
     this._time = el("time", {});
     this._text = el("pre", {});
     this._body = null;
-    this._details = el("details", {}, el("summary", {}, this._time, el("b", {}, name), this._label, this._suffix), this._text);
+    this._details = el("details", {}, el("summary", {}, this._time, el("b", {}, name), tag && el("em", {}, tag), this._label, this._suffix), this._text);
     this._details.addEventListener("toggle", () => this._write());
     this.node = el("li", {}, this._details);
   }

@@ -22,9 +22,11 @@ export class Feed {
     if (frame.type === "snapshot" && !this._lines.length) this._add(() => [t("feed.welcome")], "note");
     if (frame.type === "room_info") this._add(() => [t("event.room_info", { name: frame.data.room_name })], "");
     if (frame.type === "mute_all") this._add(() => [t(`event.mute_all.${frame.data.mute_all}`)], "note");
+    if (frame.type === "visibility") this._add(() => [t(`event.visibility.${frame.data.visibility}`)], "note");
+    if (frame.type === "deputy") this._add(() => [eventText(frame, frame.data.on)], "");
     if (frame.type === "gift") this._add(() => giftContent(frame.data), "gift");
     else if (PLAIN_EVENTS.includes(frame.type)) this._add(() => [eventText(frame)], "");
-    else if (EVENTS_WITH_REASON.includes(frame.type)) this._add(() => [eventText(frame, frame.data.reason)], "");
+    else if (EVENTS_WITH_REASON.includes(frame.type)) this._add(() => [eventText(frame, frame.data.by ? "deputy" : frame.data.reason)], "");
   }
 
   addMessage({ from, text }, page) {
@@ -63,7 +65,8 @@ export class Feed {
 const renderLine = ({ render, kind }) => el("p", { class: kind }, render());
 
 function eventText({ type, data }, reason) {
-  return t(`event.${type}${reason ? `.${reason}` : ""}`, { name: data.nickname || t("nameless") });
+  const key = reason === undefined ? type : `${type}.${reason}`;
+  return t(`event.${key}`, { name: data.nickname || t("nameless"), by: data.by?.nickname });
 }
 
 function giftContent({ from, to, gift: item, num }) {

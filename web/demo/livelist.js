@@ -2,12 +2,13 @@
 
 import { bar } from "/demo/bar.js";
 import { picture, renderIfChanged } from "/demo/dom.js";
-import { button, el, fill } from "/demo/shared/dom.js";
+import { button, checkbox, el, fill } from "/demo/shared/dom.js";
 import { newWindowLinks } from "/demo/login.js";
 import { openProfile, own, reviewTag } from "/demo/profile.js";
 import { t } from "/demo/i18n.js";
 
 const REFRESH_MS = 3000;
+const SEATS = ["", "male", "female"];
 
 export function listPage(app) {
   const node = el("div", { class: "list" });
@@ -15,29 +16,51 @@ export function listPage(app) {
   const welcomeCard = el("section", { class: "account" });
   const rooms = el("section", { class: "rooms", "aria-live": "polite" });
   const foot = el("footer", { class: "list-foot" });
-  node.append(head, welcomeCard, rooms, foot);
+  const invitations = el("section", { class: "invitations" });
+  const filters = el("div", { class: "filters" });
+  node.append(head, welcomeCard, invitations, filters, rooms, foot);
+  let filter = {}; // parameters of the list
   let live = null;
   let timer = null;
+  let loads = 0;
 
   async function load() {
-    timer = null;
+    clearTimeout(timer);
+    const number = ++loads;
     try {
-      live = await app.qlive.getLivelist({ page: 1 });
-      if (!node.isConnected) return; // the page was left meanwhile
+      const found = await app.qlive.getLivelist({ page: 1, ...filter });
+      if (!node.isConnected || number !== loads) return; // the page was left, or the filter has changed
+      live = found;
       draw();
-      if (Object.keys(app.me.in_review).length) app.refreshWhenIdle();
     } catch (error) {
       if (error.name !== "Unreachable") throw error;
     } finally {
-      if (node.isConnected) timer = setTimeout(load, REFRESH_MS);
+      if (node.isConnected && number === loads) timer = setTimeout(load, REFRESH_MS);
     }
+  }
+
+  function setFilter(change) {
+    filter = { ...filter, ...change };
+    load();
+  }
+
+  function filterFields() {
+    const option = (seat) => el("option", { value: seat, selected: seat === (filter.free ?? "") }, t(`free.${seat || "any"}`));
+    const onSeat = ({ target }) => setFilter({ free: target.value || undefined });
+    const onArea = ({ target }) => setFilter({ area: target.checked ? app.me.area : undefined });
+    return [
+      el("select", { "aria-label": t("free"), onchange: onSeat, "data-key": "free" }, SEATS.map(option)),
+      app.me.area && checkbox(t("same_area"), { checked: Boolean(filter.area), onchange: onArea, "data-key": "area" }),
+    ];
   }
 
   function draw() {
     const { me } = app;
     renderIfChanged(head, [me.gold, me.income], () => bar(app, signOut(app), el("h1", {}, t("live_now"))));
     renderIfChanged(welcomeCard, [me], () => welcome(app));
-    renderIfChanged(rooms, live, () => cards(app, live));
+    renderIfChanged(invitations, app.invitations.open, () => app.invitations.buttons());
+    renderIfChanged(filters, [me.area], filterFields);
+    renderIfChanged(rooms, [live, filter], () => cards(app, live, filter));
     renderIfChanged(foot, [], () => [el("h2", {}, t("other_users")), newWindowLinks(null)]);
   }
 
@@ -46,7 +69,7 @@ export function listPage(app) {
     node,
     draw() {
       draw();
-      if (timer === null && live === null) load();
+      if (!loads) load();
     },
     close: () => clearTimeout(timer),
   };
@@ -71,9 +94,9 @@ function welcome(app) {
   ];
 }
 
-function cards(app, live) {
+function cards(app, live, filter) {
   if (live === null) return el("p", { class: "empty" }, t("loading"));
-  if (!live.length) return el("p", { class: "empty" }, t("nobody_live"));
+  if (!live.length) return el("p", { class: "empty" }, t(filter.free || filter.area ? "no_match" : "nobody_live"));
   return el("ul", {}, live.map((room) => el("li", {}, card(app, room))));
 }
 
@@ -81,7 +104,7 @@ function card(app, room) {
   const { boy, girl } = room.player;
   const seatPicture = (face, key) =>
     face ? picture(face, "", "face small") : el("span", { class: "face small vacant", title: t(key) });
-  const node = button("", () => app.enterRoom(room.id), {
+  const node = button("", () => app.enterRoom({ live_id: room.id }), {
     kind: "room-card",
     key: String(room.id),
     label: t("enter_room", { name: room.room_name, n: room.audience_count }),

@@ -68,7 +68,7 @@ export function loginPage(app) {
         el("header", { class: "bar" }, el("div", { class: "bar-title" }), languageSwitch(app), panelSwitch()),
         el("img", { class: "mark", src: "/demo/mark.svg", alt: "" }),
         el("h1", {}, t("brand")),
-        el("p", { class: "lead" }, t("brand_text")),
+        el("p", { class: "lead" }, t(app.ticket ? "login_invited" : "brand_text")),
         el("ul", { class: "roles" }, Object.keys(ROLES).map((role) => card(app, role))),
         el("p", { class: "hint" }, t("login_hint")),
       ),

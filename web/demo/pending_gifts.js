@@ -31,7 +31,6 @@ export class PendingGifts {
     while (this.count) {
       const outcomes = await this._app.qlive.gifts.resume();
       outcomes.forEach(showOutcome);
-      if (outcomes.some(({ answer }) => answer)) this._app.refreshWhenIdle();
       // Stop if the session has ended: the login page is shown instead.
       if (!outcomes.some(({ error }) => error?.name === "Unanswered")) return;
       await new Promise((resolve) => {

@@ -1,4 +1,4 @@
-// The dialog about another user: the host mutes, everybody reports and blocks.
+// The dialog about another user: the host names deputies, both mute and invite, everybody reports and blocks.
 
 import { picture, radioGroup, openDialog } from "/demo/dom.js";
 import { button, el } from "/demo/shared/dom.js";
@@ -29,6 +29,10 @@ async function openPerson(page, person) {
   const { qlive } = page.app;
   const name = person.nickname || t("nameless");
   const isBlocked = (await qlive.blocks()).some((row) => row.user_id === user_id);
+  const isHost = role === "host";
+  const isDeputy = room.deputies.includes(user_id);
+  const isSeated = [room.owner, room.male, room.female].some((seat) => seat?.user_id === user_id);
+  const mayMute = isHost || (page.isDeputy && !isDeputy && user_id !== room.owner.user_id);
   const isMuted = room.muted.some((row) => row.user_id === user_id);
   const action = (key, call, params) => {
     const act = async () => {
@@ -46,7 +50,9 @@ async function openPerson(page, person) {
     el(
       "div",
       { class: "buttons" },
-      role === "host" && muteButton,
+      mayMute && muteButton,
+      isHost && action(isDeputy ? "undeputy" : "deputy", "deputy", { live_id, on: !isDeputy }),
+      (isHost || page.isDeputy) && !isSeated && action("invite", "invitation", { live_id, by: "app" }),
       action(isBlocked ? "unblock" : "block", "block", { blocked: !isBlocked }),
       button(t("report"), () => openReport(page, user_id, name), { kind: "danger" }),
     ),

@@ -12,7 +12,7 @@ const SEAT_BY_GENDER = { 1: "male", 2: "female" };
 export function drawQueue(node, page, app) {
   const { room, role, endReason } = page;
   const seatsTaken = [Boolean(room.male), Boolean(room.female)];
-  renderIfChanged(node, [room.applicants, seatsTaken, role, endReason, app.me.user_id], () => {
+  renderIfChanged(node, [room.applicants, seatsTaken, role, page.isDeputy, endReason, app.me.user_id], () => {
     const rows = room.applicants;
     if (endReason || (!rows.length && role !== "host")) return [];
     return [
@@ -29,9 +29,11 @@ function queueRow(row, page, app) {
   const { qlive } = app;
   const name = row.nickname || t("nameless");
   const seatTaken = Boolean(page.room[SEAT_BY_GENDER[row.gender]]);
-  const actions = page.role === "host" && [
-    inviteButton(row, params, qlive, seatTaken),
-    button(t("turn_down"), () => qlive.leaveMicro(params), { kind: "small", key: `no-${row.user_id}`, label: t("turn_down_name", { name }) }),
+  const isHost = page.role === "host";
+  const mayDecline = isHost || (page.isDeputy && row.applied_at && row.user_id !== app.me.user_id);
+  const actions = [
+    isHost && inviteButton(row, params, qlive, seatTaken),
+    mayDecline && button(t("turn_down"), () => qlive.leaveMicro(params), { kind: "small", key: `no-${row.user_id}`, label: t("turn_down_name", { name }) }),
   ];
   return [
     picture(row.face_url, name, "face small"),
@@ -52,15 +54,19 @@ function inviteButton(row, params, qlive, seatTaken) {
   });
 }
 
-/** Dialog of the host: invites, removes or mutes users who are not on mic, mutes everybody, lets in again. */
+/** Dialog of the host, and in part of a deputy: invites and removes users, mutes everybody, lets in again. */
 export async function openAudience(page, app) {
   const list = el("div", { class: "audience" }, el("p", { class: "empty" }, t("loading")));
   const dialog = openDialog(t("audience_title"), {}, list);
   const { qlive } = app;
   const params = { live_id: page.live_id };
   const pages = await Promise.all([1, 2].map((gender) => qlive.getUsersInfo({ ...params, gender, page: 1 })));
-  const bans = await qlive.roomBans(params);
-  const rows = pages.flatMap((people, n) => people.map((person) => ({ ...person, gender: n + 1 })));
+  const isHost = page.role === "host";
+  const bans = isHost ? await qlive.roomBans(params) : [];
+  const { user_id: ownId } = app.me;
+  const rows = pages
+    .flatMap((people, n) => people.map((person) => ({ ...person, gender: n + 1 })))
+    .filter(({ user_id }) => user_id !== ownId);
   const act = (call, more) => async () => {
     await qlive[call]({ ...params, ...more });
     dialog.close();
@@ -71,14 +77,15 @@ export async function openAudience(page, app) {
     const isInvited = Boolean(invitation(page, user_id));
     const seatTaken = Boolean(page.room[SEAT_BY_GENDER[gender]]);
     const isMuted = page.room.muted.some((each) => each.user_id === user_id);
-    const states = [t(`gender.${gender}`), t(person.state ? "waiting" : "watching"), isMuted && t("muted"), person.blocked && t("blocked")];
+    const isDeputy = page.room.deputies.includes(user_id);
+    const states = [t(`gender.${gender}`), t(person.state ? "waiting" : "watching"), isDeputy && t("deputy"), isMuted && t("muted"), person.blocked && t("blocked")];
     return el(
       "li",
       {},
       picture(person.face_url, name, "face small"),
       nameButton(page, person, name, el("small", {}, states.filter(Boolean).join(" · "))),
-      button(isInvited ? t("invited") : seatTaken ? t("seat_full") : t("invite"), act("inviteMicro", { user_id }), { kind: "main small", disabled: isInvited || seatTaken || person.blocked, label: isInvited || seatTaken ? undefined : t("invite_name", { name }) }),
-      button(t("put_out"), act("putOut", { user_id, minutes: 1 }), { kind: "small danger", label: t("put_out_name", { name }) }),
+      isHost && button(isInvited ? t("invited") : seatTaken ? t("seat_full") : t("invite"), act("inviteMicro", { user_id }), { kind: "main small", disabled: isInvited || seatTaken || person.blocked, label: isInvited || seatTaken ? undefined : t("invite_name", { name }) }),
+      (isHost || !isDeputy) && button(t("put_out"), act("putOut", { user_id, minutes: 1 }), { kind: "small danger", label: t("put_out_name", { name }) }),
     );
   };
   const on = !page.room.mute_all;
@@ -86,7 +93,7 @@ export async function openAudience(page, app) {
     list,
     rows.length ? el("ul", {}, rows.map(row)) : el("p", { class: "empty" }, t("audience_empty")),
     bans.length > 0 && [el("h3", {}, t("bans")), el("ul", {}, bans.map((ban) => el("li", {}, banRow(ban, act))))],
-    el("div", { class: "buttons" }, button(t(on ? "mute_all" : "unmute_all"), act("muteAll", { on }))),
+    el("div", { class: "buttons" }, isHost ? button(t(on ? "mute_all" : "unmute_all"), act("muteAll", { on })) : button(t("resign"), act("deputy", { user_id: ownId, on: false }))),
   );
 }
 

@@ -11,8 +11,7 @@ import { t } from "/demo/i18n.js";
 const PAYMENT_CASES = ["once", "twice", "late", "never", "forged", "unsigned", "stale", "probe", "wrong_amount", "wrong_payer", "wrong_app", "cancel"];
 const SHORT_WAIT_MS = 6000; // before "not arrived" is shown
 const LONG_WAIT_MS = 120000; // the server queries the order one minute after it was created
-const POLL_MS = 700;
-const SLOW_POLL_MS = 3000;
+const SECOND_NOTICE_MS = 1400; // after the first one, for "twice"
 
 export async function openRecharge(app) {
   const blocks = await app.qlive.getBlocks();
@@ -62,6 +61,7 @@ async function buy(app, block, caseName, steps) {
   };
   const userId = app.qlive.userId; // the user may log out meanwhile
   const goldBefore = (await app.refresh()).gold;
+  const payment = nextPayment(app, block.gold); // it may be notified before the phone has its answer
   const { content } = await app.qlive.pay({ block_id: block.id });
   addStep(t("step.ordered", { gold: block.gold, price: block.price }));
   const behaviour = caseName === "cancel" ? { outcome: "cancel" } : { outcome: "success", report: caseName };
@@ -72,51 +72,44 @@ async function buy(app, block, caseName, steps) {
     return;
   }
   const waitingStep = addStep(t("step.waiting"), "waiting-step");
-  const hasArrived = await waitForGold(app, goldBefore, block.gold, SHORT_WAIT_MS, POLL_MS);
+  const hasArrived = await Promise.race([payment, pause(SHORT_WAIT_MS)]);
   if (app.qlive.userId !== userId) return;
   if (hasArrived) await showArrival(app, goldBefore, block.gold, caseName, waitingStep);
   else {
     setStep(waitingStep, t(`case_none.${caseName}`) + t("step.later"), "bad");
-    pollInBackground(app, goldBefore, block.gold, waitingStep);
+    payment.then((isPaid) => isPaid && showLateArrival(app, block.gold, waitingStep)); // also after the dialog is closed
   }
 }
 
 async function showArrival(app, goldBefore, gold, caseName, line) {
+  await app.refresh();
   setStep(line, t("step.arrived", { gold, now: app.me.gold }), "good");
   if (caseName !== "twice") return;
   const userId = app.qlive.userId;
-  await pause(POLL_MS * 2); // wait for the second notification
+  await pause(SECOND_NOTICE_MS);
   if (app.qlive.userId !== userId) return;
   const goldNow = (await app.refresh()).gold;
   setStep(line, t(goldNow === goldBefore + gold ? "step.only_once" : "step.twice", { gold, now: goldNow }), goldNow === goldBefore + gold ? "good" : "bad");
 }
 
-/** Continues after the dialog is closed. */
-async function pollInBackground(app, goldBefore, gold, line) {
-  try {
-    if (!(await waitForGold(app, goldBefore, gold, LONG_WAIT_MS, SLOW_POLL_MS))) return;
-  } catch (error) {
-    return; // logged out or offline: the server still credits the gold
-  }
+async function showLateArrival(app, gold, line) {
+  await app.refresh();
   setStep(line, t("step.arrived_late", { gold, now: app.me.gold }), "good");
   if (!line.isConnected) showToast(t("step.arrived_late", { gold, now: app.me.gold }));
 }
 
-/**
- * Whether the gold arrives before the timeout, while the same user is logged in.
- *
- * Gold spent meanwhile lowers the baseline.
- */
-async function waitForGold(app, goldBefore, gold, timeoutMs, intervalMs) {
-  const deadline = Date.now() + timeoutMs;
-  const userId = app.qlive.userId;
-  for (let baseline = goldBefore; Date.now() < deadline && app.qlive.userId === userId; ) {
-    const goldNow = (await app.refresh()).gold;
-    if (goldNow >= baseline + gold) return true;
-    baseline = Math.min(baseline, goldNow);
-    await pause(intervalMs);
-  }
-  return false;
+/** Whether the user's channel reports a payment of this gold within two minutes. */
+function nextPayment({ qlive }, gold) {
+  const { userId } = qlive;
+  return new Promise((resolve) => {
+    const stop = qlive.channel().on("payment", (payment) => payment.gold === gold && end(qlive.userId === userId));
+    const timer = setTimeout(() => end(false), LONG_WAIT_MS);
+    const end = (hasArrived) => {
+      stop();
+      clearTimeout(timer);
+      resolve(hasArrived);
+    };
+  });
 }
 
 function setStep(line, text, kind) {

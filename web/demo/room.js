@@ -11,6 +11,7 @@ import { animateGift } from "/demo/gift_animation.js";
 import { openGifts } from "/demo/gifts.js";
 import { ConnectionStatus } from "/demo/connection_status.js";
 import { Invitation, drawQueue, openAudience } from "/demo/queue.js";
+import { openInvite } from "/demo/invitations.js";
 import { openRoomInfo } from "/demo/profile.js";
 import { openRank, standings } from "/demo/rank.js";
 import { Seats } from "/demo/seats.js";
@@ -33,6 +34,7 @@ class RoomPage {
     this._socket = app.qlive.room(live_id);
     this._head = el("div", {});
     this._status = new ConnectionStatus(this._socket, () => this.draw());
+    this._private = el("p", { class: "private-notice" });
     this._seats = new Seats(this);
     this._queue = el("section", { class: "queue" });
     this._feed = new Feed();
@@ -41,7 +43,7 @@ class RoomPage {
     this._endScreen = el("div", { class: "end-screen", role: "alert" });
     this._invitation = new Invitation(this);
     const middle = el("div", { class: "middle" }, this._queue, this._feed.node);
-    this.node = el("div", { class: "room" }, this._head, this._status.node, this._seats.node, middle, this._chat.node, this._actions, this._endScreen);
+    this.node = el("div", { class: "room" }, this._head, this._status.node, this._private, this._seats.node, middle, this._chat.node, this._actions, this._endScreen);
   }
 
   get app() {
@@ -50,6 +52,10 @@ class RoomPage {
 
   get role() {
     return roleIn(this._socket.state, this._app.me.user_id);
+  }
+
+  get isDeputy() {
+    return this.room.deputies.includes(this._app.me.user_id);
   }
 
   open() {
@@ -77,17 +83,15 @@ class RoomPage {
     this.draw();
   }
 
-  _onGift({ to, gift, num, ...rest }) {
+  _onGift({ to, gift, num }) {
     animateGift(this.node, this._seats.seatOf(to.user_id), gift, num);
-    const { user_id } = this._app.me;
-    if (to.user_id === user_id || rest.from.user_id === user_id) this._app.refreshWhenIdle();
   }
 
   _onConnection(status) {
     this._status.follow(status);
     if (status.phase === "resumed") this._feed.addReplayed(status.replayed);
     const isOpen = status.phase === "live" || status.phase === "resumed";
-    if (isOpen) this._app.onReconnected();
+    if (isOpen) this._app.pendingGifts.retry();
     if (isOpen) this._chat.join(this._socket);
     if (status.phase === "closed") this.endReason ||= RECONNECT.final_codes[status.code] ?? "";
     this.draw();
@@ -104,11 +108,13 @@ class RoomPage {
     renderIfChanged(this._endScreen, [endReason], () => (endReason ? this._renderEnd() : []));
     this._endScreen.hidden = !endReason;
     if (!room) return;
+    this._private.hidden = room.visibility !== "private" || endReason !== "";
+    this._private.textContent = t("private.notice");
     this._seats.draw(room, this._app.me);
     this._chat.draw();
     drawQueue(this._queue, this, this._app);
     this._invitation.draw(room);
-    renderIfChanged(this._actions, [this.role, endReason, this._app.me.gender, this._invitation.open], () => this._renderActions());
+    renderIfChanged(this._actions, [this.role, this.isDeputy, endReason, this._app.me.gender, this._invitation.open], () => this._renderActions());
   }
 
   _renderBar() {
@@ -126,6 +132,7 @@ class RoomPage {
     const { qlive, me } = this._app;
     const params = { live_id: this.live_id };
     const action = (key, onClick, options = {}) => button(t(key), onClick, { key, ...options });
+    const isModerator = this.role === "host" || this.isDeputy;
     const leaveMic = () => qlive.leaveMicro(params);
     const ownButton = {
       host: () => action("end_live", () => this._confirmEnd(), { kind: "danger" }),
@@ -137,8 +144,9 @@ class RoomPage {
     }[this._invitation.open ? "invited" : this.role]();
     return [
       ownButton,
-      this.role === "host" && action("audience", () => openAudience(this, this._app)),
+      isModerator && action("audience", () => openAudience(this, this._app)),
       this.role === "host" && action("room_info", () => openRoomInfo(this, this._app)),
+      isModerator && action("invite_in", () => openInvite(this)),
       action("gifts", () => openGifts(this._app, this), { kind: "golden" }),
       action("rank", () => openRank(this._app, this.live_id)),
     ];
@@ -167,17 +175,18 @@ class RoomPage {
   _renderEnd() {
     const { endReason, _app: app } = this;
     const reenter = async () => {
-      await app.enterRoom(this.live_id);
+      await app.enterRoom({ live_id: this.live_id });
       showToast(t("inside_again"));
     };
     const list = el("div", { class: "standings" });
     const isEnded = endReason.startsWith("ended");
-    if (isEnded) app.qlive.rank({ live_id: this.live_id }).then((rank) => fill(list, standings(rank, 3)), () => {});
+    const hasRank = isEnded && this.room.visibility === "public";
+    if (hasRank) app.qlive.rank({ live_id: this.live_id }).then((rank) => fill(list, standings(rank, 3)), () => {});
     return el(
       "div",
       { class: "end-card" },
       el("h2", {}, t(`end.${endReason}`)),
-      el("p", {}, t(`end_text.${isEnded ? "ended" : endReason}`)),
+      el("p", {}, t(`end_text.${hasRank ? "ended" : isEnded ? "private" : endReason}`)),
       list,
       el(
         "div",

@@ -35,6 +35,10 @@ async def test_room_page_shows_events_live_and_ends_the_live_with_a_reason(conso
     await room.expect_event("安娜 成为房管")
     await expect(room.head).to_contain_text(re.compile("房管.*安娜"))
     await take_screenshot(console.page, "ops-room")
+    await expect(room.head).to_contain_text(re.compile("谁能进入.*公开"))
+    (await live_room.host.post("qlive_room/update_room/", visibility="private", **params)).ok()
+    await room.expect_event("红娘小美 把直播改为专属")
+    await expect(room.head).to_contain_text(re.compile("谁能进入.*专属"))
 
     for minutes, text in (
         (5, f"{bert.id} 被房管 安娜 禁言"),

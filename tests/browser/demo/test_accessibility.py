@@ -23,6 +23,13 @@ async def test_pages_outside_a_room_fit_a_phone_and_pass_axe_in_both_languages(d
     await window.enter_as("viewer")
     await expect(window.page.locator(".room-card")).to_be_visible()
     await window.check_layout("list")
+    invited = {"live_id": host.live_id, "by": "app", "user_id": await window.session("user_id")}
+    (await host.post("qlive_room/invitation/", **invited)).ok()
+    await expect(window.dialog.root).to_be_visible()
+    invitation = window.page.locator(".invitations button")
+    await window.check_layout("invited-in", invitation.click)
+    await window.dialog.dismiss()
+    await window.check_layout("list-invited")
     profile = re.compile("^(我的资料|My profile)$")
     token = {"Authorization": f"QLiveToken {await window.session('token')}"}
     block, blocks = {"user_id": host.id, "blocked": True}, f"{BASE}qlive_user/blocks/"
@@ -91,6 +98,22 @@ async def test_a_room_fits_a_phone_and_passes_axe_in_both_languages(demo, api):
     await host.check_layout("report", open_report)
     room_info = re.compile("^(房间资料|Room)$")
     await host.check_layout("room-info", lambda: host.room.press(room_info))
+    await host.dialog.dismiss()
+
+    async def make_link():
+        await host.room.press(re.compile("^(邀请|Invite)$"))
+        await host.dialog.press(re.compile("^(生成邀请链接|Make a link)$"))
+        await expect(host.page.locator("#invite-link")).to_be_visible()
+
+    await host.check_layout("invite", make_link)
+    switch = host.dialog.root.get_by_role("switch")
+    await tab_to(host.page, switch)
+    await host.page.keyboard.press("Space")
+    await expect(man.room.private_notice).to_be_visible()
+    await man.check_layout("private")
+    await expect(switch).to_be_focused()
+    await host.page.keyboard.press("Space")
+    await expect(man.room.private_notice).to_be_hidden()
     await host.dialog.dismiss()
     await man.page.set_viewport_size(WIDE)
     await man.panel.press("断网")

@@ -74,6 +74,10 @@ async def test_panel_disconnects_one_user_and_shows_calls_and_frames_without_sec
     await frame.click()
     await expect(frame.locator("pre")).to_contain_text(f'"nickname": "{WOMAN}"')
 
+    await expect(man.panel.own_frames.first).to_contain_text("own")
+    await man.panel.root.get_by_label("用户频道").uncheck()
+    await expect(man.panel.own_frames.first).to_be_hidden()
+
     await man.room.press("送礼")
     await man.dialog.press("赠送")
     await man.expect_toast("金币不足，请先充值")

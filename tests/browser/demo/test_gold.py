@@ -7,12 +7,13 @@ from playwright.async_api import expect
 
 from devtools.simulator import notifications
 from tests.browser.pages.demo_window import lose_response
+from tests.support.gifts import give
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.programs
 
-FIRST_LOOKS_MS, LATER_LOOKS_MS = 7_000, 3_000
-"""How long web/demo/recharge.js waits for gold, and its interval of later checks."""
+FIRST_WAIT_MS = 7_000
+"""A little longer than web/demo/recharge.js waits before it shows that gold has not arrived."""
 EMPTY_BALANCE = "0 金币，充值"
 NO_GIFTS = {"count": 0, "next": None, "previous": None, "results": []}
 
@@ -40,7 +41,7 @@ async def test_recharge_dialog_shows_each_payment_outcome_and_gold_is_credited_o
     for case, reason in (("forged", "被篡改的通知已被拒绝"), ("wrong_amount", "金额与订单不符")):
         await woman.dialog.pay(case)
         await expect(steps).to_contain_text("正在等服务器入账")
-        await woman.page.clock.run_for(FIRST_LOOKS_MS)
+        await woman.page.clock.run_for(FIRST_WAIT_MS)
         await expect(steps).to_contain_text(reason)
         await woman.expect_gold(360)
 
@@ -55,7 +56,7 @@ async def test_late_gold_arrives_after_the_dialog_was_closed_but_not_after_signi
         await woman.balance.click()
         await woman.dialog.pay("never")
         await woman.dialog.expect_text("正在等服务器入账")
-        await woman.page.clock.run_for(FIRST_LOOKS_MS)
+        await woman.page.clock.run_for(FIRST_WAIT_MS)
         await woman.dialog.expect_text("没有到账：通知没有来")
         await woman.dialog.dismiss()
 
@@ -64,7 +65,6 @@ async def test_late_gold_arrives_after_the_dialog_was_closed_but_not_after_signi
     assert db.orders.update_one({"state": "created"}, due).modified_count == 1
     server.context.services.payments.unpaid_orders.jobs["jsapi"].wake()
     await until(lambda: bool(db.orders.find_one({"state": "paid"})))
-    await woman.page.clock.run_for(LATER_LOOKS_MS)
     await woman.expect_toast("查单后到账 +60 金币，现有 60")
 
     await pay_without_notification()
@@ -76,6 +76,17 @@ async def test_late_gold_arrives_after_the_dialog_was_closed_but_not_after_signi
     await woman.page.evaluate("fetch('/demo/mark.svg').then(response => response.text())")
     assert demo.log.urls[request_count:] == [f"{demo.address}/demo/mark.svg"]
     await expect(name).to_have_value("小美")
+
+
+async def test_income_of_a_gift_arrives_on_the_own_channel_without_a_call(demo, api):
+    (host,) = await demo.start_live()
+    await expect(host.room.chat_field).to_be_enabled()
+    giver = await api.guest("有钱人", 1, await host.panel.live_id(), gold=5)
+    request_count = len(demo.log.urls)
+    (await give(giver, await host.session("user_id"))).ok()
+    await expect(host.income).to_have_text("+2")
+    await expect(host.panel.own_frames.filter(has_text="balance").first).to_be_attached()
+    assert not [url for url in demo.log.urls[request_count:] if "get_userinfo" in url]
 
 
 async def test_gift_without_a_response_is_shown_as_pending_retried_and_paid_once(

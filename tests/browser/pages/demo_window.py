@@ -74,6 +74,7 @@ class DemoRoomPage(DemoPart):
         """The list of events."""
         self.queue = page.locator(".queue")
         self.chat_field = page.locator(".chat-input input")
+        self.private_notice = page.locator(".private-notice")
         self.end_screen = page.locator(".end-screen")
         """The page that covers the room after it was closed for this user."""
 
@@ -170,8 +171,11 @@ class DeveloperPanel(DemoPart):
     def __init__(self, page: Page, language: Language) -> None:
         super().__init__(page, language)
         self.root = page.locator("#panel")
-        self.frames = self.root.locator("li.frame:not(.passing)")
+        shown = "li.frame:not(.passing)"
+        self.frames = self.root.locator(f"{shown}:not(.own)")
         """The received WebSocket frames except audience counts and heartbeats, newest first."""
+        self.own_frames = self.root.locator(f"{shown}.own")
+        """Those of the user's channel."""
 
     def call(self, path: str) -> Locator:
         return self.root.locator("li.call").filter(has_text=path)
