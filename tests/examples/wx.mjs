@@ -69,6 +69,11 @@ export function wxOf(phone) {
     setStorageSync: (key, value) => stored.set(key, value),
     removeStorageSync: (key) => stored.delete(key),
     getLaunchOptionsSync: () => ({ query: { as: phone.as } }),
+    getEnterOptionsSync: () => phone.entered,
+    updateShareMenu({ activityId, success }) {
+      if (activityId) phone.shared.push(activityId);
+      later(success, {});
+    },
     getAppBaseInfo: () => ({ language: "zh_CN", SDKVersion: "3.7.0", version: phone.version }),
     getDeviceInfo: () => ({ platform: phone.platform, system: phone.platform === "ios" ? "iOS 17.4" : "Windows 10" }),
     onAppShow: (run) => listeners.appShow.add(run),
@@ -102,6 +107,7 @@ export function wxOf(phone) {
       phone.open(url);
       later(complete);
     },
+    redirectTo: ({ url }) => phone.replace(url),
     switchTab: ({ url }) => phone.open(url, true),
     navigateBack: () => phone.back(),
     getWindowInfo: () => ({ windowWidth: 375, windowHeight: 667, statusBarHeight: 20 }),
