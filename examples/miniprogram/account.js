@@ -26,6 +26,10 @@ const account = {
     account.me = await qlive.getUserinfo();
     return account.me;
   },
+
+  yuanOf(income) {
+    return (income * Number(account.me.rate)).toFixed(2);
+  },
 };
 
 qlive.on("signedOut", () => (signingIn = null));

@@ -84,7 +84,7 @@ const texts = {
   user_number: ["用户编号", "User number"],
   invite_app: ["用户", "User"],
   invite_friend: ["微信好友", "WeChat friend"],
-  invite_link: ["复制链接", "Copy a link"],
+  invite_link: ["链接", "Link"],
   invite_code: ["小程序码", "Code"],
   invite_card: ["发送给微信好友", "Send to a WeChat friend"],
   invite_code_hint: ["长按保存或转发，扫码进入", "Press to save or send; scan to enter"],

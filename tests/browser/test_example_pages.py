@@ -19,7 +19,8 @@ PHONES = {"small": (375, 667), "middle": (390, 844), "large": (430, 932)}
 MIN_PIXELS = 44
 CONTROLS = "wx-button, wx-input, wx-navigator, wx-picker, [role=button]"
 FAULTS = """([controls, least]) => {
-    const inside = document.querySelector('[class~="main--over"], [class~="sheet--panel"]');
+    const above = ["main--over", "sheet--panel", "invited--invitation"];
+    const inside = document.querySelector(above.map((name) => `[class~="${name}"]`).join());
     const [width, height] = [innerWidth, innerHeight];
     const faults = [];
     const root = inside ?? document.body;

@@ -49,6 +49,8 @@ const GIFTS = [["玫瑰", 1], ["气球", 10], ["皇冠", 66], ["跑车", 188], [
   return { id: n + 1, name, gold, effect: "fly", image: picture(n) };
 });
 
+const CODE = `data:image/svg+xml,${encodeURIComponent(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="-1 -1 11 11"><rect x="-1" y="-1" width="11" height="11" fill="#fff"/>${Array.from({ length: 81 }, (_, n) => (n * n) % 7 < 3 ? `<rect x="${n % 9}" y="${Math.floor(n / 9)}" width="1" height="1"/>` : "").join("")}</svg>`)}`;
+
 const me = ({ role }) => {
   const own = role in ME ? PEOPLE[ME[role]] : VIEWER;
   return { ...own, is_matchmaker: role === "host", area: "310100", age: 30, height: 170, gold: 520, income: 26, rate: "0.1", user_sig: "s", in_review: {} };
@@ -76,6 +78,12 @@ const ANSWERS = {
   "qlive_user/export/": () => ({ status: "success", state: "ready", part: 1, parts: 1, export: { profile: [{ nickname: "观众小周" }] } }),
   "get_livelist/": ({ isEmpty }, { page }) => (page > 1 || isEmpty ? [] : lives),
   "get_playurl/": (scene) => ({ live_id: 1, group_id: "g", push_url: "rtmp://push", owner: seat(0, "", 36), male: seat(1, "", 30), female: seat(2, "", 27), anchor_info: {}, scene }),
+  "qlive_room/invitation/": (_, { by }) => {
+    const expires_at = "2026-12-01T20:15:00";
+    if (by) return { ticket: "K7aB", expires_at, path: "pages/room/room?t=K7aB", ...{ friend: { activity_id: "a" }, link: { link: "https://wxaurl.cn/abc?cq=t%3DK7aB" }, code: { picture: CODE } }[by] };
+    const row = (kind, user_id, uses, taken) => ({ ticket: kind, by: kind, inviter: "10000001", user_id, uses, taken, expires_at, path: "" });
+    return [row("app", "20000003", 1, 0), row("friend", "", 1, 1), row("link", "", 2, 1), row("code", "", 2, 0)];
+  },
   "qlive_room/bans/": () => [],
   "qlive_gift/": () => ({ next: null, results: GIFTS }),
   "qlive_pay/": () => [[60, "6.00"], [300, "30.00"], [980, "98.00"], [1980, "198.00"]].map(([gold, price], n) => ({ id: n + 1, gold, price })),
@@ -94,6 +102,7 @@ export function scenery(phone) {
   };
   phone.requests = 0;
   phone.paths = [];
+  phone.calls = []; // [path, parameters], and each socket's URL
   phone.frame = event("room");
   phone.news = event("own");
   phone.bye = (code) => sends.room({ type: "bye", code, reason: "", retry_ms: 0, reconnect: false });
@@ -109,6 +118,7 @@ export function scenery(phone) {
       const path = pathname.replace(/^.*\/wx\/api\/qlive\/|^\/sim/, "");
       const answer = path === "/phone/login" ? { appId: "a", code: "c" } : ANSWERS[path];
       phone.paths.push(path);
+      phone.calls.push([path, { ...Object.fromEntries(searchParams), ...data }]);
       const refusal = phone.scene.refusals && phone.scene.refusals[path];
       const json = refusal ? { code: refusal, detail: refusal } : typeof answer === "function" ? answer(phone.scene, { ...Object.fromEntries(searchParams), ...data }) : answer;
       phone.requests += 1;
@@ -118,6 +128,7 @@ export function scenery(phone) {
       }, 0);
     },
     connectSocket({ url }) {
+      phone.calls.push(["socket", url]);
       const { searchParams } = new URL(url);
       const keys = [searchParams.has("live_id") && "room", !searchParams.has("live_id") || searchParams.has("own") ? "own" : ""].filter(Boolean);
       const task = { onOpen: () => {}, onError: () => {}, onClose: () => {}, send: () => {}, close: () => {} };

@@ -101,7 +101,11 @@ export function wxOf(phone) {
     chooseMedia: ({ success }) => later(success, { tempFiles: [{ tempFilePath: phone.picture }] }),
     authorize: ({ success, fail }) => later(phone.permitted ? success : fail, {}),
     showModal: ({ success }) => later(success, { confirm: true, content: phone.answer }),
-    showActionSheet: ({ itemList, success }) => later(success, { tapIndex: itemList.indexOf(phone.choices.shift()) }),
+    showActionSheet({ itemList, success, fail }) {
+      phone.offered.push(itemList);
+      const choice = phone.choices.shift();
+      later(choice ? success : fail, { tapIndex: itemList.indexOf(choice) });
+    },
     showToast: ({ title }) => phone.toasts.push(title),
     navigateTo({ url, complete }) {
       phone.open(url);

@@ -9,7 +9,7 @@ const ROOM = "pages/room/room";
 Component({
   options: { styleIsolation: "apply-shared" },
   behaviors: [news],
-  data: { t, invitation: null, text: "" },
+  data: { t, ticket: "", text: "", invitation: null },
 
   lifetimes: {
     attached() {
@@ -20,24 +20,21 @@ Component({
 
   methods: {
     onNews({ invitations }) {
-      const invitation = invitations.filter(({ kind }) => kind === "room").pop() || null;
-      if (idOf(invitation) === idOf(this.data.invitation)) return;
-      const text = invitation ? format("invited_to_room", { name: invitation.host.nickname }) : "";
-      this.setData({ invitation, text });
+      const invitation = invitations.filter(({ kind }) => kind === "room").pop();
+      const ticket = invitation ? invitation.invitation_id : "";
+      if (ticket === this.data.ticket) return;
+      const text = invitation ? format("invited_to_room", { name: invitation.host.nickname || t.nameless }) : "";
+      this.setData({ ticket, text, invitation: invitation || null });
     },
 
     enter() {
       const show = getCurrentPages().pop().route === ROOM ? wx.redirectTo : wx.navigateTo; // in one room at a time
-      show({ url: `/${ROOM}?t=${this.data.invitation.invitation_id}` });
+      show({ url: `/${ROOM}?t=${this.data.ticket}` });
     },
 
     ignore() {
-      const { live_id, invitation_id: ticket } = this.data.invitation;
-      return qlive.withdrawInvitation({ live_id, ticket }).catch(showError);
+      const { ticket, invitation } = this.data;
+      return qlive.withdrawInvitation({ live_id: invitation.live_id, ticket }).catch(showError);
     },
   },
 });
-
-function idOf(invitation) {
-  return invitation && invitation.invitation_id;
-}

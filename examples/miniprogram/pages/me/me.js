@@ -29,13 +29,13 @@ Component({
         showError(error);
       }
       const { me } = account;
-      if (me) this.setData({ me, yuan: yuanOf(me.income, me), province: provinceOf(me.area), gender: this.data.gender || me.gender });
+      if (me) this.setData({ me, yuan: account.yuanOf(me.income), province: provinceOf(me.area), gender: this.data.gender || me.gender });
     },
 
     onNews({ gold, income }, { type }) {
       if (type === "checked") return this.act(() => {}); // shows the name or picture as others see it
       const { me } = this.data;
-      if (type === "balance" && me) this.setData({ "me.gold": gold, "me.income": income, yuan: yuanOf(income, me) });
+      if (type === "balance" && me) this.setData({ "me.gold": gold, "me.income": income, yuan: account.yuanOf(income) });
     },
 
     go({ currentTarget }) {
@@ -110,7 +110,3 @@ Component({
     },
   },
 });
-
-function yuanOf(income, { rate }) {
-  return (income * Number(rate)).toFixed(2);
-}

@@ -45,7 +45,7 @@ Component({
       clearTimeout(this.muteTimer);
       if (this.socket) this.socket.close();
       if (this.chatOff) this.chatOff();
-      if (!over && role !== "host") this.leave();
+      if (this.live_id && !over && role !== "host") this.leave();
     },
 
     leave() {
@@ -74,7 +74,7 @@ Component({
     /** Enters by the ticket; who has been inside enters without it, unless the absence was too long. */
     async admit() {
       const { live_id, ticket } = this;
-      const { query, shareTicket } = wx.getEnterOptionsSync(); // the latter of a private message
+      const { query, shareTicket } = wx.getEnterOptionsSync(); // if it is a private message
       const byTicket = () => qlive.enterWithTicket(ticket, query.t === ticket ? shareTicket : undefined);
       if (!live_id) return byTicket();
       return qlive.getPlayurl({ live_id }).catch((error) => {

@@ -30,7 +30,7 @@ Component({
     onNews({ income }, { type, reset }) {
       if (type === "withdrawal" || reset) return this.load().catch(showError);
       const { me } = this.data;
-      if (type === "balance" && me) this.setData({ "me.income": income, incomeYuan: yuanOf(income, me) });
+      if (type === "balance" && me) this.setData({ "me.income": income, incomeYuan: account.yuanOf(income) });
     },
 
     async onPullDownRefresh() {
@@ -54,7 +54,7 @@ Component({
       const [{ matured, items }, me, limits] = await Promise.all([qlive.withdrawals(), account.refresh(), qlive.getGivingLimits()]);
       const caps = ["gift", "day", "month"].map((name) => capOf(name, limits[name]));
       if (order !== this.order) return; // a later answer has come first
-      this.setData({ me, matured, maturedYuan: yuanOf(matured, me), incomeYuan: yuanOf(me.income, me), items: items.map(shown), caps });
+      this.setData({ me, matured, maturedYuan: account.yuanOf(matured), incomeYuan: account.yuanOf(me.income), items: items.map(shown), caps });
     },
 
     withdraw(event) {
@@ -115,10 +115,6 @@ Component({
     },
   },
 });
-
-function yuanOf(income, { rate }) {
-  return (income * Number(rate)).toFixed(2);
-}
 
 function capOf(name, { given, own, next, next_at: at, house }) {
   const least = Math.min(...[own, house].filter(Boolean));
