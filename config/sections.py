@@ -225,6 +225,10 @@ class MicroSettings(SettingsSection):
     removed_seconds: Annotated[float, Field(ge=0, le=3600)] = 60
 
 
+class RoomsSettings(SettingsSection):
+    private_members: Annotated[int, Field(ge=2)] = 3
+
+
 class RealtimeSettings(SettingsSection):
     check_seconds: Seconds = 1
     heartbeat_seconds: Seconds = 25

@@ -27,6 +27,7 @@ from config.sections import (
     RealtimeSettings,
     RedisSettings,
     RetentionSettings,
+    RoomsSettings,
     ServerSettings,
     UploadsSettings,
     WechatSettings,
@@ -118,6 +119,7 @@ class Settings(BaseModel):
     withdraw: WithdrawSettings = WithdrawSettings()
     moderation: ModerationSettings = ModerationSettings()
     micro: MicroSettings = MicroSettings()
+    rooms: RoomsSettings = RoomsSettings()
     realtime: RealtimeSettings = RealtimeSettings()
     limits: LimitsSettings = LimitsSettings()
     ranking: RankingSettings = RankingSettings()

@@ -17,7 +17,16 @@ from core.limits import Rate, TokenBuckets
 from telemetry.metrics import Metrics
 
 UserLimit = Literal[
-    "read", "room_change", "profile", "upload", "order", "gift", "like", "report", "verify"
+    "read",
+    "room_change",
+    "invitation",
+    "profile",
+    "upload",
+    "order",
+    "gift",
+    "like",
+    "report",
+    "verify",
 ]
 """Classes of requests with a valid token."""
 AddressLimit = Literal["anonymous", "ops_login", "handshake"]
@@ -33,6 +42,8 @@ RATES: Rates = {
     "read": Rate(2, 20),
     # So low that five users cannot fill a room's log of 256 events in a minute.
     "room_change": Rate(0.3, 10),
+    # One friend after another, or a room's three. A link or a code is a request to WeChat.
+    "invitation": Rate(0.2, 10),
     # New names are events of the room, too. A form sends one request, or one per field.
     "profile": Rate(0.05, 5),
     # Each may leave 5 MB in the bucket for two months: 13 GB of one user.

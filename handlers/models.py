@@ -226,9 +226,11 @@ class ErrorResponse(TypedDict):
 def pydantic_type(hint: Any) -> Any:
     """Return the same type with every TypedDict in it rebuilt as one that pydantic accepts."""
     if is_typeddict(hint):
-        fields = {name: pydantic_type(part) for name, part in get_type_hints(hint).items()}
-        optional = {name: NotRequired[fields[name]] for name in hint.__optional_keys__}
-        return typed_dict(hint.__name__, {**fields, **optional}, hint.__doc__)
+        hints = get_type_hints(hint, include_extras=True)
+        fields = {name: pydantic_type(part) for name, part in hints.items()}
+        return typed_dict(hint.__name__, fields, hint.__doc__)
+    if get_origin(hint) is NotRequired:
+        return NotRequired[pydantic_type(get_args(hint)[0])]
     if get_origin(hint) is list:
         return types.GenericAlias(list, (pydantic_type(get_args(hint)[0]),))
     if get_origin(hint) is types.UnionType:

@@ -134,11 +134,11 @@ def day_scope(day: date) -> str:
 def ranking_changes(
     entry: JournalEntry, at: datetime, event: EventReference | None
 ) -> Iterator[RankingChange]:
-    """Return the ranking changes of a gift; none for entries of other kinds.
+    """Return the ranking changes of a gift; none for a private one, and entries of other kinds.
 
     `event` is that of the room; without one, only the ranking of the day changes.
     """
-    if entry.kind != "gift":
+    if entry.kind != "gift" or entry.private:
         return
     scopes = [day_scope(day_of(at))]
     if event:
@@ -189,9 +189,12 @@ class GiftBatch:
         stored = self.written.get(transfer.key)
         return stored.answer_to(transfer.content) if stored else None
 
-    def give(self, transfer: GiftTransfer, event: EventReference | None) -> JsonObject:
+    def give(
+        self, transfer: GiftTransfer, event: EventReference | None, *, private: bool = False
+    ) -> JsonObject:
         """Give a new gift, for which `find_answer` is None; `event` is its room event, if any.
 
+        A `private` one, given in a private live, is in no ranking.
         Return {"status", "gold", "income"} of the sender, with "reminder" if the rules of giving
         remind them. Raises InsufficientGold, or as Giver.spend, without a change.
         """
@@ -215,7 +218,15 @@ class GiftBatch:
         lines = payment + postings_for(receiver, 0, transfer.receiver_income)
         content, rate, ios = transfer.content, str(transfer.rate), sender in self.ios_payers
         entry = JournalEntry(
-            transfer.key, "gift", sender, lines, content, answer, rate=rate, ios=ios
+            transfer.key,
+            "gift",
+            sender,
+            lines,
+            content,
+            answer,
+            rate=rate,
+            ios=ios,
+            private=private,
         )
         self.entries.append((entry, event))
         self.written[transfer.key] = StoredEntry(transfer.content, answer)

@@ -59,6 +59,8 @@ class JournalEntry:
     """The receiver's share of the gold of a gift; "" for other entries."""
     ios: bool = False
     """Whether the giver of a gift, or of a reversed one, had paid on iOS shortly before."""
+    private: bool = False
+    """Whether a gift was given in a private live, and is in no ranking."""
 
     def __post_init__(self) -> None:
         sums: Counter[str] = Counter()

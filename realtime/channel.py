@@ -6,6 +6,7 @@ send, since a send costs the same for one frame as for ten.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -169,6 +170,17 @@ class Fanout:
 
 
 @dataclass(eq=False, slots=True)
+class Joins:
+    """Joins of a channel that are in progress, and what happens meanwhile to their users."""
+
+    count: int = 0
+    evictions: Counter[str] = field(default_factory=Counter)
+    """Evictions per user; a join that read the room before the latest one must read it again."""
+    newest: dict[str, int] = field(default_factory=dict)
+    """Highest socket number announced per user."""
+
+
+@dataclass(eq=False, slots=True)
 class Channel:
     """Delivers each event of one epoch, a live of a room or the life of a user, once and in order.
 
@@ -184,20 +196,16 @@ class Channel:
     ended: bool = False
     behind: bool = False
     """There may be stored events that the channel does not have."""
-    stale: set[str] = field(default_factory=set)
+    stale: frozenset[str] = frozenset()
     """Types of transient frames whose content may have changed since they were last sent."""
-    latest: dict[str, tuple[Any, ...]] = field(default_factory=dict)
-    """Content of the transient frames that every socket here was sent last, by type."""
-    joining: int = 0
-    """Number of joins in progress."""
-    evictions: dict[str, int] = field(default_factory=dict)
-    """Evictions per user while a join is in progress; a join that read the room before the latest
-    one must read it again."""
-    newest: dict[str, int] = field(default_factory=dict)
-    """Highest socket number per user announced while a join is in progress."""
-    _recent: dict[int, bytes] = field(default_factory=dict)
-    """Frames by sequence number, in order."""
-    _buffered: list[EventPublished] = field(default_factory=list)
+    latest: dict[str, tuple[Any, ...]] | None = None
+    """Content of the transient frames that every socket here was sent last, by type; None before
+    the first."""
+    joins: Joins | None = None
+    """None unless a join is in progress."""
+    _recent: dict[int, bytes] | None = None
+    """Frames by sequence number, in order; None before the first event."""
+    _buffered: tuple[EventPublished, ...] = ()
     _fanout: Fanout = field(init=False)
 
     def __post_init__(self) -> None:
@@ -238,20 +246,20 @@ class Channel:
 
     @property
     def idle(self) -> bool:
-        return not self.sockets and not self.joining
+        return not self.sockets and not self.joins
 
     def begin(self, epoch: str, version: int) -> None:
         """Start from a room read at `version`; only later events are delivered."""
         self.epoch, self.last_seq, self.ended = epoch, version, False
         self._fanout.sent = version
-        self.latest.clear()
-        self._recent.clear()
+        self.latest = None
+        self._recent = None
         self.receive_buffered()
 
     def receive_buffered(self) -> None:
         """Deliver the buffered events; those beyond a gap stay buffered."""
         buffered = sorted(self._buffered, key=attrgetter("seq"))
-        self._buffered.clear()
+        self._buffered = ()
         for message in buffered:
             self.receive(message)
 
@@ -268,9 +276,10 @@ class Channel:
             self._buffer(message)
             return False
         self.last_seq = message.seq
-        self._recent[message.seq] = message.frame
-        if len(self._recent) > RECENT_FRAMES:
-            del self._recent[next(iter(self._recent))]
+        recent = self._recent = self._recent or {}
+        recent[message.seq] = message.frame
+        if len(recent) > RECENT_FRAMES:
+            del recent[next(iter(recent))]
         self._fanout.send(message.frame, message.seq, message.saved_at)
         if message.last:
             self.ended = True
@@ -278,33 +287,32 @@ class Channel:
         return True
 
     def _buffer(self, message: EventPublished) -> None:
-        self._buffered.append(message)
-        del self._buffered[:-RECENT_FRAMES]
+        self._buffered = (*self._buffered, message)[-RECENT_FRAMES:]
 
     def since(self, seq: int) -> list[bytes] | None:
         """Return frames after `seq` up to `last_seq`; None if some are no longer in memory."""
         if seq == self.last_seq:
             return []
-        frames = [frame for number, frame in self._recent.items() if number > seq]
+        frames = [frame for number, frame in (self._recent or {}).items() if number > seq]
         return frames if 0 <= self.last_seq - seq == len(frames) else None
 
     def remember(self, seq: int, frames: Iterable[bytes]) -> None:
         """Keep frames of the log, from `seq` + 1 to `last_seq`, for others that resume."""
-        known = dict(enumerate(frames, seq + 1)) | self._recent
+        known = dict(enumerate(frames, seq + 1)) | (self._recent or {})
         self._recent = dict(sorted(known.items())[-RECENT_FRAMES:])
 
     def skip_to(self, version: int, snapshot: bytes) -> None:
         """Send every socket a snapshot at `version`: events before it are lost."""
         self.last_seq = version
-        self._recent.clear()
+        self._recent = None
         self.send(snapshot)
         self.refresh()  # what the snapshot shows of them may be older than what was sent last
 
     def refresh(self, *, again: bool = True) -> None:
         """Have the transient frames read again; send them also if they are the same (`again`)."""
-        self.stale |= OWN_TRANSIENTS if self.is_own else ROOM_TRANSIENTS
+        self.stale = OWN_TRANSIENTS if self.is_own else ROOM_TRANSIENTS
         if again:
-            self.latest.clear()
+            self.latest = None
 
     def send(self, frame: bytes) -> None:
         self._fanout.send(frame, self.last_seq)
@@ -323,8 +331,8 @@ class Channel:
         self.close_all(code)
         self._fanout = self.new_fanout()
         self.epoch, self.last_seq = None, 0
-        self._recent.clear()
-        self._buffered.clear()
+        self._recent = None
+        self._buffered = ()
 
     def evict(self, user_id: str, code: CloseCode, number: int | None = None) -> None:
         """Close a user's sockets; with a `number`, only those whose number is not higher."""
@@ -340,8 +348,8 @@ class Channel:
             self._close(writer, code)
 
     def _count_eviction(self, user_id: str) -> None:
-        if self.joining:
-            self.evictions[user_id] = self.evictions.get(user_id, 0) + 1
+        if self.joins:
+            self.joins.evictions[user_id] += 1
 
     def _close(self, writer: SocketWriter, code: CloseCode) -> None:
         self._fanout.remove(self.slot_of(writer))
@@ -351,8 +359,8 @@ class Channel:
         """Close the user's sockets here that a newer one, on any process, replaces."""
         if self.epoch not in (None, epoch):
             return
-        if self.joining:
-            self.newest[user_id] = max(number, self.newest.get(user_id, 0))
+        if self.joins:
+            self.joins.newest[user_id] = max(number, self.joins.newest.get(user_id, 0))
         for writer in self.of_user(user_id):
             belongs_here = not (self.is_own and writer.member_socket)
             if belongs_here and writer.number < number:

@@ -21,7 +21,7 @@ from realtime.bus import (
     TokenRevoked,
     UserEvicted,
 )
-from realtime.channel import Channel, Fanout
+from realtime.channel import Channel, Fanout, Joins
 from realtime.frames import CloseCode, Key
 from realtime.resume import Resume, ResumePosition, Source, View, backfill
 from realtime.socket_writer import SocketWriter
@@ -119,26 +119,29 @@ class Hub:
         channel = self._channels.get(key)
         if channel is None:
             channel = self._channels[key] = Channel(key, self._new_fanout)
-        channel.joining += 1
+        joins = channel.joins = channel.joins or Joins()
+        joins.count += 1
         try:
             # Before the read, or events in between are lost.
             await self._bus.open_channel(key)
             resume = Resume(channel, self._source(channel), writer.user_id, since)
             first_frames = await resume.read(load_view)
             # No await from here on: the frames lead to the channel's present position.
-            self._register(channel, writer, b"".join(first_frames))
+            self._register(channel, writer, b"".join(first_frames), resumes=since is not None)
         finally:
-            channel.joining -= 1
-            if not channel.joining:
-                channel.evictions.clear()
-                channel.newest.clear()
+            joins.count -= 1
+            if not joins.count:
+                channel.joins = None
             self.drop_if_idle(channel)
 
-    def _register(self, channel: Channel, writer: SocketWriter, first_frames: bytes) -> None:
+    def _register(
+        self, channel: Channel, writer: SocketWriter, first_frames: bytes, *, resumes: bool
+    ) -> None:
         """Add a socket that has read the channel at its present position, unless it is replaced."""
         belongs_here = not (channel.is_own and writer.member_socket)
         older = channel.sockets.get(channel.slot_of(writer))
-        newest = max(channel.newest.get(writer.user_id, 0), older.number if older else 0)
+        announced = channel.joins.newest.get(writer.user_id, 0) if channel.joins else 0
+        newest = max(announced, older.number if older else 0)
         if channel.ended:
             writer.close(CloseCode.ENDED)
         elif belongs_here and newest > writer.number:  # replaced during the join
@@ -148,7 +151,8 @@ class Hub:
                 older.close(CloseCode.REPLACED)
             channel.add(writer)
             writer.begin(first_frames)
-            channel.refresh()  # what the new client has may be stale
+            if not channel.is_own or resumes:  # a room's count may be stale, also in a snapshot
+                channel.refresh()
             if channel.behind:
                 self._start_filling(channel)
             if not channel.is_own:
@@ -271,19 +275,20 @@ class Hub:
         if not changed:
             return
         for channel in changed:
-            channel.stale.discard(type_)
+            channel.stale -= {type_}
         try:
             data = await read([(channel.key, epoch) for channel, epoch in changed.items()])
         except Exception:
             for channel in changed:
-                channel.stale.add(type_)  # not sent; retry in the next run
+                channel.stale |= {type_}  # not sent; retry in the next run
             raise
         for channel, epoch in changed.items():
             content = data.get(channel.key)
             if content is None or channel.epoch != epoch:
                 continue
-            if channel.latest.get(type_) != (latest := tuple(content.values())):
-                channel.latest[type_] = latest
+            sent, latest = channel.latest or {}, tuple(content.values())
+            if sent.get(type_) != latest:
+                channel.latest = {**sent, type_: latest}
                 channel.send(frames.transient(type_, channel.key, content))
                 # While clients reconnect, all rooms change: 10,000 sends block for 80 ms.
                 await asyncio.sleep(0)
@@ -369,12 +374,13 @@ class Hub:
             channel.behind = True  # also during a read, which may have begun before the change
             self._start_filling(channel)
         else:
-            channel.stale.add(message.part)
+            channel.stale |= {message.part}
 
     def _on_live_ended(self, message: LiveEnded) -> None:
         for channel in self._channels.values():
-            if channel.latest.get("where") == (message.ended,):
-                channel.stale.add("where")
+            where = channel.latest and channel.latest.get("where")
+            if channel.is_own and where in (None, (message.ended,)):
+                channel.stale |= {"where"}
 
     def _on_user_evicted(self, message: UserEvicted) -> None:
         for channel in self.channels:

@@ -88,15 +88,18 @@ class Resume:
         event is delivered. Raises TryAgain when it changes faster than it is read.
         """
         for _ in range(MAX_READS):
-            evictions = self.channel.evictions.get(self.user_id, 0)
+            evictions = self._evictions
             view = await load_view()
             if not await self._advance_channel(view):
                 continue
             first_frames = await self._first_frames(view)
-            is_current = self.channel.evictions.get(self.user_id, 0) == evictions
-            if first_frames is not None and is_current:
+            if first_frames is not None and self._evictions == evictions:
                 return first_frames
         raise TryAgain
+
+    @property
+    def _evictions(self) -> int:
+        return self.channel.joins.evictions[self.user_id] if self.channel.joins else 0
 
     async def _advance_channel(self, view: View) -> bool:
         """Bring the channel at least to the view's version; return False to read again."""

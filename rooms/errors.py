@@ -6,6 +6,8 @@ PermissionDenied
 ├── NotHost            not_host: neither the host nor a deputy who may do this
 ├── NotMatchmaker      not_matchmaker
 ├── StreamForbidden    stream_forbidden: what the user's last stream has shown is not allowed
+├── InvitationRequired invitation_required: entering a private live without a ticket
+├── InvitationInvalid  invitation_invalid: a ticket that does not open this live to this user
 └── NotAMember         not_in_room: reading a room without being a member
 NotFound
 └── RoomNotFound       no_such_room
@@ -19,6 +21,8 @@ StateConflict
 ├── QueueFull          queue_full: too many applications or invitations
 ├── TooManyDeputies    too_many_deputies
 ├── NotAdmitted        not_admitted
+├── RoomFull           room_full: a private live has all the members that it may have
+├── TooManyInvitations too_many_invitations
 ├── HostIsLive         host_is_live
 └── HostMustEnd        host_must_end
 """
@@ -44,6 +48,14 @@ class NotMatchmaker(PermissionDenied):
 
 class StreamForbidden(PermissionDenied):
     code, detail = "stream_forbidden", "Your video was stopped for what it showed; try again later."
+
+
+class InvitationRequired(PermissionDenied):
+    code, detail = "invitation_required", "This live is private; you need an invitation."
+
+
+class InvitationInvalid(PermissionDenied):
+    code, detail = "invitation_invalid", "This invitation is not valid any more, or not for you."
 
 
 class NotAMember(PermissionDenied):
@@ -88,6 +100,14 @@ class TooManyDeputies(StateConflict):
 
 class NotAdmitted(StateConflict):
     code, detail = "not_admitted", "Apply for the mic or wait for an invitation first."
+
+
+class RoomFull(StateConflict):
+    code, detail = "room_full", "This live is full."
+
+
+class TooManyInvitations(StateConflict):
+    code, detail = "too_many_invitations", "Too many invitations are open; withdraw some of them."
 
 
 class HostIsLive(StateConflict):

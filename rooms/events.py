@@ -21,6 +21,7 @@ GIVEN_UP_REASONS: tuple[LeaveReason, ...] = ("left", "offline")
 RefuseReason = Literal[
     "refused", "withdrawn", "expired", "host", "left", "offline", "banned", "moderation"
 ]
+Visibility = Literal["public", "private"]
 EndReason = Literal["host", "operator", "offline", "banned", "moderation"]
 DEPARTURE_REASONS: dict[str, tuple[LeaveReason, EndReason]] = {
     "left": ("left", "host"),
@@ -119,7 +120,10 @@ class ProfileChange(PublicProfile):
 
 
 class GroupChange(TypedDict):
-    """The room has another chat group, since Tencent IM no longer has the one before: join it."""
+    """The room has another chat group: join it.
+
+    Tencent IM no longer has the one before, or the live has become private or public.
+    """
 
     group_id: str
 
@@ -129,6 +133,22 @@ class RoomInfo(TypedDict):
 
     room_name: str
     room_image: str
+
+
+class SeatUrls(TypedDict):
+    """The play URLs of the seats; null for an empty one."""
+
+    owner: str
+    male: str | None
+    female: str | None
+
+
+class VisibilityChange(TypedDict):
+    """The live has become private or public; in a private one, every stream has a new URL."""
+
+    visibility: Visibility
+    by: Actor
+    play_urls: NotRequired[SeatUrls]
 
 
 class MutedUser(TypedDict):
@@ -189,6 +209,7 @@ EVENT_PAYLOADS: dict[str, type] = {
     "live_resume": LivePause,
     "profile": ProfileChange,
     "group": GroupChange,
+    "visibility": VisibilityChange,
     "room_info": RoomInfo,
     "mute": ChatMute,
     "mute_all": ChatMuteAll,

@@ -4,10 +4,11 @@ Every rule is one method. It checks everything before it changes the room, so an
 room unchanged; state, events and effects are saved in one write. Times are in ms.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from core.errors import InvalidParameter
+from core.errors import InvalidParameter, TryAgain
 from rooms.errors import (
     AlreadyOnMic,
     BannedByOperator,
@@ -26,6 +27,7 @@ from rooms.errors import (
 from rooms.events import (
     DEPARTURE_REASONS,
     LAST_EVENT_TYPE,
+    Actor,
     ChatMuteAll,
     DeputyChange,
     EndReason,
@@ -40,9 +42,13 @@ from rooms.events import (
     MicroInvite,
     ProfileChange,
     RoomInfo,
+    SeatUrls,
+    Visibility,
+    VisibilityChange,
 )
+from rooms.inviting_room import InvitingRoom
 from rooms.members import ON_MIC, SEAT_OF_GENDER, GracePolicy, Member, Person, SeatName
-from rooms.state import ChangingRoom, Seat, first_to_end, with_end, without, without_ended
+from rooms.state import PlayUrl, Seat, first_to_end, with_end, without, without_ended
 
 Admission = Literal["applied", "invited", "open"]
 
@@ -65,18 +71,31 @@ MAX_DEPUTIES = 3
 
 
 @dataclass(slots=True)
-class Room(ChangingRoom):
+class Room(InvitingRoom):
     """A room and the rules by which it changes."""
 
     # ---- opening and ending
 
-    def open(self, host: Person, epoch: str, stream: str, now: int) -> bool:
+    def open(
+        self,
+        host: Person,
+        epoch: str,
+        stream: str,
+        now: int,
+        visibility: Visibility = "public",
+        group_id: str = "",
+    ) -> bool:
         """Start a live; return False without a change if the room is already live.
 
-        There is no event, because no user is in the room yet.
+        There is no event, because no user is in the room yet. Raises TryAgain if `needs_new_group`
+        is true and there is no `group_id`: the room has changed since the caller looked.
         """
         if self.live:
             return False
+        if self.needs_new_group(visibility) and not group_id:
+            raise TryAgain
+        self.visibility = visibility
+        self._use_group(group_id or self.group_id)
         self.owner = Seat(host, stream)
         self.epoch, self.version, self.status, self.started_at = epoch, 0, "live", now
         self.male = self.female = None
@@ -98,24 +117,68 @@ class Room(ChangingRoom):
         seats = (self.owner, self.male, self.female)
         self.streams_to_drop |= {seat.stream: "" for seat in seats if seat}
         self.male = self.female = None
+        for application in self.applications.values():
+            self._end_seat_invitation(application, "live_end")
         self.applications = {}
+        self.end_tickets("live_end")
         self.status = "ended"
         self.muted, self.mute_all = {}, False  # without events: `live_end` tells clients
         face = self.owner.person.public_profile()
         self._add_event(LAST_EVENT_TYPE, LiveEndEvent(**face, reason=reason))
 
+    def set_visibility(
+        self,
+        user_id: str,
+        visibility: Visibility,
+        group_id: str,
+        new_stream: Callable[[str], str],
+        play_url: PlayUrl,
+    ) -> bool:
+        """Make the live private or public, as the host; return False if it is so already.
+
+        It gets another chat group, and a private one also new streams: those who have left can
+        neither read, hear nor see it, and newcomers do not read what was written in private.
+        """
+        self._check_host(user_id)
+        if not self.live:
+            raise NotLive
+        if visibility == self.visibility:
+            return False
+        self.visibility = visibility
+        self._use_group(group_id)
+        self._add_event("group", GroupChange(group_id=group_id))
+        by = Actor(user_id=user_id, nickname=self.owner.person.nickname)
+        change = VisibilityChange(visibility=visibility, by=by)
+        if visibility == "private":
+            urls = SeatUrls(owner="", male=None, female=None)
+            for name in ("owner", *SEAT_OF_GENDER.values()):
+                if seat := getattr(self, name):
+                    self.streams_to_drop[seat.stream] = ""
+                    seat = replace(seat, stream=new_stream(seat.person.user_id))
+                    setattr(self, name, seat)
+                    urls[name] = play_url(seat.stream)  # type: ignore[literal-required]
+            change["play_urls"] = urls
+        self._add_event("visibility", change)
+        return True
+
     # ---- entering, leaving, bans
 
-    def enter(self, person: Person, now: int) -> None:
-        """Join as a viewer; a member keeps the current role."""
+    def enter(self, person: Person, now: int, ticket_id: str = "", free_places: int = 0) -> None:
+        """Join as a viewer, with a ticket if there is one; a member keeps the current role.
+
+        A private live needs a ticket, and one of its `free_places`, which it had when it was
+        loaded.
+        """
         if not self.live:
             raise NotLive
         if self.is_banned(person.user_id, now):
             raise RemovedFromRoom
-        if self._member(person.user_id) is None:
-            self._add_member(
-                Member(person.user_id, self.live_id, self.epoch, person.gender, "viewer", now)
-            )
+        if self._member(person.user_id):
+            return
+        self._admit(person.user_id, now, ticket_id, free_places)
+        self._add_member(
+            Member(person.user_id, self.live_id, self.epoch, person.gender, "viewer", now)
+        )
 
     def leave(self, user_id: str) -> None:
         """Leave the room, seat and application; a user who is no member may leave, too."""
@@ -174,6 +237,7 @@ class Room(ChangingRoom):
             self._drop_ban(first_to_end(self.bans))
         others = self.bans if deputy else self.operator_bans
         self.bans = {**self.bans, user_id: max(until, others.get(user_id, 0))}
+        self.end_tickets("blocked", user_id=user_id)
         self._forget_marks(user_id)  # the ban replaces the marks; lifting the ban lifts all
         self.end_deputy(person)
         reason = "host" if actor else "banned"
@@ -232,6 +296,14 @@ class Room(ChangingRoom):
             raise NotHost
         if person.user_id in self.deputies:
             self._set_deputy(person, on=False)
+
+    def separate(self, person: Person, other: Person) -> None:
+        """End what joins two users of whom one has blocked the other: service, invitations."""
+        for invited, inviter in ((person, other), (other, person)):
+            self.end_tickets("blocked", inviter=inviter.user_id, user_id=invited.user_id)
+            if inviter.user_id == self.host_id:
+                self.end_deputy(invited)
+                self.end_tickets("blocked", user_id=invited.user_id)
 
     # ---- mutes in the chat
 
@@ -341,6 +413,8 @@ class Room(ChangingRoom):
         application = self._put_application(person, expires_at, invited=True, expires_at=expires_at)
         face = application.person.public_profile()
         self._add_event("micro_invite", MicroInvite(**face, expires_at=expires_at))
+        invitation_id = self._seat_invitation_id(application)
+        self._tell_invitation(person.user_id, invitation_id, "seat", expires_at)
 
     def note_invitation(self, host_id: str, user_id: str, until: int) -> None:
         """Note the host's message to a member, which may be an invitation.
@@ -374,6 +448,8 @@ class Room(ChangingRoom):
         self._forget_marks(person.user_id)
         seat = Seat(person, stream)
         setattr(self, name, seat)
+        if application := self.applications.get(person.user_id):
+            self._end_seat_invitation(application, "accepted")
         self.applications = without(self.applications, person.user_id)
         self._set_role(person.user_id, name)
         data = MicroAccept(
@@ -422,6 +498,7 @@ class Room(ChangingRoom):
 
     def expire(self, now: int) -> None:
         """End applications, invitations, removals from the mic and mutes that have expired."""
+        self._expire_tickets(now)
         self.needs_invitation_until = without_ended(self.needs_invitation_until, now)
         self.invited_by_message_until = without_ended(self.invited_by_message_until, now)
         self.stream_bans = without_ended(self.stream_bans, now)
@@ -498,6 +575,11 @@ class Room(ChangingRoom):
         if name is None:
             self._add_event("live_pause" if away else "live_resume", LivePause(**face))
 
+    def _use_group(self, group_id: str) -> None:
+        if group_id != self.group_id:
+            self.groups_to_destroy.append(self.group_id)
+            self.group_id = group_id
+
     def _announce_info(self) -> None:
         self._add_event("room_info", RoomInfo(room_name=self.name, room_image=self.image))
 
@@ -514,23 +596,6 @@ class Room(ChangingRoom):
             raise NoGender
         return replace(person, gender=member.gender)
 
-    def _check_host(self, user_id: str) -> None:
-        if user_id != self.host_id:
-            raise NotHost
-
-    def _check_may_moderate(self, user_id: str, target_id: str = "") -> None:
-        """Check for the host or a deputy. Raises NotHost.
-
-        A deputy has no power over the host and the deputies, and none at all in a private live
-        while outside of it: the membership has to be loaded.
-        """
-        if user_id == self.host_id:
-            return
-        if user_id not in self.deputies or target_id in (self.host_id, *self.deputies):
-            raise NotHost
-        if self.visibility == "private" and self._member(user_id) is None:
-            raise NotHost
-
     def _as_deputy(self, actor: Person | None) -> Person | None:
         """Return the deputy who acts; None for the host and for an operator (None)."""
         return actor if actor and actor.user_id != self.host_id else None
@@ -541,7 +606,8 @@ class Room(ChangingRoom):
         self.revision += 1
         if self.live:
             self._add_event("deputy", DeputyChange(**person.public_profile(), on=on))
-        # TICKETS: end those that this deputy has issued and that are open, unless `on`.
+        if not on:
+            self.end_tickets("withdrawn", inviter=person.user_id)
 
     def _check_admission(self, user_id: str, admission: Admission) -> None:
         application = self.applications.get(user_id)

@@ -14,10 +14,19 @@ from rooms.events import (
     NumberedEvent,
     RefuseReason,
     RoomEvent,
+    Visibility,
     by_deputy,
 )
 from rooms.members import SEAT_OF_GENDER, Member, MemberCounts, Person, PublicProfile, Role
-from rooms.user_events import UserEvent
+from rooms.tickets import SEAT_INVITATION_ENDS, Ticket
+from rooms.user_events import (
+    Invitation,
+    InvitationEndReason,
+    InvitationHost,
+    UserEvent,
+    invitation,
+    invitation_end,
+)
 
 T = TypeVar("T")
 Status = Literal["live", "paused", "ended"]
@@ -44,6 +53,7 @@ class Snapshot(TypedDict):
     """State of a room when the socket opens; the events that follow change it."""
 
     status: Status
+    visibility: Visibility
     room_name: str
     room_image: str
     group_id: str
@@ -114,7 +124,7 @@ class RoomState:
     version: int = 0
     revision: int = 0
     """Number of changes without an event that two processes must not save at the same time."""
-    visibility: Literal["public", "private"] = "public"
+    visibility: Visibility = "public"
     status: Status = "ended"
     started_at: int = 0
     title: str = ""
@@ -143,6 +153,8 @@ class RoomState:
     may not take a seat."""
     deputies: tuple[str, ...] = ()
     """Users who keep order in all lives of the room, in the order in which the host named them."""
+    tickets: Mapping[str, Ticket] = field(default_factory=dict)
+    """Invitations into the present live, by their ids."""
     members: Mapping[str, Member] = field(default_factory=dict)
 
     @property
@@ -174,6 +186,10 @@ class RoomState:
         """Return the role of a membership; None if of another room or live session."""
         is_current = self.live and (member.live_id, member.epoch) == (self.live_id, self.epoch)
         return member.role if is_current else None
+
+    def needs_new_group(self, visibility: Visibility) -> bool:
+        """Return whether the next live needs a chat group without the members of the last one."""
+        return "private" in (visibility, self.visibility)
 
     def has(self, *user_ids: str) -> bool:
         """Return whether all these users are in the current live session."""
@@ -222,6 +238,7 @@ class RoomState:
         queue = sorted(self.applications.values(), key=lambda application: application.position)
         return {
             "status": self.status,
+            "visibility": self.visibility,
             "room_name": self.name,
             "room_image": self.image,
             "group_id": self.group_id,
@@ -250,6 +267,8 @@ class ChangingRoom(RoomState):
     sockets_to_close: dict[str, bool] = field(default_factory=dict, compare=False)
     """Users who left or were removed -> whether their clients may not reconnect. They may have an
     open socket without being members."""
+    groups_to_destroy: list[str] = field(default_factory=list, compare=False)
+    """Chat groups that the room no longer uses, although IM still has them."""
     streams_to_drop: dict[str, str] = field(default_factory=dict, compare=False)
     """Streams whose seat is gone -> the user who gave it up, "" if it was taken away."""
     read_at: int = field(default=0, compare=False)
@@ -280,6 +299,11 @@ class ChangingRoom(RoomState):
         """Whether the numbers of people in the room may have changed."""
         loaded = self.loaded
         return (self.members, self.applications) != (loaded.members, loaded.applications)
+
+    @property
+    def joined_count(self) -> int:
+        """Number of members who have joined since the room was loaded."""
+        return sum(self.has(user) and not self.loaded.has(user) for user in self.members)
 
     def numbered(self, now: int) -> list[NumberedEvent]:
         """Return the events of this change with their sequence numbers; `now` in ms."""
@@ -320,6 +344,33 @@ class ChangingRoom(RoomState):
         face = application.person.public_profile()
         data = MicroRefuse(**face, reason=reason, **by_deputy(deputy))
         self._add_event("micro_refuse", data)
+        self._end_seat_invitation(application, SEAT_INVITATION_ENDS[reason])
+
+    # ---- invitations
+
+    def _tell_invitation(
+        self, user_id: str, invitation_id: str, kind: Literal["seat", "room"], expires_at: int
+    ) -> None:
+        host = self.owner.person
+        shown = InvitationHost(user_id=host.user_id, nickname=host.nickname, face_url=host.face_url)
+        event = Invitation(
+            invitation_id=invitation_id,
+            kind=kind,
+            live_id=self.live_id,
+            room_name=self.name,
+            host=shown,
+            expires_at=expires_at,
+        )
+        self._tell(user_id, invitation(event))
+
+    def _seat_invitation_id(self, application: Application) -> str:
+        return f"{self.epoch}-{application.position}"
+
+    def _end_seat_invitation(self, application: Application, reason: InvitationEndReason) -> None:
+        """Tell the user that the invitation is over, if the application is one."""
+        if application.invited:
+            event = invitation_end(self._seat_invitation_id(application), reason)
+            self._tell(application.person.user_id, event)
 
     # ---- mutes and bans
 

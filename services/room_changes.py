@@ -84,6 +84,9 @@ class RoomChanges:
         self._storage = storage
         self._hub = hub
         self._listeners: list[RoomListener] = [hub, im_relay] if im_relay else [hub]
+        self._member_numbers: BatchData[int, Mapping[str, int]] = BatchData(
+            lambda live_ids: storage.member_numbers(live_ids[0])
+        )
         self._batcher: RequestBatcher[Change, Any] = RequestBatcher(self._change_batch, MAX_BATCH)
         self.conflict_retries = 0
         """Number of optimistic-lock retries."""
@@ -130,29 +133,46 @@ class RoomChanges:
             raise RoomNotFound
         return room
 
-    async def enter(self, live_id: int, person: Person) -> Room:
+    async def enter(
+        self, live_id: int, person: Person, ticket_id: str = "", max_members: int = 0
+    ) -> Room:
         """Add a user to a live room, removing them from any other.
 
-        Everything is checked before they leave the other room. Raises HostIsLive if they host it.
+        With a ticket, also to a private live, which has `max_members` at most. Everything is
+        checked before they leave the other room. Raises HostIsLive if they host it, or as
+        Room.enter.
         """
         user_id = person.user_id
+
+        def enter(room: Room, numbers: Mapping[str, int]) -> tuple[Room, bool]:
+            is_new = room.role_of(user_id) is None
+            room.enter(person, now_ms(), ticket_id, max_members - numbers.get(room.epoch, 0))
+            return room, is_new
+
         member = await self._storage.membership_of(user_id)
         if member and member.live_id != live_id:
-            (await self.load(live_id, user_id)).enter(person, now_ms())
+            room = await self.load(live_id, user_id)
+            enter(room, await self._storage.member_numbers(live_id) if ticket_id else {})
             if (await self.load(member.live_id, user_id)).role_of(user_id) == "host":
                 raise HostIsLive
             await self.remove(user_id, but=live_id)
-
-        def add_member(room: Room) -> tuple[Room, bool]:
-            is_new = room.role_of(user_id) is None
-            room.enter(person, now_ms())
-            return room, is_new
-
-        room, joined = await self.change(live_id, add_member, user_id)
-        if joined and (await self.load(live_id)).is_banned(user_id, now_ms()):
-            # Entering writes the membership only, so a concurrent ban is no WriteConflict.
+        if ticket_id:
+            room, joined = await self.change_with(
+                live_id, self._member_numbers, live_id, enter, user_id
+            )
+        else:
+            room, joined = await self.change(live_id, lambda room: enter(room, {}), user_id)
+        if not joined:
+            return room
+        # Entering a public live writes the membership only, so that neither a concurrent ban nor
+        # the change to a private live is a WriteConflict.
+        latest = await self.load(live_id)
+        if latest.is_banned(user_id, now_ms()):
             await self.change(live_id, _remove_banned(user_id), user_id)
             raise RemovedFromRoom
+        if latest.visibility == "private" and room.visibility == "public":
+            await self.change(live_id, lambda room: room.remove(user_id, "left"), user_id)
+            return await self.enter(live_id, person, ticket_id, max_members)
         return room
 
     async def ban(
@@ -180,10 +200,15 @@ class RoomChanges:
             await self.change(member.live_id, lambda room: room.remove(user_id, reason), user_id)
         raise TryAgain
 
-    async def end_deputy(self, person: Person, host_id: str | None = None) -> None:
-        """End a user's service as deputy in all rooms, or in that of one host."""
-        for live_id in await self._storage.with_deputy(person.user_id, host_id):
+    async def end_deputy(self, person: Person) -> None:
+        """End a user's service as deputy in all rooms."""
+        for live_id in await self._storage.of_deputy(person.user_id):
             await self.change(live_id, lambda room: room.end_deputy(person))
+
+    async def separate(self, person: Person, other: Person) -> None:
+        """End what joins two users, of whom one has blocked the other, in the rooms of both."""
+        for live_id in await self._storage.kept_by(person.user_id, other.user_id):
+            await self.change(live_id, lambda room: room.separate(person, other))
 
     async def _change_batch(self, live_id: int, changes: Sequence[Change]) -> list[Any]:
         """Decide and save changes together; all of them again after a WriteConflict.

@@ -70,7 +70,7 @@ class Services:
         self.rooms = RoomServices(
             settings,
             stores,
-            tencent.stream_urls,
+            tencent,
             room_changes,
             access,
             presence,

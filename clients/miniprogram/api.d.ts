@@ -134,6 +134,10 @@ export interface components {
             gender: number;
         };
         EmptySeat: Record<string, never>;
+        /** @description A new live is public, and a running one keeps its visibility, unless it is sent. */
+        EnterRequest: {
+            visibility?: ("public" | "private") | null;
+        };
         /**
          * @description `export` has the rows of each section, {} while the copy is being made.
          *
@@ -165,6 +169,9 @@ export interface components {
         GetGiftsRequest: {
             page?: number | string;
         };
+        GetInvitationRequest: {
+            live_id: number | string;
+        };
         GetLikeRequest: {
             user_id: string;
         };
@@ -175,7 +182,10 @@ export interface components {
             free?: "male" | "female";
         };
         GetPlayurlRequest: {
-            live_id: number | string;
+            live_id?: number | string;
+            ticket?: string;
+            encryptedData?: string;
+            iv?: string;
         };
         GetUserinfoRequest: {
             user_id?: string;
@@ -256,7 +266,11 @@ export interface components {
             house: number;
             given: number;
         };
-        /** @description The room has another chat group, since Tencent IM no longer has the one before: join it. */
+        /**
+         * @description The room has another chat group: join it.
+         *
+         *     Tencent IM no longer has the one before, or the live has become private or public.
+         */
         GroupChange: {
             group_id: string;
         };
@@ -298,6 +312,30 @@ export interface components {
             user_id: string;
             nickname: string;
             face_url: string;
+        };
+        /** @description `path`: the page of the mini-program, with the ticket. */
+        InvitationIssued: {
+            ticket: string;
+            /** @description Time in China, as 2026-01-31T20:00:00. */
+            expires_at: string;
+            path: string;
+            /** @description Of a ticket by `friend`: the activity for wx.updateShareMenu. */
+            activity_id?: string;
+            link?: string;
+            /** @description Of a ticket by `code`: the address of the code's picture. */
+            picture?: string;
+            /** @description `wechat`: WeChat did not give its part, and the ticket works by its path. */
+            unavailable?: string;
+        };
+        /** @description `user_id`: the user whom a ticket by `app` invites. Its `uses` are 1. */
+        InvitationRequest: {
+            live_id: number | string;
+            /** @enum {string} */
+            by: "app" | "friend" | "link" | "code";
+            user_id?: string | null;
+            minutes?: number | string;
+            uses?: number | string;
+            request_id?: string | null;
         };
         InviteMicroRequest: {
             live_id: number | string;
@@ -529,6 +567,20 @@ export interface components {
             user_id: string;
             face_url: string;
         };
+        /** @description `inviter`: a user id. `user_id`: the invited user, "" if the ticket names none. */
+        OpenInvitation: {
+            ticket: string;
+            /** @enum {string} */
+            by: "app" | "friend" | "link" | "code";
+            inviter: string;
+            user_id: string;
+            uses: number;
+            taken: number;
+            /** @description Time in China, as 2026-01-31T20:00:00. */
+            expires_at: string;
+            path: string;
+        };
+        OpenInvitations: components["schemas"]["OpenInvitation"][];
         Order: {
             /** @constant */
             success: "success";
@@ -547,6 +599,8 @@ export interface components {
             gold: number;
         };
         PlayUrl: {
+            live_id: number;
+            group_id: string;
             anchor_info: components["schemas"]["AnchorInfo"];
             owner: components["schemas"]["OnMic"];
             male: components["schemas"]["OnMic"] | components["schemas"]["EmptySeat"];
@@ -652,6 +706,11 @@ export interface components {
             room_name: string;
             room_image: string;
         };
+        RoomUpdated: {
+            detail: string;
+            /** @description The host's new URL, if the live has become private and has new streams. */
+            push_url?: string;
+        };
         SeatShown: {
             user_id: string;
             nickname: string;
@@ -661,6 +720,12 @@ export interface components {
             age: number;
             play_url: string;
             away: boolean;
+        };
+        /** @description The play URLs of the seats; null for an empty one. */
+        SeatUrls: {
+            owner: string;
+            male: string | null;
+            female: string | null;
         };
         Seated: {
             play_url: string;
@@ -683,6 +748,8 @@ export interface components {
         Snapshot: {
             /** @enum {string} */
             status: "live" | "paused" | "ended";
+            /** @enum {string} */
+            visibility: "public" | "private";
             room_name: string;
             room_image: string;
             group_id: string;
@@ -729,6 +796,7 @@ export interface components {
             live_id: number | string;
             room_name?: string | null;
             room_image?: string | null;
+            visibility?: ("public" | "private") | null;
         };
         /**
          * @description Any subset of the fields; null clears `area`, `face_url` and `height` (in cm).
@@ -837,6 +905,13 @@ export interface components {
             name: string;
             id_number: string;
         };
+        /** @description The live has become private or public; in a private one, every stream has a new URL. */
+        VisibilityChange: {
+            /** @enum {string} */
+            visibility: "public" | "private";
+            by: components["schemas"]["Actor"];
+            play_urls?: components["schemas"]["SeatUrls"];
+        };
         /** @description `income` is what is held, at most what was requested. */
         Withdraw: {
             withdrawal_id: string;
@@ -859,6 +934,10 @@ export interface components {
             /** @constant */
             status: "success";
             detail: string;
+        };
+        WithdrawInvitationRequest: {
+            live_id: number | string;
+            ticket: string;
         };
         /**
          * @description A withdrawal of `income` for `fen`; times are local time in China.
@@ -936,10 +1015,12 @@ export type DeputyChange = components['schemas']['DeputyChange'];
 export type DeputyRequest = components['schemas']['DeputyRequest'];
 export type DeputyView = components['schemas']['DeputyView'];
 export type EmptySeat = components['schemas']['EmptySeat'];
+export type EnterRequest = components['schemas']['EnterRequest'];
 export type Export = components['schemas']['Export'];
 export type ExportRequest = components['schemas']['ExportRequest'];
 export type FaceView = components['schemas']['FaceView'];
 export type GetGiftsRequest = components['schemas']['GetGiftsRequest'];
+export type GetInvitationRequest = components['schemas']['GetInvitationRequest'];
 export type GetLikeRequest = components['schemas']['GetLikeRequest'];
 export type GetLivelistRequest = components['schemas']['GetLivelistRequest'];
 export type GetPlayurlRequest = components['schemas']['GetPlayurlRequest'];
@@ -960,6 +1041,8 @@ export type HeartbeatFrame = components['schemas']['HeartbeatFrame'];
 export type Invitation = components['schemas']['Invitation'];
 export type InvitationEnd = components['schemas']['InvitationEnd'];
 export type InvitationHost = components['schemas']['InvitationHost'];
+export type InvitationIssued = components['schemas']['InvitationIssued'];
+export type InvitationRequest = components['schemas']['InvitationRequest'];
 export type InviteMicroRequest = components['schemas']['InviteMicroRequest'];
 export type LeaveMicroRequest = components['schemas']['LeaveMicroRequest'];
 export type LeaveRoomRequest = components['schemas']['LeaveRoomRequest'];
@@ -988,6 +1071,8 @@ export type NewUser = components['schemas']['NewUser'];
 export type NewWithdrawalRequest = components['schemas']['NewWithdrawalRequest'];
 export type Ok = components['schemas']['Ok'];
 export type OnMic = components['schemas']['OnMic'];
+export type OpenInvitation = components['schemas']['OpenInvitation'];
+export type OpenInvitations = components['schemas']['OpenInvitations'];
 export type Order = components['schemas']['Order'];
 export type PayRequest = components['schemas']['PayRequest'];
 export type PaymentReceived = components['schemas']['PaymentReceived'];
@@ -1008,7 +1093,9 @@ export type RoomBanView = components['schemas']['RoomBanView'];
 export type RoomBans = components['schemas']['RoomBans'];
 export type RoomBansRequest = components['schemas']['RoomBansRequest'];
 export type RoomInfo = components['schemas']['RoomInfo'];
+export type RoomUpdated = components['schemas']['RoomUpdated'];
 export type SeatShown = components['schemas']['SeatShown'];
+export type SeatUrls = components['schemas']['SeatUrls'];
 export type Seated = components['schemas']['Seated'];
 export type Sender = components['schemas']['Sender'];
 export type Snapshot = components['schemas']['Snapshot'];
@@ -1025,7 +1112,9 @@ export type UserInfoWithRate = components['schemas']['UserInfoWithRate'];
 export type UserState = components['schemas']['UserState'];
 export type UsersInRoom = components['schemas']['UsersInRoom'];
 export type VerifyAgeRequest = components['schemas']['VerifyAgeRequest'];
+export type VisibilityChange = components['schemas']['VisibilityChange'];
 export type Withdraw = components['schemas']['Withdraw'];
+export type WithdrawInvitationRequest = components['schemas']['WithdrawInvitationRequest'];
 export type Withdrawal = components['schemas']['Withdrawal'];
 export type WithdrawalMoved = components['schemas']['WithdrawalMoved'];
 export type WithdrawalState = components['schemas']['WithdrawalState'];
@@ -1034,7 +1123,7 @@ export type WithdrawalsRequest = components['schemas']['WithdrawalsRequest'];
 export type $defs = Record<string, never>;
 export type operations = Record<string, never>;
 /** `code` of Refused: the server's, the chat's, or `refused` if there is none. */
-export type RefusalCode = "age_unverified" | "bad_parameter" | "bad_request" | "banned" | "blocked" | "confirmation_needed" | "content_refused" | "cooling_off" | "cos_away" | "encrypted_data" | "faceid_away" | "gender_in_use" | "high_risk" | "host_is_live" | "host_must_end" | "im_away" | "im_refused" | "imitation" | "income_not_matured" | "insufficient_gold" | "internal" | "log_in_again" | "muted" | "muted_all" | "no_gender" | "no_such_block" | "no_such_gift" | "no_such_page" | "no_such_room" | "no_such_user" | "no_such_withdrawal" | "not_admitted" | "not_cancellable" | "not_host" | "not_in_room" | "not_live" | "not_matchmaker" | "on_mic" | "operator_ban" | "over_day_cap" | "over_gift_cap" | "over_limit" | "over_month_cap" | "pay_away" | "put_out" | "queue_full" | "rate" | "rate_missing" | "real_name_needed" | "refused" | "request_id_reused" | "seat_taken" | "storage_away" | "stream_forbidden" | "token" | "too_large" | "too_little" | "too_many" | "too_many_blocks" | "too_many_deputies" | "too_many_orders" | "try_again" | "unknown_app" | "upload_missing" | "upload_refused" | "uploads_off" | "wechat_away" | "wechat_blocked" | "wechat_code" | "withdraw_off" | "withdrawals_stopped" | "words" | "wrong_method";
+export type RefusalCode = "age_unverified" | "bad_parameter" | "bad_request" | "banned" | "blocked" | "confirmation_needed" | "content_refused" | "cooling_off" | "cos_away" | "encrypted_data" | "faceid_away" | "gender_in_use" | "high_risk" | "host_is_live" | "host_must_end" | "im_away" | "im_refused" | "imitation" | "income_not_matured" | "insufficient_gold" | "internal" | "invitation_invalid" | "invitation_required" | "log_in_again" | "muted" | "muted_all" | "no_gender" | "no_such_block" | "no_such_gift" | "no_such_page" | "no_such_room" | "no_such_user" | "no_such_withdrawal" | "not_admitted" | "not_cancellable" | "not_host" | "not_in_room" | "not_live" | "not_matchmaker" | "on_mic" | "operator_ban" | "over_day_cap" | "over_gift_cap" | "over_limit" | "over_month_cap" | "pay_away" | "put_out" | "queue_full" | "rate" | "rate_missing" | "real_name_needed" | "refused" | "request_id_reused" | "room_full" | "seat_taken" | "storage_away" | "stream_forbidden" | "token" | "too_large" | "too_little" | "too_many" | "too_many_blocks" | "too_many_deputies" | "too_many_invitations" | "too_many_orders" | "try_again" | "unknown_app" | "upload_missing" | "upload_refused" | "uploads_off" | "wechat_away" | "wechat_blocked" | "wechat_code" | "withdraw_off" | "withdrawals_stopped" | "words" | "wrong_method";
 /** Frames that are neither the snapshot nor events, by type. */
 export interface OtherFrames {
   audience: AudienceFrame;
@@ -1056,6 +1145,7 @@ export interface EventData {
   live_resume: LivePause;
   profile: ProfileChange;
   group: GroupChange;
+  visibility: VisibilityChange;
   room_info: RoomInfo;
   mute: ChatMute;
   mute_all: ChatMuteAll;
@@ -1111,13 +1201,19 @@ export interface Calls {
   /** The live rooms, largest audience first. */
   getLivelist(params?: GetLivelistRequest): Promise<LiveList>;
   /** Enter a room; returns the users on mic and the URLs to play and push video. */
-  getPlayurl(params: GetPlayurlRequest): Promise<PlayUrl>;
+  getPlayurl(params?: GetPlayurlRequest): Promise<PlayUrl>;
   /** All enabled configs except the exchange and withdraw rates. */
   getConfigs(): Promise<Configs>;
   /** Open the host's room, or return to the live in progress. */
-  matchmakerEnter(): Promise<MatchmakerEnter>;
-  /** Change the name and the picture of the room, as its host. */
-  updateRoom(params: UpdateRoomRequest): Promise<Ok>;
+  matchmakerEnter(params?: EnterRequest): Promise<MatchmakerEnter>;
+  /** Change the name, the picture and the visibility of the room, as its host. */
+  updateRoom(params: UpdateRoomRequest): Promise<RoomUpdated>;
+  /** List the open invitations into the live, for its host. */
+  getInvitation(params: GetInvitationRequest): Promise<OpenInvitations>;
+  /** Invite users into the live by a ticket, as its host. */
+  invitation(params: InvitationRequest): Promise<InvitationIssued>;
+  /** Withdraw an invitation, as the host, or refuse it, as the user whom it names. */
+  withdrawInvitation(params: WithdrawInvitationRequest): Promise<Ok>;
   /** Apply for the seat of the user's gender. */
   applyMicro(params: LiveRequest): Promise<Ok>;
   /** Invite a user, as host, to the seat of their gender. */

@@ -290,13 +290,18 @@ CANDIDATES = 500
 
 
 class RankHandler(ActiveUserHandler):
-    """Gift ranking of the room's current live, or of the last one until the next starts."""
+    """Gift ranking of the room's current live, or of the last one until the next starts.
+
+    That of a private live is empty.
+    """
 
     read_only = True
 
     @endpoint(limit="read", errors=[RoomNotFound])
     async def get(self, params: LiveRequest) -> RankResponse:
         room = await self.context.room_changes.load(params.live_id)
+        if room.visibility == "private":
+            return RankResponse(senders=[], takings=[])
         return await _ranking(self.context, live_scope(room.live_id, room.epoch))
 
 

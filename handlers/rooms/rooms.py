@@ -3,8 +3,9 @@
 import asyncio
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, RootModel, StringConstraints
+from pydantic import ConfigDict, Field, RootModel, StringConstraints
 
+from core.errors import InvalidParameter
 from handlers.accounts.profiles import PICTURE_ERRORS
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
@@ -17,26 +18,34 @@ from handlers.models import (
     LiveRequest,
     Name,
     Number,
+    OkResponse,
     PageRequest,
     PictureUrl,
+    Request,
     Response,
+    Text,
 )
+from handlers.rooms.invitations import TicketId
 from handlers.rooms.mic import OnMicResponse, on_mic_response, play_url, push_url
 from rooms.errors import (
     HostIsLive,
     HostMustEnd,
+    InvitationInvalid,
+    InvitationRequired,
     NotAMember,
     NotHost,
     NotLive,
     NotMatchmaker,
     RemovedFromRoom,
+    RoomFull,
     RoomNotFound,
     StreamForbidden,
 )
+from rooms.events import Visibility
 from rooms.members import MemberCounts, SeatName
 from rooms.room import Room
 from rooms.state import Seat
-from services.errors import AccountBanned, ContentRefused
+from services.errors import AccountBanned, Blocked, ContentRefused, SessionKeyMissing
 from tencent.errors import ServiceUnavailable
 
 
@@ -45,6 +54,24 @@ class LiveListRequest(PageRequest):
 
     area: Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$")] | None = None
     free: SeatName | None = None
+
+
+class PlayUrlRequest(Request):
+    """Without a `ticket`, `live_id` is required.
+
+    `encryptedData` and `iv`: what wx.authPrivateMessage has given to an invited friend.
+    """
+
+    live_id: Number | None = None
+    ticket: TicketId | None = None
+    encryptedData: Annotated[str, StringConstraints(max_length=16_384)] = ""
+    iv: Text = ""
+
+
+class EnterRequest(Request):
+    """A new live is public, and a running one keeps its visibility, unless it is sent."""
+
+    visibility: Visibility | None = None
 
 
 class UsersInfoRequest(PageRequest):
@@ -57,6 +84,12 @@ class UpdateRoomRequest(LiveRequest):
 
     room_name: Annotated[Name | None, CLEARED_BY_NULL] = None
     room_image: Annotated[PictureUrl | None, CLEARED_BY_NULL] = None
+    visibility: Visibility | None = None
+
+
+class RoomUpdatedResponse(OkResponse):
+    push_url: Annotated[str, Field(exclude_if=lambda value: not value)] = ""
+    """The host's new URL, if the live has become private and has new streams."""
 
 
 class PlayerResponse(Response):
@@ -87,6 +120,8 @@ class EmptySeatResponse(Response):
 
 
 class PlayUrlResponse(Response):
+    live_id: int
+    group_id: str
     anchor_info: AnchorInfoResponse
     owner: OnMicResponse
     male: OnMicResponse | EmptySeatResponse
@@ -141,16 +176,34 @@ class GetLivelistHandler(ActiveUserHandler):
 
 
 class GetPlayurlHandler(ActiveUserHandler):
-    """Enter a room; returns the users on mic and the URLs to play and push video."""
+    """Enter a room; returns the users on mic and the URLs to play and push video.
 
-    @endpoint(limit="room_change", errors=[RemovedFromRoom, RoomNotFound, NotLive, HostIsLive])
-    async def get(self, params: LiveRequest) -> PlayUrlResponse:
+    A ticket opens a private live, too.
+    """
+
+    @endpoint(
+        limit="room_change",
+        errors=[
+            RemovedFromRoom,
+            RoomNotFound,
+            NotLive,
+            HostIsLive,
+            InvitationRequired,
+            InvitationInvalid,
+            RoomFull,
+            Blocked,
+            SessionKeyMissing,
+        ],
+    )
+    async def get(self, params: PlayUrlRequest) -> PlayUrlResponse:
         context, user_id = self.context, self.user_id
-        room = await context.services.rooms.lives.enter(params.live_id, self.user, self.token)
+        room = await self._enter(params)
         counts = await context.stores.members.count(room.live_id, room.epoch)
         owner = room.owner.person
         own_seat = room.owner if user_id == owner.user_id else room.seat_of(user_id)
         return PlayUrlResponse(
+            live_id=room.live_id,
+            group_id=room.group_id,
             anchor_info=AnchorInfoResponse.model_validate(owner),
             owner=on_mic_response(context, room.owner),
             male=_seat(context, room.male),
@@ -159,6 +212,21 @@ class GetPlayurlHandler(ActiveUserHandler):
             push_url=push_url(context, own_seat.stream) if own_seat else "",
             num_list=counts.num_list,
         )
+
+    async def _enter(self, params: PlayUrlRequest) -> Room:
+        services = self.context.services.rooms
+        if params.ticket:
+            return await services.invitations.enter(
+                params.live_id,
+                self.user,
+                self.token,
+                params.ticket,
+                params.encryptedData,
+                params.iv,
+            )
+        if params.live_id is None:
+            raise InvalidParameter({"live_id": "this is required"})
+        return await services.lives.enter(params.live_id, self.user, self.token)
 
 
 class GetUsersInfoHandler(ActiveUserHandler):
@@ -209,9 +277,9 @@ class MatchmakerEnterHandler(ActiveUserHandler):
         limit="room_change",
         errors=[NotMatchmaker, StreamForbidden, ImRefused, ServiceUnavailable("im")],
     )
-    async def post(self) -> MatchmakerEnterResponse:
+    async def post(self, params: EnterRequest) -> MatchmakerEnterResponse:
         context = self.context
-        room = await context.services.rooms.lives.open(self.user, self.token)
+        room = await context.services.rooms.lives.open(self.user, self.token, params.visibility)
         host = self.user.person()
         return MatchmakerEnterResponse(
             user_id=host.user_id,
@@ -225,16 +293,30 @@ class MatchmakerEnterHandler(ActiveUserHandler):
 
 
 class UpdateRoomHandler(ActiveUserHandler):
-    """Change the name and the picture of the room, as its host."""
+    """Change the name, the picture and the visibility of the room, as its host.
+
+    A live that becomes private or public has a new chat group, and a private one new streams.
+    """
 
     @endpoint(
         limit="profile",
-        errors=[NotHost, RoomNotFound, ContentRefused("room_name"), *PICTURE_ERRORS],
+        errors=[
+            NotHost,
+            RoomNotFound,
+            NotLive,
+            ContentRefused("room_name"),
+            *PICTURE_ERRORS,
+            ImRefused,
+            ServiceUnavailable("im"),
+        ],
     )
-    async def post(self, params: UpdateRoomRequest) -> None:
-        await self.context.services.rooms.lives.update_info(
-            params.live_id, self.user, params.room_name, params.room_image
+    async def post(self, params: UpdateRoomRequest) -> RoomUpdatedResponse:
+        room = await self.context.services.rooms.lives.update_info(
+            params.live_id, self.user, params.room_name, params.room_image, params.visibility
         )
+        if room is None or room.visibility == "public":
+            return RoomUpdatedResponse()
+        return RoomUpdatedResponse(push_url=push_url(self.context, room.owner.stream))
 
 
 class LiveEndHandler(ActiveUserHandler):

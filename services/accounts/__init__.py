@@ -15,7 +15,6 @@ from services.moderation import ModerationServices
 from services.room_changes import RoomChanges
 from storage.stores import Stores
 from tencent.clients import TencentClients
-from tencent.xpay import PROVIDER as XPAY
 
 
 class AccountServices:
@@ -50,6 +49,5 @@ class AccountServices:
             self.sessions,
             self.profiles,
             moderation.user_safety,
-            keeps_session_keys=settings.pay.provider == XPAY,
         )
         self.data_requests = DataRequestService(stores, room_changes, self.sessions, retire_host)

@@ -29,17 +29,13 @@ class SignInService:
         sessions: SessionService,
         profiles: ProfileService,
         user_safety: UserSafetyService,
-        *,
-        keeps_session_keys: bool,
     ) -> None:
-        """Store WeChat's session keys if `keeps_session_keys`; only virtual payment needs them."""
         self._stores = stores
         self._wechat = wechat
         self._room_changes = room_changes
         self._sessions = sessions
         self._profiles = profiles
         self._user_safety = user_safety
-        self._keeps_session_keys = keeps_session_keys
         self._logins: SingleFlight[WechatLogin] = SingleFlight(self._open)
 
     async def log_in(self, app_id: str, code: str, client_ip: str) -> User | None:
@@ -57,7 +53,7 @@ class SignInService:
             raise InvalidWechatCode
         await self._user_safety.rank(user, client_ip)
         await self._stores.users.update(user.user_id, last_login_time=datetime.now(UTC))
-        await self._keep_session_key(user.user_id, login)
+        await self._stores.users.store_session_key(user.user_id, login.session_key)
         return user
 
     async def register(
@@ -96,7 +92,7 @@ class SignInService:
                         await self._profiles.update(user, **{field: value})
 
         await asyncio.gather(self._user_safety.rank(user, client_ip), propose())  # wait for WeChat
-        await self._keep_session_key(user.user_id, login)
+        await self._stores.users.store_session_key(user.user_id, login.session_key)
         await self._stores.outbox.add("account_import", {"user_id": user.user_id})
         return user
 
@@ -122,7 +118,3 @@ class SignInService:
         if await self._stores.users.by_openid(app_id, login.openid) is None:
             await sessions.keep(app_id, code, login.openid, login.session_key)
         return login
-
-    async def _keep_session_key(self, user_id: str, login: WechatLogin) -> None:
-        if self._keeps_session_keys:
-            await self._stores.users.store_session_key(user_id, login.session_key)

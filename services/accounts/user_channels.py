@@ -9,6 +9,7 @@ from realtime.resume import View
 from realtime.socket_writer import SocketWriter
 from rooms.user_events import Invitation
 from services.errors import AccountBanned
+from storage.accounts.users import User
 from storage.errors import UserNotFound
 from storage.stores import Stores
 from storage.user_channels import UserChannel
@@ -51,31 +52,34 @@ class UserChannelService:
         The oldest of more than MAX_SOCKETS is replaced. Raises UserNotFound or AccountBanned, of
         which the user is read last: a ban that is stored later closes the socket by its number.
         """
-        if not writer.number:
-            channel = await self._stores.user_channels.open_socket(writer.user_id)
-            writer.number = channel.sockets[-1]
-            oldest = channel.sockets[0]
-            self._bus.publish(
-                ConnectionOpened(writer.user_id, channel.epoch, writer.user_id, oldest)
-            )
-        return await self.authorize(writer.user_id)
+        user_id = writer.user_id
+        if writer.number:  # the user was evicted, or the channel changed, meanwhile
+            return await self.authorize(user_id)
+        channel = await self._stores.user_channels.open_socket(user_id)
+        writer.number, oldest = channel.sockets[-1], channel.sockets[0]
+        self._bus.publish(ConnectionOpened(user_id, channel.epoch, user_id, oldest))
+        return self._view(channel, await self._active_user(user_id))
 
     async def authorize(self, user_id: str) -> View:
         """Return what a socket of the user is shown. Raises UserNotFound or AccountBanned."""
-        view = await self.load(user_id)
-        user = await self._stores.users.find(user_id)
-        if view is None or user is None:
-            raise UserNotFound
-        if user.banned:
-            raise AccountBanned
-        return view
+        user = await self._active_user(user_id)
+        return self._view(await self._stores.user_channels.read(user_id), user)
 
     async def load(self, user_id: str) -> View | None:
-        """Return the channel of a user for sockets that have it already; None if it is deleted."""
-        if await self._stores.users.find(user_id) is None:
+        """Return the channel of a user for sockets that have it; None if the user is deleted."""
+        try:
+            return await self.authorize(user_id)
+        except (UserNotFound, AccountBanned):
             return None
-        channel = await self._stores.user_channels.read(user_id)
-        return View(channel.epoch, channel.version, partial(self._snapshot, channel))
+
+    async def _active_user(self, user_id: str) -> User:
+        user = await self._stores.users.get(user_id)
+        if user.banned:
+            raise AccountBanned
+        return user
+
+    def _view(self, channel: UserChannel, user: User) -> View:
+        return View(channel.epoch, channel.version, partial(self._snapshot, channel, user))
 
     def disconnect(self, writer: SocketWriter) -> None:
         """Record a closed socket in memory; `flush` stores it."""
@@ -115,9 +119,12 @@ class UserChannelService:
                 found[user_id] = {"live_id": member.live_id if member and is_inside else None}
         return found
 
-    async def _snapshot(self, channel: UserChannel) -> UserSnapshot:
-        session = [(channel.user_id, channel.epoch)]
-        balances = (await self.balances(session))[channel.user_id]
-        where = (await self.places(session))[channel.user_id]
+    async def _snapshot(self, channel: UserChannel, user: User) -> UserSnapshot:
+        where = (await self.places([(channel.user_id, channel.epoch)]))[channel.user_id]
         invitations = sorted(channel.invitations.values(), key=lambda row: row["expires_at"])
-        return {**balances, "in_room": where["live_id"], "invitations": invitations}
+        return {
+            "gold": user.gold,
+            "income": user.income,
+            "in_room": where["live_id"],
+            "invitations": invitations,
+        }

@@ -1,5 +1,7 @@
 """Creates the chat groups of rooms at Tencent IM, and replaces those that IM has dissolved."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -7,6 +9,7 @@ import structlog
 from core.clock import now_ms
 from rooms.members import Person
 from services.room_changes import RoomChanges
+from storage.chat import new_group_id
 from storage.jobs.outbox import MUTE_AGAIN, OutboxStore
 from storage.stores import Stores
 from tencent.errors import ImGroupMissing, ImGroupTaken
@@ -66,6 +69,22 @@ class GroupService:
             log.warning("group_replaced", live_id=live_id, before=dissolved, now=group_id)
         await self._mute_again(live_id)
         await self._stores.room_groups.mark_ready(live_id, group_id)
+
+    @asynccontextmanager
+    async def new(self, live_id: int, host: Person) -> AsyncIterator[str]:
+        """Create a group, for the block to give it to the room; destroy it if the room has another.
+
+        Raises ServiceUnavailable or ImRejected before the block.
+        """
+        group_id = new_group_id()
+        await self._create_at_im(group_id, host)
+        try:
+            yield group_id
+        finally:
+            if (await self._room_changes.load(live_id)).group_id == group_id:
+                await self._mute_again(live_id)
+            else:
+                await self._stores.outbox.add("destroy_group", {"group_id": group_id})
 
     async def retire_host(self, user_id: str) -> None:
         """End the live of a user who may no longer host, and dissolve the group of the room."""

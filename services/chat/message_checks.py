@@ -98,6 +98,8 @@ class MessageCheckService:
             if room and member and member.live_id != room.live_id:
                 is_banned = await self._is_banned(message.sender)
                 refusal = refusal or ("banned" if is_banned else "not_in_room")
+            elif room and room.visibility == "private" and member is None:
+                refusal = refusal or "not_in_room"  # also while MongoDB does not answer
         refusal = refusal or await self._refusal_of_content(message)
         if room and refusal is None:
             self._lines.add(room.live_id, ChatLine(message.sender, message.text, now_ms()))

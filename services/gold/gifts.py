@@ -123,7 +123,7 @@ def _give_in_room(room: Room, context: BatchContext, transfer: GiftTransfer) -> 
     if not room.has(*transfer.user_ids) or not context.has(*transfer.user_ids):
         return None
     event = EventReference(room.live_id, room.epoch, room.version + len(room.events) + 1)
-    answer = batch.give(transfer, event)
+    answer = batch.give(transfer, event, private=room.visibility == "private")
     gift: GiftEvent = {
         "from": context.faces[transfer.sender],
         "to": context.faces[transfer.receiver],

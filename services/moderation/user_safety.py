@@ -54,14 +54,13 @@ class UserSafetyService:
     # ---- blocks
 
     async def block(self, user: User, other_id: str) -> None:
-        """Block a user, after which neither is a deputy of the other.
+        """Block a user, after which neither is a deputy of the other or invited by them.
 
         Raises UserNotFound or TooManyBlocks.
         """
         other = await self._stores.users.get(other_id)
         await self._stores.user_blocks.put(user.user_id, other_id)
-        await self._room_changes.end_deputy(other.person(), host_id=user.user_id)
-        await self._room_changes.end_deputy(user.person(), host_id=other_id)
+        await self._room_changes.separate(user.person(), other.person())
 
     # ---- reports
 

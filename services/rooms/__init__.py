@@ -8,6 +8,8 @@ from services.moderation import ModerationServices
 from services.room_changes import RoomChanges
 from services.rooms.callbacks import CallbackService
 from services.rooms.deputies import DeputyService
+from services.rooms.invitation_parts import InvitationParts
+from services.rooms.invitations import InvitationService
 from services.rooms.live_rooms import LiveRoomService, RoomList
 from services.rooms.mic import MicService
 from services.rooms.presence import Presence
@@ -15,7 +17,7 @@ from services.rooms.removals import RemovalService
 from services.rooms.room_access import RoomAccess
 from services.rooms.streams import StreamModerationService
 from storage.stores import Stores
-from tencent.cloud_api import StreamUrls
+from tencent.clients import TencentClients
 
 
 class RoomServices:
@@ -23,7 +25,7 @@ class RoomServices:
         self,
         settings: Settings,
         stores: Stores,
-        stream_urls: StreamUrls,
+        tencent: TencentClients,
         room_changes: RoomChanges,
         access: RoomAccess,
         presence: Presence,
@@ -32,7 +34,7 @@ class RoomServices:
         chat: ChatServices,
         accounts: AccountServices,
     ) -> None:
-        self.access = access
+        stream_urls, self.access = tencent.stream_urls, access
         self.list = RoomList(stores.rooms, stores.members)
         self.presence = presence
         self.lives = LiveRoomService(
@@ -43,6 +45,13 @@ class RoomServices:
             stream_urls,
             accounts.pictures,
             moderation.proposals,
+            settings.rooms.private_members,
+        )
+        parts = InvitationParts(
+            tencent.invitations, tencent.cos, stores, settings.uploads, settings.links.page
+        )
+        self.invitations = InvitationService(
+            stores, room_changes, self.lives, moderation.user_safety, parts
         )
         self.mic = MicService(
             stores, room_changes, stream_urls, moderation.user_safety, settings.micro

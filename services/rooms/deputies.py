@@ -31,7 +31,7 @@ class DeputyService:
         )
         # A block since the check above has found no deputy to end.
         if await self._stores.user_blocks.among(host.user_id, [user_id]):
-            await self._room_changes.end_deputy(person, host.user_id)
+            await self._room_changes.separate(person, host.person())
             raise Blocked
 
     async def end(self, actor: User, user_id: str, live_id: int | None) -> None:

@@ -9,15 +9,12 @@ from urllib.parse import quote
 from config.sections import UploadsSettings
 from core.clock import day_interval, day_of
 from storage.accounts.users import User
-from storage.jobs.outbox import DELETE_OBJECT
 from storage.stores import Stores
 from tencent.cos import CosClient
 from tencent.errors import ServiceUnavailable
 from tencent.invitations import PNG, InvitationClient, NotGiven
 
 LONGEST_TICKET = timedelta(days=1)
-CODE_KEPT = timedelta(days=2)
-"""How long the picture of a code is kept: longer than its ticket is valid."""
 CODE_SECONDS = 6.0
 """Longest wait for a code. An attempt at COS may take 5 s, and is then logged."""
 
@@ -72,8 +69,6 @@ class InvitationParts:
             async with asyncio.timeout(CODE_SECONDS):
                 if await self._cos.head(key) is None:
                     picture = await self._client.code(app_id, self._page, ticket)
-                    # First, so that a crash leaves no picture behind.
-                    await self._stores.outbox.add_later(DELETE_OBJECT, {"key": key}, CODE_KEPT)
                     content_type = "image/png" if picture.startswith(PNG) else "image/jpeg"
                     await self._cos.put(key, picture, content_type)
         except (NotGiven, ServiceUnavailable, TimeoutError):

@@ -9,8 +9,9 @@ import structlog
 from core.batching import SingleFlight
 from core.cache import Cache
 from core.clock import now_ms
-from rooms.errors import NotHost, NotMatchmaker, StreamForbidden
-from rooms.members import MemberCounts
+from rooms.errors import NotHost, NotLive, NotMatchmaker, StreamForbidden
+from rooms.events import Visibility
+from rooms.members import MemberCounts, Person
 from rooms.moderation import Item, Kind
 from rooms.room import Room
 from services.accounts.pictures import PictureService
@@ -39,7 +40,7 @@ MAX_COUNTS = 10_000
 
 
 class RoomList:
-    """Live rooms with their audience counts, largest audience first.
+    """Public live rooms with their audience counts, largest audience first.
 
     Every client requests the list when it starts: concurrent requests share one read of the rooms.
     Counting reads an index key of every member of all rooms, so a count is read again only when it
@@ -57,7 +58,8 @@ class RoomList:
         return await self._reads.get()
 
     async def _read(self) -> list[ListedRoom]:
-        live = {(room.live_id, room.epoch): room for room in await self._rooms.live()}
+        rooms = [room for room in await self._rooms.live() if room.visibility == "public"]
+        live = {(room.live_id, room.epoch): room for room in rooms}
         counts = {session: cached for session in live if (cached := self._cache.get(session))}
         if missing := live.keys() - counts.keys():
             start = self._cache.begin_read()
@@ -81,20 +83,25 @@ class LiveRoomService:
     _stream_urls: StreamUrls
     _pictures: PictureService
     _proposals: ProposalService
+    _private_members: int
+    """Maximum number of members of a private live, the host included."""
 
     # ---- lives
 
-    async def enter(self, live_id: int, user: User, token: str) -> Room:
+    async def enter(self, live_id: int, user: User, token: str, ticket_id: str = "") -> Room:
         """Make the user a member of the room."""
-        room = await self._room_changes.enter(live_id, user.person())
+        person, max_members = user.person(), self._private_members
+        room = await self._room_changes.enter(live_id, person, ticket_id, max_members)
         await self._recheck(room, user.user_id, token)
         await self._presence.seen(user.user_id, room)
         return room
 
-    async def open(self, user: User, token: str) -> Room:
-        """Start a matchmaker's live, or resume the running one.
+    async def open(self, user: User, token: str, visibility: Visibility | None = None) -> Room:
+        """Start a matchmaker's live, or resume the running one, whose visibility None keeps.
 
         The first call creates the room's chat group; later the outbox checks that it still exists.
+        A private live, and the first one after it, have groups that no one has been in: without IM
+        they do not start.
         """
         _check_may_host(user)
         host = user.person()
@@ -102,22 +109,38 @@ class LiveRoomService:
         if not has_group:
             await self._groups.create(live_id, group_id, host)
         await self._room_changes.remove(host.user_id, but=live_id)
-        stream = self._stream_urls.new_stream(host.user_id)
-
-        def start(room: Room) -> tuple[Room, bool]:
-            return room, room.open(host, secrets.token_hex(8), stream, now_ms())
-
-        room, started = await self._room_changes.begin(live_id, start, host.user_id)
+        word = visibility or "public"
+        room = await self._room_changes.load(live_id)
+        if has_group and not room.live and room.needs_new_group(word):
+            async with self._groups.new(live_id, host) as new_group:
+                room, started = await self._begin(live_id, host, word, new_group)
+        else:
+            new_group = "" if has_group else room.group_id
+            room, started = await self._begin(live_id, host, word, new_group)
         if started:
             log.info("live_started", live_id=live_id)
             if has_group:
                 await queue_group_message(self._stores.outbox, ENSURE_GROUP, live_id, room.group_id)
+        elif visibility:
+            room = await self.set_visibility(live_id, user, visibility) or room
         user = await self._recheck(room, host.user_id, token)
         if not user.is_matchmaker:
             await self._room_changes.remove(host.user_id, "operator")
         _check_may_host(user)
         await self._presence.seen(host.user_id, room)
         return room
+
+    async def _begin(
+        self, live_id: int, host: Person, visibility: Visibility, new_group: str
+    ) -> tuple[Room, bool]:
+        """Start a live; return the room, and whether it was not live yet."""
+        stream = self._stream_urls.new_stream(host.user_id)
+
+        def start(room: Room) -> tuple[Room, bool]:
+            epoch, now = secrets.token_hex(8), now_ms()
+            return room, room.open(host, epoch, stream, now, visibility, new_group)
+
+        return await self._room_changes.begin(live_id, start, host.user_id)
 
     async def _recheck(self, room: Room, user_id: str, token: str) -> User:
         """Reload the user, and apply what has changed meanwhile.
@@ -142,19 +165,50 @@ class LiveRoomService:
             await self._room_changes.change(live_id, lambda room: room.allow_stream(user_id))
         return user
 
+    async def set_visibility(self, live_id: int, host: User, visibility: Visibility) -> Room | None:
+        """Make a live private or public, as its host; return the room, None if it was so already.
+
+        Raises NotHost or NotLive, or as GroupService.new.
+        """
+        room, urls = await self._room_changes.load(live_id), self._stream_urls
+        _check_host_of(room, host.user_id, visibility)
+        if room.visibility == visibility:
+            return None
+
+        def rule(room: Room, group_id: str) -> tuple[Room, bool]:
+            now = now_ms() // 1000
+            return room, room.set_visibility(
+                host.user_id,
+                visibility,
+                group_id,
+                urls.new_stream,
+                lambda stream: urls.play(stream, now),
+            )
+
+        async with self._groups.new(live_id, room.owner.person) as group_id:
+            room, changed = await self._room_changes.change(
+                live_id, lambda room: rule(room, group_id)
+            )
+        return room if changed else None
+
     # ---- name and picture
 
     async def update_info(
-        self, live_id: int, host: User, title: str | None, cover: str | None
-    ) -> None:
-        """Change the name and the picture of a room, as its host; None keeps one, "" clears it.
+        self,
+        live_id: int,
+        host: User,
+        title: str | None,
+        cover: str | None,
+        visibility: Visibility | None = None,
+    ) -> Room | None:
+        """Change a room's name and picture, and who may enter it, as its host; None keeps one.
 
-        A value that has yet to be checked is shown by `apply`. Raises as PictureService.address_of
-        and ProposalService.propose.
+        With "" the room shows the host's name or picture. A value that has yet to be checked is
+        shown by `apply`. Return as `set_visibility`. Raises as
+        PictureService.address_of, ProposalService.propose and `set_visibility`.
         """
         room, user_id = await self._room_changes.load(live_id), host.user_id
-        if room.host_id != user_id:
-            raise NotHost
+        _check_host_of(room, user_id, visibility)
         if cover not in (None, "", room.cover):
             cover = await self._pictures.address_of("cover", user_id, cover)
         proposed = {"title": title, "cover": cover}
@@ -166,6 +220,7 @@ class LiveRoomService:
                 await self._stores.moderation.put(proposal)
                 proposals.append(proposal)
         await self._show(live_id, *proposals)
+        return await self.set_visibility(live_id, host, visibility) if visibility else None
 
     async def apply(self, item: Item, confirm: Confirm) -> None:
         """Show the approved value, or again the value shown before a refusal."""
@@ -187,6 +242,13 @@ class LiveRoomService:
             )
 
         await self._room_changes.change_with(live_id, BatchData(read), live_id, rule)
+
+
+def _check_host_of(room: Room, user_id: str, visibility: Visibility | None) -> None:
+    if room.host_id != user_id:
+        raise NotHost
+    if visibility and not room.live:
+        raise NotLive
 
 
 def _check_may_host(user: User) -> None:

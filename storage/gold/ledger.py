@@ -308,6 +308,8 @@ def entry_document(entry: JournalEntry, event: EventReference | None, at: dateti
         row["rate"] = entry.rate
     if entry.ios:
         row["ios"] = True
+    if entry.private:
+        row["private"] = True
     if event:
         row |= {"live_id": event.live_id, "epoch": event.epoch, "seq": event.seq}
     return row
@@ -324,6 +326,7 @@ def _entry_from(row: Document) -> JournalEntry:
         row["note"],
         row.get("rate", ""),
         row.get("ios", False),
+        row.get("private", False),
     )
 
 

@@ -137,7 +137,8 @@ class RankingStore:
     async def _difference_steps(self, scope: str, session: Session) -> list[Document]:
         """Return steps on `ledger` that find users, with both amounts, if these differ."""
         reversed_keys = await self._reversed_keys(None, session)
-        gifts = {"kind": "gift", **_entries_of(scope), "_id": {"$nin": reversed_keys}}
+        ranked = {"kind": "gift", "private": {"$ne": True}}
+        gifts = {**ranked, **_entries_of(scope), "_id": {"$nin": reversed_keys}}
         given = {"$max": [{"$multiply": ["$lines.amount", -1]}, 0]}
         received = {"$max": ["$lines.amount", 0]}
         stored = {"user_id": 1, "stored_gold": "$gold", "stored_income": "$income"}

@@ -105,6 +105,14 @@ class MemberStore:
         counts = await self._count([*sessions])
         return {live_id: numbers for (live_id, _), numbers in counts.items()}
 
+    async def numbers(self, live_id: int) -> dict[str, int]:
+        """Return the number of members, the host included, of each live of a room, by epoch."""
+        steps: list[Document] = [
+            {"$match": {"live_id": live_id}},
+            {"$group": {"_id": "$epoch", "n": {"$sum": 1}}},
+        ]
+        return {row["_id"]: row["n"] async for row in await self._members.aggregate(steps)}
+
     async def _count(self, sessions: Sequence[Any]) -> dict[Any, MemberCounts]:
         rooms = {
             "live_id": {"$in": [live_id for live_id, _ in sessions]},

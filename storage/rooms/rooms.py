@@ -15,11 +15,12 @@ from rooms.events import LAST_EVENT_TYPE, LOG_SIZE, NumberedEvent
 from rooms.members import Member, Person
 from rooms.room import Room
 from rooms.state import Application, RoomState, Seat
+from rooms.tickets import Ticket
 from storage.chat import new_group_id
 from storage.database import Collection, Database, Document
 from storage.documents import change_one, documents_by_id, fields_of, known_fields, parsed
 from storage.errors import StorageUnavailable
-from storage.jobs.outbox import OutboxStore
+from storage.jobs.outbox import DELETE_OBJECT, OutboxStore
 from storage.rooms.members import MemberStore, add_membership_writes, member_from
 from storage.user_channels import Changed, UserChannelStore
 from storage.write_batch import GroupCommit, WriteBatch
@@ -69,6 +70,7 @@ class RoomStore:
         await self._rooms.create_index([("status", 1), ("started_at", -1)])
         await self._rooms.create_index("due_at", sparse=True)
         await self._rooms.create_index("deputies")
+        await self._rooms.create_index("ticket_ids", sparse=True)
 
     async def get_or_create(self, host: Person) -> tuple[int, str, bool]:
         """Return the host's only room, created if missing: (live_id, group_id, IM group exists)."""
@@ -96,10 +98,19 @@ class RoomStore:
         """Read the host's only room, as `read` does."""
         return self._by_host.get(user_id)
 
-    async def with_deputy(self, user_id: str, host_id: str | None = None) -> list[int]:
-        """Return the rooms, or that of this host, in which the user is a deputy."""
-        where = {"deputies": user_id, **({"host_id": host_id} if host_id else {})}
-        return [row["_id"] async for row in self._rooms.find(where, {"_id": 1})]
+    async def of_deputy(self, user_id: str) -> list[int]:
+        """Return the rooms in which the user is a deputy."""
+        return [row["_id"] async for row in self._rooms.find({"deputies": user_id}, {"_id": 1})]
+
+    async def kept_by(self, *user_ids: str) -> list[int]:
+        """Return the rooms of which one of these users is the host or a deputy."""
+        keepers = [{name: {"$in": [*user_ids]}} for name in ("host_id", "deputies")]
+        return [row["_id"] async for row in self._rooms.find({"$or": keepers}, {"_id": 1})]
+
+    async def of_ticket(self, ticket_id: str) -> Room | None:
+        """Return the room that a ticket opens, without memberships."""
+        row = await self._rooms.find_one({"ticket_ids": ticket_id}, {"log": 0})
+        return room_from(row) if row else None
 
     async def load(self, live_id: int, user_ids: Sequence[str] = ()) -> Room | None:
         """Load the room without its log, with the memberships of `user_ids`.
@@ -146,13 +157,7 @@ class RoomStore:
         if events and events[-1].type == LAST_EVENT_TYPE:
             lived = {"$inc": {"continuous_time": room.lasted(events[-1].ts)}}
             batch.update_if_present("users", {"_id": room.host_id}, lived)
-        for stream, user_id in room.streams_to_drop.items():
-            # Those that were taken away are cut first. Given up ones, which their users stop by
-            # themselves, are joined to one message per user when they are sent.
-            payload = {"streams": [stream]}
-            self._outbox.add_to(batch, "drop_stream", payload, urgent=not user_id, key=user_id)
-        for target in _changed_mutes(room):
-            self._outbox.add_to(batch, "mute", {**target, "live_id": room.live_id}, urgent=True)
+        self._add_messages(room, batch)
         for user_id, event in room.user_events:
             self._channels.add_to(batch, user_id, event)
         for user_id in room.members.keys() ^ room.loaded.members.keys():
@@ -161,6 +166,21 @@ class RoomStore:
             add(batch)
         if len(batch):
             await self._commits.commit(batch)
+
+    def _add_messages(self, room: Room, batch: WriteBatch) -> None:
+        """Add what Tencent must be told of the change."""
+        for stream, user_id in room.streams_to_drop.items():
+            # Those that were taken away are cut first. Given up ones, which their users stop by
+            # themselves, are joined to one message per user when they are sent.
+            payload = {"streams": [stream]}
+            self._outbox.add_to(batch, "drop_stream", payload, urgent=not user_id, key=user_id)
+        for group_id in room.groups_to_destroy:
+            self._outbox.add_to(batch, "destroy_group", {"group_id": group_id})
+        for ticket_id, ticket in room.loaded.tickets.items():
+            if ticket.picture and ticket_id not in room.tickets:
+                self._outbox.add_to(batch, DELETE_OBJECT, {"key": ticket.picture})
+        for target in _changed_mutes(room):
+            self._outbox.add_to(batch, "mute", {**target, "live_id": room.live_id}, urgent=True)
 
     async def clear(self, live_id: int, epoch: str) -> None:
         """Delete the memberships of an ended live session.
@@ -171,6 +191,10 @@ class RoomStore:
             await self._members.clear(live_id, epoch)
         except PyMongoError as error:
             log.warning("memberships_cleanup_failed", live_id=live_id, error=type(error).__name__)
+
+    async def member_numbers(self, live_id: int) -> dict[str, int]:
+        """Return the number of members, the host included, of each live of the room."""
+        return await self._members.numbers(live_id)
 
     async def membership_of(self, user_id: str) -> Member | None:
         return await self._members.get(user_id)
@@ -218,7 +242,7 @@ class RoomStore:
         return {row["_id"]: (row["epoch"], row["version"]) async for row in found}
 
     async def due(self, now: int) -> list[int]:
-        """Return the rooms with an expired application, invitation or mute; `now` in ms."""
+        """Return the rooms with an expired application, invitation, ticket or mute; `now` in ms."""
         found = self._rooms.find({"due_at": {"$lte": now}}, {"_id": 1})
         return [row["_id"] async for row in found]
 
@@ -241,6 +265,7 @@ def room_from(document: Document) -> Room:
             for user_id, row in document["applications"].items()
         },
         deputies=tuple(document.get("deputies", ())),
+        tickets={id_: _ticket(row) for id_, row in document.get("tickets", {}).items()},
         members={row["_id"]: member_from(row) for row in document.get("members", ())},
         read_at=int(document.get("read_at", 0)),
         **plain,
@@ -271,6 +296,9 @@ def _changes(room: Room, events: Sequence[NumberedEvent]) -> Document:
         sets[f"log.{event.seq % LOG_SIZE}"] = row
     expiries = [application.expires_at for application in room.applications.values()]
     expiries += room.muted.values()
+    expiries += [ticket.expires_at for ticket in room.tickets.values()]
+    if room.tickets.keys() != room.loaded.tickets.keys():
+        (sets if room.tickets else unsets)["ticket_ids"] = [*room.tickets]
     (sets if expiries else unsets)["due_at"] = min(expiries, default="")  # the index is sparse
     return {"$set": sets, **({"$unset": unsets} if unsets else {})}
 
@@ -313,7 +341,7 @@ def _differing(old: Mapping[str, T], new: Mapping[str, T]) -> list[str]:
 def _stored(value: Any) -> Any:
     if isinstance(value, Seat | Application):
         return {**fields_of(value), "person": fields_of(value.person)}
-    return value
+    return fields_of(value) if isinstance(value, Ticket) else value
 
 
 _MAPS = (
@@ -324,12 +352,18 @@ _MAPS = (
     "needs_invitation_until",
     "invited_by_message_until",
     "stream_bans",
+    "tickets",
 )
 """Fields whose entries are saved one by one."""
 _VALUES = frozenset(RoomState.__slots__) - {"live_id", "version", "members", *_MAPS}
 """Fields that are saved as a whole."""
-_PLAIN = {"version", *_VALUES, *_MAPS} - {"owner", "male", "female", "applications", "deputies"}
+_PARSED = {"owner", "male", "female", "applications", "deputies", "tickets"}
+_PLAIN = {"version", *_VALUES, *_MAPS} - _PARSED
 """Fields that are stored as they are."""
+
+
+def _ticket(document: Document) -> Ticket:
+    return Ticket(**{**known_fields(Ticket, document), "takers": tuple(document["takers"])})
 
 
 def _with_person(kind: type[Any], document: Document | None) -> Any:

@@ -81,8 +81,8 @@ export async function evening(live_id: string): Promise<void> {
 
   // @ts-expect-error: a like is 0 or 1
   await client.like({ user_id, like_state: 2 });
-  // @ts-expect-error: a room has a number
-  await client.getPlayurl({});
+  // @ts-expect-error: a room has a number, and no name
+  await client.getPlayurl({ live_id: true });
   // @ts-expect-error: names at IM are not checked
   chat.on("message", ({ nickname }) => show("live", nickname));
   // @ts-expect-error: there is no such event

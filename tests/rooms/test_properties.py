@@ -11,10 +11,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from core.errors import QLiveError
-from rooms.events import EVENT_PAYLOADS
+from rooms.events import EVENT_PAYLOADS, Visibility
 from rooms.members import SEAT_OF_GENDER, MemberCounts, Person
 from rooms.room import MAX_DEPUTIES, Admission, Room
 from rooms.state import Seat
+from rooms.tickets import Ticket
 from tests.support.hypothesis_profiles import FEW_EXAMPLES, example_settings
 from tests.support.room_builders import (
     ANNA,
@@ -36,6 +37,7 @@ COVERS = {1: "", 2: "https://cover"}
 PERSONS = (HOST, MING, BERT, CARL, ANNA, DORA, KIM)
 SIGNATURES = itertools.count()
 QUEUE_SIZE = MAX_MUTES = 2
+TICKET, MAX_MEMBERS = "ticket", 5
 ADMISSIONS: tuple[Admission, ...] = ("applied", "applied", "applied", "invited", "open", "open")
 REASONS = ("left", "offline", "banned")
 
@@ -65,11 +67,12 @@ class Step:
 
 FIELDS: dict[str, Sequence[Any]] = {
     # Steps towards the mic are more frequent than those that end the live.
-    "action": ["enter"] * 4 + ["apply"] * 4 + ["invite"] * 4 + ["accept"] * 8 + ["open"] * 2
+    "action": ["enter"] * 4 + ["apply"] * 4 + ["invite"] * 5 + ["accept"] * 8 + ["open"] * 2
     + ["leave_micro"] * 4 + ["refuse"] * 2 + ["profile"] * 3 + ["info"] * 2 + ["admit"] * 2
     + ["disconnect"] * 4 + ["connect"] * 3 + ["absence"] * 8 + ["remove"] * 2
-    + ["clear_mic"] * 5 + ["mute"] * 3 + ["mute_all"] * 3 + ["deputy"] * 3
-    + ["let_in", "leave", "remove_all", "gift", "group", "nothing", "end", "close"],
+    + ["clear_mic"] * 5 + ["mute"] * 3 + ["mute_all"] * 3 + ["visibility"] * 3 + ["issue"] * 2
+    + ["deputy"] * 3
+    + ["let_in", "leave", "remove_all", "gift", "gift", "group", "nothing", "end", "close"],
     "live_id": [1, 1, 1, 1, 1, 2],
     "actor": PERSONS,
     "target": PERSONS,
@@ -101,7 +104,7 @@ class RoomModel:
         user_id = step.actor.user_id
         match step.action:
             case "enter":
-                self.enter(step.live_id, step.actor)
+                self.enter(step.live_id, step.actor, f"{TICKET}{step.choice % 2}")
             case "open":
                 self.remove(HOSTS[step.live_id].user_id, but=step.live_id)
                 self.open(step.live_id)
@@ -117,18 +120,22 @@ class RoomModel:
                 rule = self.rule(step)
                 self.change(step.live_id, rule, user_id, step.target.user_id)
 
-    def enter(self, live_id: int, person: Person) -> None:
+    def enter(self, live_id: int, person: Person, ticket: str = "") -> None:
         user_id = person.user_id
-        if self.refused(
-            self.load_expired(live_id, user_id), lambda room: room.enter(person, self.now), user_id
-        ):
+        inside = [member.live_id for member in self.store.members.values()].count(live_id)
+        places = MAX_MEMBERS - inside
+
+        def rule(room: Room) -> None:
+            room.enter(person, self.now, ticket if room.tickets else "", places)
+
+        if self.refused(self.load_expired(live_id, user_id), rule, user_id):
             return
         member = self.store.members.get(user_id)
         if member and member.live_id != live_id:
             if self.load(member.live_id, user_id).role_of(user_id) == "host":
                 return
             self.remove(user_id)
-        self.change(live_id, lambda room: room.enter(person, self.now), user_id)
+        self.change(live_id, rule, user_id)
 
     def remove(self, user_id: str, reason: str = "left", but: int | None = None) -> None:
         member = self.store.members.get(user_id)
@@ -163,7 +170,12 @@ class RoomModel:
 
     def open(self, live_id: int) -> None:
         host, name = HOSTS[live_id], self.new_name()
-        self.change(live_id, lambda room: room.open(host, name, name, self.now), host.user_id)
+        visibility: Visibility = "private" if self.names % 6 == 0 else "public"
+        self.change(
+            live_id,
+            lambda room: room.open(host, name, name, self.now, visibility, f"group-{name}"),
+            host.user_id,
+        )
 
     def rule(self, step: Step) -> Rule:
         actor, target, stream = step.actor, step.target, self.new_name()
@@ -212,6 +224,23 @@ class RoomModel:
             ),
             "admit": lambda room: room.note_invitation(
                 room.host_id if step.choice else actor.user_id, target.user_id, self.now + 60_000
+            ),
+            "visibility": lambda room: room.set_visibility(
+                room.host_id if step.choice else actor.user_id,
+                "private" if step.choice in (1, 2) else "public",
+                f"group-{stream}",
+                lambda user_id: f"{user_id}_{stream}",
+                lambda name: play_url(name).partition("?")[0],
+            ),
+            "issue": lambda room: room.issue_ticket(
+                Ticket(
+                    f"{TICKET}{step.choice % 2}",
+                    "link",
+                    room.host_id if step.choice else actor.user_id,
+                    self.now + 45_000,
+                    1,
+                    uses=2,
+                )
             ),
             "gift": lambda room: add_gift(room, actor, target),
             "group": lambda room: room.change_group(

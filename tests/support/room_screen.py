@@ -85,6 +85,15 @@ class Screen:
         assert data["on"] == (deputies == self._room["deputies"]), data
         self._room["deputies"] = [*deputies, data["user_id"]] if data["on"] else deputies
 
+    def _visibility(self, data: Frame) -> None:
+        assert self._room["visibility"] != data["visibility"], data
+        self._room["visibility"] = data["visibility"]
+        assert ("play_urls" in data) == (data["visibility"] == "private"), data
+        for name, url in data.get("play_urls", {}).items():
+            assert (url is None) == (self._room[name] is None), data
+            if url:
+                self._room[name]["play_url"] = url
+
     def _live_end(self, data: Frame) -> None:
         assert data["user_id"] == self._room["owner"]["user_id"]
         self._room.update(status="ended", male=None, female=None, applicants=[])

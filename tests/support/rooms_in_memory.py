@@ -105,6 +105,11 @@ class MemoryRoomStore:
         }
         self.calls.append(("clear", live_id, epoch))
 
+    async def member_numbers(self, live_id: int) -> dict[str, int]:
+        await asyncio.sleep(0)
+        epochs = [member.epoch for member in self.members.values() if member.live_id == live_id]
+        return {epoch: epochs.count(epoch) for epoch in epochs}
+
     async def membership_of(self, user_id: str) -> Member | None:
         await asyncio.sleep(0)
         return self.members.get(user_id)
@@ -117,7 +122,7 @@ def execute(rows: dict[Any, Document], kind: str, write: Document) -> bool:
         rows.setdefault(write["_id"], write)
         return is_new
     row = rows.get(write["q"]["_id"])
-    if row is None or not all(matches(row.get(name), value) for name, value in write["q"].items()):
+    if row is None or not all(matches(row.get(name), want) for name, want in write["q"].items()):
         return False
     if kind == "delete":
         del rows[write["q"]["_id"]]
@@ -128,8 +133,8 @@ def execute(rows: dict[Any, Document], kind: str, write: Document) -> bool:
     return True
 
 
-def matches(value: Any, expected: Any) -> bool:
-    return value in expected["$in"] if isinstance(expected, dict) else value == expected
+def matches(value: Any, want: Any) -> bool:
+    return value in want["$in"] if isinstance(want, dict) else bool(value == want)
 
 
 def update(document: Document, changes: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ export function sentence({ type, data }) {
   if (data.by) values.by = nameOf(data.by);
   if (type === "micro_refuse") values.why = data.by ? t("unqueued.deputy", values) : codeText("unqueued", data.reason);
   if (type === "live_end") values.why = codeText("ended", data.reason);
+  if (type === "visibility") Object.assign(values, { name: nameOf(data.by), why: codeText("visibility", data.visibility) });
   if (type === "gift") {
     Object.assign(values, { name: nameOf(data.from), to: nameOf(data.to), gift: data.gift.name, n: data.num, gold: formatInteger(data.gold) });
   }

@@ -15,7 +15,7 @@ const PEOPLE_REFRESH_MS = 5000;
 
 // Parts of the page: render function, and the part of the view that it depends on.
 const PARTS = {
-  head: [roomHeader, ({ epoch, started_at: since, room, deputies }) => [epoch, since, room.status, room.room_name, room.room_image, room.group_id, deputies]],
+  head: [roomHeader, ({ epoch, started_at: since, room, deputies }) => [epoch, since, room.status, room.visibility, room.room_name, room.room_image, room.group_id, deputies]],
   seats: [seatCards, ({ room }) => [room.owner, room.male, room.female]],
   queue: [queueTable, ({ room }) => room.applicants],
   counts: [audienceCounts, ({ room }) => [room.audience_count, room.num_list]],

@@ -25,6 +25,7 @@ export function roomHeader(view, { latest, reload }) {
       definitionList([
         [t("live_since"), formatDateTime(view.started_at)],
         [t("live_for"), el("span", { class: "live-for" }, liveDuration(view))],
+        [t("visibility"), codeText("visibility", room.visibility)],
         [t("group"), room.group_id || "–"],
         [t("epoch_seq"), el("code", { class: "number" }, position(view))],
         [t("deputies"), view.deputies.length ? view.deputies.map(deputyLink) : "–"],

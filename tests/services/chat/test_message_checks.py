@@ -261,3 +261,13 @@ def test_codes_are_in_the_ranges_that_im_passes_on() -> None:
     assert refusal_code("banned", in_group=False) == 120001
     assert refusal_code("rate", in_group=False) == 120007
     assert refusal_code("not_in_room", in_group=True) == 10107
+
+
+async def test_in_a_private_live_a_sender_who_is_no_known_member_is_refused() -> None:
+    fixture = CheckFixture()
+    fixture.groups[GROUP] = room(visibility="private")
+    assert await fixture.write(ANNA) is None
+    fixture.memberships[BERT] = replace(fixture.memberships[BERT], live_id=2)
+    assert await fixture.write(BERT) == "not_in_room"
+    fixture.error = AutoReconnect()
+    assert await fixture.write(HOST) == "not_in_room", "the database does not say that they are"

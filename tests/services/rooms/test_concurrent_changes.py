@@ -36,7 +36,8 @@ PEOPLE = (HOST, BERT, CARL, ANNA, MING)
 """Few people, so that one batch has several changes by the same user."""
 ACTIONS = (
     ["enter"] * 6 + ["leave"] * 4 + ["apply"] * 4 + ["accept"] * 4 + ["invite"] * 2
-    + ["refuse", "leave_micro", "remove", "profile", "gift", "nothing", "end", "close"]
+    + ["refuse", "leave_micro", "remove", "profile", "gift", "visibility", "nothing", "end"]
+    + ["close"]
 )  # fmt: skip
 """Changes of one room that begin no live session."""
 

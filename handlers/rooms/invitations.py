@@ -1,0 +1,142 @@
+"""Invitations into lives: issue, list, withdraw."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import Field, RootModel, StringConstraints
+
+from handlers.base import ActiveUserHandler, endpoint
+from handlers.models import LiveRequest, RequestId, Response, Time, UserId, Whole
+from ledger.errors import RequestIdReused
+from rooms.errors import NotHost, NotLive, RoomNotFound, TooManyInvitations
+from rooms.tickets import TicketKind
+from services.errors import Blocked
+from services.rooms.invitations import IssuedTicket
+from storage.errors import UserNotFound
+
+TicketId = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=64),
+    Field(examples=["5b1c08e4f2a94d77"]),
+]
+OptionalPart = Annotated[str, Field(exclude_if=lambda value: not value)]
+DEFAULT_MINUTES = 60
+
+
+class InvitationRequest(LiveRequest):
+    """`user_id`: the user whom a ticket by `app` invites. Its `uses` are 1."""
+
+    by: Annotated[TicketKind, Field(examples=["link"])]
+    user_id: UserId | None = None
+    minutes: Annotated[Whole, Field(ge=1, le=1440)] = DEFAULT_MINUTES
+    uses: Annotated[Whole, Field(ge=1, le=100)] = 1
+    request_id: RequestId | None = None
+
+
+class WithdrawInvitationRequest(LiveRequest):
+    ticket: TicketId
+
+
+class InvitationIssuedResponse(Response):
+    """`path`: the page of the mini-program, with the ticket."""
+
+    ticket: str
+    expires_at: Time
+    path: str
+    activity_id: OptionalPart = ""
+    """Of a ticket by `friend`: the activity for wx.updateShareMenu."""
+    link: OptionalPart = ""
+    picture: OptionalPart = ""
+    """Of a ticket by `code`: the address of the code's picture."""
+    unavailable: OptionalPart = ""
+    """`wechat`: WeChat did not give its part, and the ticket works by its path."""
+
+
+class OpenInvitationResponse(Response):
+    """`inviter`: a user id. `user_id`: the invited user, "" if the ticket names none."""
+
+    ticket: str
+    by: TicketKind
+    inviter: str
+    user_id: str
+    uses: int
+    taken: int
+    expires_at: Time
+    path: str
+
+
+class OpenInvitationsResponse(RootModel[list[OpenInvitationResponse]]):
+    pass
+
+
+class InvitationHandler(ActiveUserHandler):
+    """Invitations into a live."""
+
+    @endpoint(
+        limit="invitation",
+        errors=[
+            NotHost,
+            RoomNotFound,
+            NotLive,
+            UserNotFound,
+            Blocked,
+            RequestIdReused,
+            TooManyInvitations,
+        ],
+    )
+    async def post(self, params: InvitationRequest) -> InvitationIssuedResponse:
+        """Invite users into the live by a ticket, as its host."""
+        issued = await self.context.services.rooms.invitations.issue(
+            params.live_id,
+            self.user,
+            params.by,
+            params.minutes,
+            uses=params.uses,
+            user_id=params.user_id or "",
+            request_id=params.request_id or "",
+        )
+        ticket = issued.ticket
+        return InvitationIssuedResponse(
+            ticket=ticket.id,
+            expires_at=_time(ticket.expires_at),
+            path=issued.path,
+            activity_id=ticket.activity_id,
+            link=issued.part if ticket.by == "link" else "",
+            picture=issued.part if ticket.by == "code" else "",
+            unavailable="wechat" if issued.lacks_wechat else "",
+        )
+
+    @endpoint(limit="read", errors=[NotHost, RoomNotFound])
+    async def get(self, params: LiveRequest) -> OpenInvitationsResponse:
+        """List the open invitations into the live, for its host."""
+        invitations = self.context.services.rooms.invitations
+        issued = await invitations.open_tickets(params.live_id, self.user_id)
+        return OpenInvitationsResponse([_open_invitation(row) for row in issued])
+
+
+class WithdrawInvitationHandler(ActiveUserHandler):
+    """Withdraw an invitation, as the host, or refuse it, as the user whom it names."""
+
+    @endpoint(limit="invitation", errors=[NotHost, RoomNotFound])
+    async def post(self, params: WithdrawInvitationRequest) -> None:
+        await self.context.services.rooms.invitations.withdraw(
+            params.live_id, self.user_id, params.ticket
+        )
+
+
+def _open_invitation(issued: IssuedTicket) -> OpenInvitationResponse:
+    ticket = issued.ticket
+    return OpenInvitationResponse(
+        ticket=ticket.id,
+        by=ticket.by,
+        inviter=ticket.inviter,
+        user_id=ticket.user_id,
+        uses=ticket.uses,
+        taken=len(ticket.takers),
+        expires_at=_time(ticket.expires_at),
+        path=issued.path,
+    )
+
+
+def _time(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)

@@ -1,0 +1,84 @@
+"""Tickets that invite users into a live, and pure steps of the rules about them; times in ms."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, Self
+
+from rooms.errors import InvitationInvalid, TooManyInvitations
+from rooms.events import RefuseReason
+from rooms.user_events import InvitationEndReason
+
+TicketKind = Literal["app", "friend", "link", "code"]
+"""How a ticket reaches its taker: an event in the app, a message to a friend at WeChat, a link, or
+a code to scan."""
+
+MAX_TICKETS = 100
+MAX_USES = 500
+"""Tickets of a live, and the sum of their uses: every change of the room reads them, and with their
+takers they are 40 KB at most."""
+SEAT_INVITATION_ENDS: dict[RefuseReason, InvitationEndReason] = {
+    "refused": "refused",
+    "withdrawn": "refused",
+    "left": "refused",
+    "expired": "expired",
+    "offline": "expired",
+    "host": "withdrawn",
+    "banned": "blocked",
+    "moderation": "blocked",
+}
+"""Reason for which an application ended -> that for which the invitation to a seat ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """An invitation to enter a live, until it expires; each use binds one taker."""
+
+    id: str
+    by: TicketKind
+    inviter: str
+    expires_at: int
+    minutes: int
+    uses: int = 1
+    user_id: str = ""
+    """The only user who may take an `app` ticket; "" for tickets of other kinds."""
+    request_id: str = ""
+    activity_id: str = ""
+    """The activity at WeChat that a friend proves to have received; "" without such a proof."""
+    picture: str = ""
+    """Key of the picture of a `code`, which is deleted with the ticket."""
+    takers: tuple[str, ...] = ()
+
+    @property
+    def content(self) -> tuple[object, ...]:
+        """What was requested: a repetition with the same request_id must be equal."""
+        return self.by, self.user_id, self.minutes, self.uses
+
+    def taken(self, user_id: str, now: int) -> Self:
+        """Return the ticket with this taker, who may come back with it.
+
+        Raises InvitationInvalid if it has expired, is another user's, or is used up.
+        """
+        if self.expires_at <= now or self.user_id not in ("", user_id):
+            raise InvitationInvalid
+        if user_id in self.takers:
+            return self
+        if len(self.takers) >= self.uses:
+            raise InvitationInvalid
+        return replace(self, takers=(*self.takers, user_id))
+
+
+def repeated_ticket(tickets: Mapping[str, Ticket], new: Ticket) -> Ticket | None:
+    """Return the ticket that the same inviter was given for the same request_id, if any."""
+    same = (
+        ticket
+        for ticket in tickets.values()
+        if (ticket.inviter, ticket.request_id) == (new.inviter, new.request_id)
+    )
+    return next(same, None) if new.request_id else None
+
+
+def check_bounds(tickets: Mapping[str, Ticket], new: Ticket) -> None:
+    """Raise TooManyInvitations if one more ticket exceeds MAX_TICKETS or MAX_USES."""
+    uses = sum(ticket.uses for ticket in tickets.values())
+    if len(tickets) >= MAX_TICKETS or uses + new.uses > MAX_USES:
+        raise TooManyInvitations

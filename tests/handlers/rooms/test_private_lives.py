@@ -1,0 +1,264 @@
+"""Private lives and invitations over HTTP; tests/rooms and tests/services show the rules."""
+
+import re
+from datetime import datetime, timedelta
+
+import pytest
+
+from core.clock import CHINA_TZ
+from runtime.process import ServerProcess
+from tests.support.api import ApiClient, ApiFixture
+from tests.support.chat import OK, chat, group_of, until_delivered, user_sig
+from tests.support.mic import stream_of, take_seat
+from tests.support.waiting import until
+
+ENTER = "qlive_room/matchmaker_enter/"
+UPDATE = "qlive_room/update_room/"
+INVITE = "qlive_room/invitation/"
+WITHDRAW = "qlive_room/invitation/withdraw/"
+
+
+async def private_host(api: ApiFixture) -> ApiClient:
+    """A matchmaker whose live has begun private."""
+    host = await api.matchmaker()
+    host.live_id = (await host.post(ENTER, visibility="private")).ok()["live_id"]
+    return host
+
+
+async def ticket_of(host: ApiClient, by: str = "link", **options: object) -> str:
+    reply = await host.post(INVITE, live_id=host.live_id, by=by, **options)
+    return str(reply.ok()["ticket"])
+
+
+async def test_a_private_live_is_closed_to_users_without_an_invitation(api: ApiFixture) -> None:
+    host = await private_host(api)
+    anna, tom = await api.user("anna", 2), await api.user("tom", 1)
+    room = {"live_id": host.live_id}
+    ticket = await ticket_of(host)
+    entered = (await anna.get("get_playurl/", ticket=ticket)).ok()
+    assert (entered["live_id"], entered["group_id"]) == (host.live_id, await group_of(host))
+    assert (await tom.get("get_livelist/")).ok() == []
+    for params in (room, {**room, "ticket": ""}):
+        refused = await tom.get("get_playurl/", **params)
+        assert refused.refusal == (403, "invitation_required")
+    for invalid in (ticket, "forged"):
+        refused = await tom.get("get_playurl/", **room, ticket=invalid)
+        assert refused.refusal == (403, "invitation_invalid")
+    assert (await tom.get("get_playurl/")).refusal == (400, "bad_parameter")
+    refused = await tom.get("qlive_user/get_users_info/", **room, gender=2)
+    assert refused.refusal == (403, "not_in_room")
+    frame = await (await tom.connect(host.live_id)).next("bye")
+    assert frame["code"] == 4504
+    assert (await anna.get("get_playurl/", **room)).ok(), "who is inside comes back"
+    anna.live_id = host.live_id
+    snapshot = await (await anna.connect()).next("snapshot")
+    assert snapshot["data"]["visibility"] == "private"
+    await ticket_of(host, uses=2)
+    full = await ticket_of(host, uses=5)
+    (await (await api.user("bert", 1)).get("get_playurl/", ticket=full)).ok()
+    assert (await tom.get("get_playurl/", ticket=full)).refusal == (409, "room_full")
+    detail = (await api.ops("GET", f"rooms/{host.live_id}")).ok()
+    assert detail["room"]["visibility"] == "private"
+
+
+async def test_a_live_that_becomes_private_and_public_again(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    assert server.simulator
+    groups = server.simulator.im.groups
+    host = await api.host()
+    bert, tom = [await api.guest(name, 1, host.live_id) for name in ("bert", "tom")]
+    await take_seat(bert)
+    public_group = await group_of(host)
+    first = (await host.get("get_playurl/", live_id=host.live_id)).ok()
+    (await tom.get("qlive_room/leave_room/", live_id=host.live_id)).ok()
+    socket = await bert.watch()
+    assert (await bert.post(UPDATE, live_id=host.live_id, visibility="private")).refusal == (
+        403,
+        "not_host",
+    )
+    changed = (await host.post(UPDATE, live_id=host.live_id, visibility="private")).ok()
+    group = (await socket.next("group"))["data"]["group_id"]
+    event = (await socket.next("visibility"))["data"]
+    assert event["visibility"] == "private"
+    assert event["by"] == {"user_id": host.id, "nickname": host.name}
+    again = (await bert.get("get_playurl/", live_id=host.live_id)).ok()
+    for seat in ("owner", "male"):
+        shown = again[seat]["play_url"].partition("?")[0]
+        assert event["play_urls"][seat].partition("?")[0] == shown
+        assert shown != first[seat]["play_url"].partition("?")[0]
+    assert event["play_urls"]["female"] is None
+    assert stream_of(changed) in again["owner"]["play_url"]
+    assert again["push_url"]
+    assert (await tom.get("get_livelist/")).ok() == []
+    repeated = (await host.post(UPDATE, live_id=host.live_id, visibility="private")).ok()
+    assert repeated == {"detail": "OK"}
+    await until_delivered(server)
+    assert (list(groups), await group_of(bert)) == ([group], group)
+    assert (await tom.get("get_playurl/", live_id=host.live_id)).refusal[0] == 403
+
+    opened = (await host.post(ENTER, visibility="public")).ok()
+    assert opened["group_id"] not in (public_group, group)
+    assert stream_of(opened) == stream_of(changed)
+    await socket.next("group")
+    assert "play_urls" not in (await socket.next("visibility"))["data"]
+    [listed] = (await tom.get("get_livelist/")).ok()
+    assert listed["group_id"] == opened["group_id"]
+    assert (await tom.get("get_playurl/", live_id=host.live_id)).ok()
+    (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
+    assert (await host.post(UPDATE, live_id=host.live_id, visibility="private")).refusal == (
+        409,
+        "not_live",
+    )
+    await until_delivered(server)
+    assert list(groups) == [opened["group_id"]]
+
+
+async def test_private_lives_and_the_first_public_one_after_them_have_new_groups(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    assert server.simulator
+    host = await api.matchmaker()
+    groups = []
+    for visibility in ("private", "private", None, "public", "private"):
+        word = {"visibility": visibility} if visibility else {}
+        opened = (await host.post(ENTER, **word)).ok()
+        kept = (await host.post(ENTER)).ok()
+        assert kept["group_id"] == opened["group_id"], "a running live keeps its visibility"
+        groups.append(opened["group_id"])
+        (await host.post("qlive_room/live_end/", live_id=opened["live_id"])).ok()
+    first, second, public, again, last = groups
+    assert public == again
+    assert len({first, second, public, last}) == 4
+    await until_delivered(server)
+    assert list(server.simulator.im.groups) == [last]
+
+
+async def test_without_im_no_live_becomes_or_begins_private(api: ApiFixture) -> None:
+    host, other = await api.host(), await api.host("other")
+    (await other.post("qlive_room/live_end/", live_id=other.live_id)).ok()
+    viewer = await api.user("anna", 2)
+    before = (await viewer.get("get_livelist/")).ok()
+    await api.outage("im", status=500)
+    refused = await host.post(UPDATE, live_id=host.live_id, visibility="private")
+    assert refused.refusal == (503, "im_away")
+    assert (await other.post(ENTER, visibility="private")).refusal == (503, "im_away")
+    assert (await viewer.get("get_livelist/")).ok() == before
+    await api.outage("im")
+
+
+async def test_the_relay_goes_on_in_the_new_group_and_only_members_write_there(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    assert server.simulator
+    im = server.simulator.im
+    host = await api.host()
+    bert = await api.guest("bert", 1, host.live_id, gold=10)
+    tom = await api.user("tom", 1)
+    (await host.post(UPDATE, live_id=host.live_id, visibility="private")).ok()
+    group = await group_of(bert)
+    (await bert.get("qlive_gift/push_gift/", user_id=host.id, gift_id=1, num=1)).ok()
+
+    def groups_of_gifts() -> list[str]:
+        return [sent["group"] for sent in im.messages if '"type": "gift"' in sent["text"]]
+
+    await until(lambda: groups_of_gifts() == [group])
+    assert await chat(api, bert.id, await user_sig(bert), group, text="hi") == OK
+    assert await chat(api, tom.id, await user_sig(tom), group, text="hi") != OK
+
+
+@pytest.mark.parametrize("changes", [{"ranking": {"public": "consented"}}])
+async def test_gifts_in_a_private_live_are_in_no_ranking(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    host = await api.host()
+    bert = await api.guest("bert", 1, host.live_id, gold=100)
+    for client in (host, bert):
+        (await client.post("qlive_user/update_userinfo/", show_in_ranking=1)).ok()
+    gift = {"user_id": host.id, "gift_id": 1, "num": 1}
+    room = {"live_id": host.live_id}
+    nobody = {"senders": [], "takings": []}
+    (await host.post(UPDATE, **room, visibility="private")).ok()
+    (await bert.get("qlive_gift/push_gift/", **gift)).ok()
+    assert (await bert.get("qlive_room/rank/", **room)).ok() == nobody
+    assert (await bert.get("qlive_room/day_rank/")).ok() == nobody
+    (await host.post(UPDATE, **room, visibility="public")).ok()
+    assert (await bert.get("qlive_room/rank/", **room)).ok() == nobody
+    (await bert.get("qlive_gift/push_gift/", **gift)).ok()
+    assert (await bert.get("qlive_room/rank/", **room)).ok()["senders"]
+    assert await server.context.services.gold.audit.check() == []
+
+
+# ---- invitations
+
+
+async def test_an_invitation_is_issued_listed_refused_and_withdrawn(api: ApiFixture) -> None:
+    host = await private_host(api)
+    anna, tom = await api.user("anna", 2), await api.user("tom", 1)
+    room = {"live_id": host.live_id}
+    issued = (await host.post(INVITE, **room, by="app", user_id=anna.id, minutes=5)).ok()
+    assert issued.keys() == {"ticket", "expires_at", "path"}
+    assert re.fullmatch(r"[0-9a-z]{16,32}", issued["ticket"])
+    assert issued["path"].endswith(f"?t={issued['ticket']}")
+    expires_at = datetime.fromisoformat(issued["expires_at"]).replace(tzinfo=CHINA_TZ)
+    assert timedelta(minutes=4) < expires_at - datetime.now(CHINA_TZ) <= timedelta(minutes=5)
+    link = (await host.post(INVITE, **room, by="link", uses=9, request_id="r1")).ok()
+    assert link["link"].endswith(f"?cq=t%3D{link['ticket']}")
+    assert (await host.post(INVITE, **room, by="link", uses=9, request_id="r1")).ok() == link
+    refusals = {
+        "request_id_reused": {"by": "code", "request_id": "r1"},
+        "bad_parameter": {"by": "app"},
+        "no_such_user": {"by": "app", "user_id": "99999999"},
+    }
+    for code, params in refusals.items():
+        assert (await host.post(INVITE, **room, **params)).refusal[1] == code
+    for params in ({"minutes": 1441}, {"uses": 101}, {"by": "letter"}):
+        reply = await host.post(INVITE, **{**room, "by": "link", **params})
+        assert reply.refusal == (400, "bad_parameter"), params
+    for reply in (
+        await tom.post(INVITE, **room, by="link"),
+        await tom.get(INVITE, **room),
+        await tom.post(WITHDRAW, **room, ticket=link["ticket"]),
+    ):
+        assert reply.refusal == (403, "not_host")
+    (await tom.get("get_playurl/", ticket=link["ticket"])).ok()
+    rows = (await host.get(INVITE, **room)).ok()
+    assert [(row["by"], row["user_id"], row["uses"], row["taken"]) for row in rows] == [
+        ("app", anna.id, 1, 0),
+        ("link", "", 9, 1),
+    ]
+    assert {row["inviter"] for row in rows} == {host.id}
+    (await anna.post(WITHDRAW, **room, ticket=issued["ticket"])).ok()
+    (await host.post(WITHDRAW, **room, ticket=link["ticket"])).ok()
+    (await host.post(WITHDRAW, **room, ticket=link["ticket"])).ok()
+    assert (await host.get(INVITE, **room)).ok() == []
+    (await host.post("qlive_room/live_end/", **room)).ok()
+    assert (await host.post(INVITE, **room, by="link")).refusal == (409, "not_live")
+
+
+async def test_friends_and_strangers_enter_by_what_wechat_adds_to_a_ticket(api: ApiFixture) -> None:
+    host = await private_host(api)
+    anna, tom, kim = [await api.user(name, 1) for name in ("anna", "tom", "kim")]
+    room = {"live_id": host.live_id}
+    (await api.log_in("anna")).ok()  # WeChat's session key is that of a login
+    friend = (await host.post(INVITE, **room, by="friend")).ok()
+    message = {"name": "anna", "activity_id": friend["activity_id"]}
+    sent = (await api.request("POST", "/sim/phone/private_message", json=message)).ok()
+    proof = {"ticket": friend["ticket"], "encryptedData": sent["encryptedData"], "iv": sent["iv"]}
+    assert (await tom.get("get_playurl/", **proof)).refusal == (401, "log_in_again")
+    assert (await tom.get("get_playurl/", ticket=friend["ticket"])).refusal == (
+        403,
+        "invitation_invalid",
+    )
+    entered = (await anna.get("get_playurl/", **proof)).ok()
+    assert (entered["live_id"], entered["user_type"]) == (host.live_id, 1)
+    code = (await host.post(INVITE, **room, by="code")).ok()
+    assert code["picture"].endswith(".jpg")
+    await api.outage("wechat", status=500)
+    for by in ("friend", "link", "code"):
+        issued = (await host.post(INVITE, **room, by=by)).ok()
+        assert issued.keys() == {"ticket", "expires_at", "path", "unavailable"}, by
+        assert issued["unavailable"] == "wechat"
+    assert (await tom.get("get_playurl/", ticket=issued["ticket"])).ok()["live_id"] == host.live_id
+    full = await kim.get("get_playurl/", ticket=code["ticket"])
+    assert full.refusal == (409, "room_full")
