@@ -64,6 +64,8 @@ const lives = Array.from({ length: 6 }, (_, n) => ({
 
 /** Answers by path; those that are not listed are empty. */
 const ANSWERS = {
+  "/phone/login": { appId: "a", code: "c" },
+  "/phone/private_message": (_, { activity_id }) => ({ encryptedData: `proof of ${activity_id}`, iv: "i" }),
   "qlive_user/login/": (scene) => ({ status: 0, token: "t", user_id: me(scene).user_id, sdk_app_id: "1" }),
   "qlive_user/get_userinfo/": me,
   "qlive_user/get_user_state/": () => ({ live_id: "", user_type: 0 }),
@@ -97,6 +99,7 @@ export function scenery(phone) {
   const ids = { room: () => ({ live_id: 1 }), own: () => ({ user_id: me(phone.scene).user_id }) };
   const frame = (key, type, data) => sends[key]({ type, ...ids[key](), epoch: "e", seq: seqs[key], ts: 1, data });
   const event = (key) => (type, data) => {
+    if (type === "balance") return sends[key]({ type, ...ids[key](), ts: 1, data }); // not numbered
     seqs[key] += 1;
     frame(key, type, data);
   };
@@ -116,7 +119,7 @@ export function scenery(phone) {
     request({ url, data, success }) {
       const { pathname, searchParams } = new URL(url);
       const path = pathname.replace(/^.*\/wx\/api\/qlive\/|^\/sim/, "");
-      const answer = path === "/phone/login" ? { appId: "a", code: "c" } : ANSWERS[path];
+      const answer = ANSWERS[path];
       phone.paths.push(path);
       phone.calls.push([path, { ...Object.fromEntries(searchParams), ...data }]);
       const refusal = phone.scene.refusals && phone.scene.refusals[path];

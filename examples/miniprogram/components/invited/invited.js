@@ -28,7 +28,8 @@ Component({
     },
 
     enter() {
-      const show = getCurrentPages().pop().route === ROOM ? wx.redirectTo : wx.navigateTo; // in one room at a time
+      const [page] = getCurrentPages().slice(-1);
+      const show = page.route === ROOM ? wx.redirectTo : wx.navigateTo; // in one room at a time
       show({ url: `/${ROOM}?t=${this.data.ticket}` });
     },
 
