@@ -42,6 +42,8 @@ class View:
     version: int
     _read_data: Callable[[], Awaitable[Mapping[str, Any]]]
     """Returns the data of the snapshot."""
+    oldest: int = 0
+    """Events up to this one are not replayed: they were not for every socket that may connect."""
     _data: asyncio.Future[Mapping[str, Any]] | None = None
     _frames: dict[str | None, bytes] = field(default_factory=dict)
 
@@ -118,12 +120,8 @@ class Resume:
 
     async def _first_frames(self, view: View) -> list[bytes] | None:
         """Return `resumed` and missed events, or a snapshot and later ones; None to read again."""
-        channel, since, reset = self.channel, self.since, None
-        if since and since.epoch != channel.epoch:
-            reset = "epoch"
-        elif since and since.seq > channel.last_seq:
-            reset = "ahead"
-        elif since:
+        channel, since, reset = self.channel, self.since, self._reset_reason(view)
+        if since and not reset:
             missed = channel.since(since.seq)
             if missed is None:
                 events = await self.source.log.log_since(channel.key, since.epoch, since.seq)
@@ -142,6 +140,16 @@ class Resume:
         snapshot = await view.snapshot(channel.key, reset)
         later = channel.since(view.version) if channel.epoch == view.epoch else None
         return None if later is None else [snapshot, *later]
+
+    def _reset_reason(self, view: View) -> str | None:
+        """Return why the client cannot resume, as far as its position shows it."""
+        if self.since is None:
+            return None
+        if self.since.epoch != self.channel.epoch:
+            return "epoch"
+        if self.since.seq > self.channel.last_seq:
+            return "ahead"
+        return "too_old" if self.since.seq < view.oldest else None
 
 
 async def backfill(channel: Channel, source: Source) -> int:

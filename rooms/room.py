@@ -94,7 +94,7 @@ class Room(InvitingRoom):
             return False
         if self.needs_new_group(visibility) and not group_id:
             raise TryAgain
-        self.visibility = visibility
+        self.visibility, self.public_since = visibility, 0
         self._use_group(group_id or self.group_id)
         self.owner = Seat(host, stream)
         self.epoch, self.version, self.status, self.started_at = epoch, 0, "live", now
@@ -159,6 +159,8 @@ class Room(InvitingRoom):
                     urls[name] = play_url(seat.stream)  # type: ignore[literal-required]
             change["play_urls"] = urls
         self._add_event("visibility", change)
+        if visibility == "public":
+            self.public_since = self.version + len(self.events)
         return True
 
     # ---- entering, leaving, bans

@@ -125,6 +125,8 @@ class RoomState:
     revision: int = 0
     """Number of changes without an event that two processes must not save at the same time."""
     visibility: Visibility = "public"
+    public_since: int = 0
+    """Version at which the live last became public: newcomers do not see what was before."""
     status: Status = "ended"
     started_at: int = 0
     title: str = ""

@@ -105,8 +105,8 @@ class RoomAccess:
         found: dict[Hashable, tuple[Room, View] | Exception] = {}
         for live_id, room in zip(live_ids, rooms, strict=True):
             if isinstance(room, Room):
-                view = View(room.epoch, room.version, partial(self._snapshot, room))
-                found[live_id] = room, view
+                read = partial(self._snapshot, room)
+                found[live_id] = room, View(room.epoch, room.version, read, room.public_since)
             elif isinstance(room, Exception):
                 found[live_id] = room
         return found

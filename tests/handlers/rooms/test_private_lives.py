@@ -72,7 +72,8 @@ async def test_a_live_that_becomes_private_and_public_again(
     public_group = await group_of(host)
     first = (await host.get("get_playurl/", live_id=host.live_id)).ok()
     (await tom.get("qlive_room/leave_room/", live_id=host.live_id)).ok()
-    socket = await bert.watch()
+    socket = await bert.connect()
+    epoch = (await socket.next("snapshot"))["epoch"]
     assert (await bert.post(UPDATE, live_id=host.live_id, visibility="private")).refusal == (
         403,
         "not_host",
@@ -104,7 +105,9 @@ async def test_a_live_that_becomes_private_and_public_again(
     assert "play_urls" not in (await socket.next("visibility"))["data"]
     [listed] = (await tom.get("get_livelist/")).ok()
     assert listed["group_id"] == opened["group_id"]
-    assert (await tom.get("get_playurl/", live_id=host.live_id)).ok()
+    (await tom.get("get_playurl/", live_id=host.live_id)).ok()
+    newcomer = await (await tom.connect(epoch=epoch, since=1)).next("snapshot")
+    assert newcomer["reset"] == "too_old", "what happened in private is not replayed"
     (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
     assert (await host.post(UPDATE, live_id=host.live_id, visibility="private")).refusal == (
         409,
