@@ -80,9 +80,10 @@ const ANSWERS = {
   "qlive_user/export/": () => ({ status: "success", state: "ready", part: 1, parts: 1, export: { profile: [{ nickname: "观众小周" }] } }),
   "get_livelist/": ({ isEmpty }, { page }) => (page > 1 || isEmpty ? [] : lives),
   "get_playurl/": (scene) => ({ live_id: 1, group_id: "g", push_url: "rtmp://push", owner: seat(0, "", 36), male: seat(1, "", 30), female: seat(2, "", 27), anchor_info: {}, scene }),
-  "qlive_room/invitation/": (_, { by }) => {
+  "qlive_room/invitation/": ({ isWechatAway }, { by }) => {
     const expires_at = "2026-12-01T20:15:00";
-    if (by) return { ticket: "K7aB", expires_at, path: "pages/room/room?t=K7aB", ...{ friend: { activity_id: "a" }, link: { link: "https://wxaurl.cn/abc?cq=t%3DK7aB" }, code: { picture: CODE } }[by] };
+    const parts = { friend: { activity_id: "a" }, link: { link: "https://wxaurl.cn/abc?cq=t%3DK7aB" }, code: { picture: CODE } };
+    if (by) return { ticket: "K7aB", expires_at, path: "pages/room/room?t=K7aB", ...(isWechatAway ? { unavailable: "wechat" } : parts[by]) };
     const row = (kind, user_id, uses, taken) => ({ ticket: kind, by: kind, inviter: "10000001", user_id, uses, taken, expires_at, path: "" });
     return [row("app", "20000003", 1, 0), row("friend", "", 1, 1), row("link", "", 2, 1), row("code", "", 2, 0)];
   },
@@ -122,7 +123,8 @@ export function scenery(phone) {
       const answer = ANSWERS[path];
       phone.paths.push(path);
       phone.calls.push([path, { ...Object.fromEntries(searchParams), ...data }]);
-      const refusal = phone.scene.refusals && phone.scene.refusals[path];
+      const { refusals = {} } = phone.scene;
+      const refusal = refusals[path] || (searchParams.has("live_id") && refusals[`${path}?live_id`]);
       const json = refusal ? { code: refusal, detail: refusal } : typeof answer === "function" ? answer(phone.scene, { ...Object.fromEntries(searchParams), ...data }) : answer;
       phone.requests += 1;
       setTimeout(() => {

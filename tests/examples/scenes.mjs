@@ -33,10 +33,10 @@ const state = (code) => ["fireAll", "seat--video", "statechange", { code }];
 /** How host and guest see a private room, invitations and the work of deputies. */
 const OTHERS = {
   host: {
-    "private-8": [{ room: PRIVATE }, ["sees", "会被审核和留存"]],
+    private: [{ room: PRIVATE }, ["sees", "会被审核和留存"]],
     "private-settings": [{ room: PRIVATE }, tap("更多"), ["sees", "专属房 开"]],
     "invite-friend": [{ room: PRIVATE }, ...invites("微信好友"), ["sees", "发送给微信好友"]],
-    "invite-code-8": [{ room: PRIVATE }, ...invites("小程序码"), ["sees", "扫码进入"]],
+    "invite-code": [{ room: PRIVATE }, ...invites("小程序码"), ["sees", "扫码进入"]],
     "list-host": [{}, openPage("list"), tap("专属房 关"), ["sees", "专属房 开"]],
   },
   male: { "deputy-on-mic": [{ room: DEPUTIES }, ["sees", "更多"]] },
@@ -46,8 +46,8 @@ const MOMENTS = {
   deputy: [{ room: DEPUTIES }, ["sees", "更多"]],
   "deputy-queue": [{ room: DEPUTIES }, tap("排麦"), ["sees", "婉拒"]],
   "deputy-settings": [{ room: DEPUTIES }, tap("更多"), ["sees", "辞去房管"]],
-  "invited-room-8": [INVITED, ["sees", "邀请你进入直播间"]],
-  "invited-list-8": [INVITED, openPage("list"), ["settle"], ["sees", "邀请你进入直播间"]],
+  "invited-room": [INVITED, ["sees", "邀请你进入直播间"]],
+  "invited-list": [INVITED, openPage("list"), ["settle"], ["sees", "邀请你进入直播间"]],
   "list-filtered": [{ isEmpty: true }, openPage("list"), tap("上海"), ["sees", "没有符合条件"]],
   connecting: [{ state: "connecting" }, ["sees", "连接中"]],
   away: [{ room: PAUSED }, ["sees", "暂时离开"]],

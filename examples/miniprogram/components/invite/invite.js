@@ -10,7 +10,7 @@ Component({
 
   lifetimes: {
     attached() {
-      return this.load().catch(showError);
+      return this.load();
     },
 
     detached() {
@@ -20,8 +20,8 @@ Component({
 
   methods: {
     async load() {
-      const tickets = await qlive.getInvitation({ live_id: this.data.liveId });
-      this.setData({ rows: tickets.map(rowOf) });
+      const tickets = await qlive.getInvitation({ live_id: this.data.liveId }).catch(showError);
+      if (tickets) this.setData({ rows: tickets.map(rowOf) });
     },
 
     /** Issues a ticket; what WeChat cannot make now is replaced by a card to share. */
@@ -36,18 +36,18 @@ Component({
         if (link) wx.setClipboardData({ data: link, success: () => showToast(t.link_copied) });
         if (unavailable || by === "app") showToast(unavailable ? t.invite_unavailable : t.invite_sent);
         this.setData({ card: by === "friend" || unavailable ? issued.path : "", picture: issued.picture || "" });
-        await this.load();
       } catch (error) {
         showError(error);
       }
       this.isInviting = false;
+      return this.load();
     },
 
-    withdraw({ currentTarget }) {
+    async withdraw({ currentTarget }) {
       const { ticket } = currentTarget.dataset;
-      const call = qlive.withdrawInvitation({ live_id: this.data.liveId, ticket });
       this.setData({ card: "", picture: "" }); // they may be of this ticket
-      return call.then(() => this.load()).catch(showError);
+      await qlive.withdrawInvitation({ live_id: this.data.liveId, ticket }).catch(showError);
+      return this.load();
     },
   },
 });
