@@ -32,8 +32,8 @@ Component({
       if (me) this.setData({ me, yuan: account.yuanOf(me.income), province: provinceOf(me.area), gender: this.data.gender || me.gender });
     },
 
-    onNews({ gold, income }, { type }) {
-      if (type === "checked") return this.act(() => {}); // shows the name or picture as others see it
+    onNews({ gold, income }, { type, reset }) {
+      if (type === "checked" || reset) return this.act(() => {}); // shows the name or picture as others see it
       const { me } = this.data;
       if (type === "balance" && me) this.setData({ "me.gold": gold, "me.income": income, yuan: account.yuanOf(income) });
     },
