@@ -2,26 +2,32 @@
 
 from chaos.report import Violations
 from chaos.timeline import Frame, Timelines
+from realtime.frames import Key
 from rooms.events import LOG_SIZE
+from rooms.user_events import USER_LOG_SIZE
 from tests.support.room_screen import Screen
 
-UNNUMBERED = frozenset(("audience", "pong"))
+UNNUMBERED = frozenset(("audience", "balance", "where", "pong"))
 
 
 class EventChecker:
-    """Checks one client's frames of one room, across all its connections."""
+    """Checks one client's frames of one room, or of its user's own channel.
+
+    That is across all its connections.
+    """
 
     def __init__(
         self,
         name: str,
-        live_id: int,
+        key: Key,
         timelines: Timelines,
         violations: Violations,
         *,
         builds_view: bool = False,
     ) -> None:
         """`builds_view`: apply all events to a view of the room."""
-        self.name, self.live_id = name, live_id
+        self.name, self.key = name, key
+        self.is_own = isinstance(key, str)
         self.timelines, self.violations = timelines, violations
         self.epoch, self.seq = "", -1
         self.opened = False
@@ -43,7 +49,7 @@ class EventChecker:
         if not self.opened:
             self._on_first_frame(kind, frame)
         elif kind == "heartbeat":
-            if frame["seq"] > self.seq:
+            if frame["own_seq" if self.is_own else "seq"] > self.seq:
                 self._on_missing_events("behind", frame)
         elif kind == "snapshot" and frame.get("reset") == "too_old":
             self._on_snapshot(frame)  # the server itself missed more than the log has
@@ -72,11 +78,12 @@ class EventChecker:
         if self.seq >= 0:
             self.resets += 1
             same_epoch, missed = frame["epoch"] == self.epoch, frame["seq"] - self.seq
-            valid = {"epoch": not same_epoch, "too_old": same_epoch and missed > LOG_SIZE}
+            log_size = USER_LOG_SIZE if self.is_own else LOG_SIZE
+            valid = {"epoch": not same_epoch, "too_old": same_epoch and missed > log_size}
             if not valid.get(frame.get("reset", ""), False):  # it could have got the events
                 self._report("unnecessary_snapshot", frame)
         self.epoch, self.seq, self.pending_replay = frame["epoch"], frame["seq"], 0
-        timeline = self.timelines.of(self.live_id, self.epoch)
+        timeline = self.timelines.of(self.key, self.epoch)
         timeline.first_seq = min(timeline.first_seq, self.seq)
         if self.builds_view:
             self.view = Screen(frame)
@@ -99,7 +106,7 @@ class EventChecker:
         self.deliveries += 1
         if self.pending_replay:
             self.pending_replay -= 1
-        if not self.timelines.of(self.live_id, self.epoch).accepts(frame):
+        if not self.timelines.of(self.key, self.epoch).accepts(frame):
             self._report("conflicting_event", frame)
         if self.view:
             try:

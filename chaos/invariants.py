@@ -36,6 +36,8 @@ async def check_invariants(run: Run) -> None:
     try:
         rooms = await database.collection("rooms").find({}, {"epoch": 1, "log": 1}).to_list()
         found.add_all(wrong_room_logs(run, rooms))
+        channels = await database.collection("user_channels").find().to_list()
+        found.add_all(wrong_user_channels(run, {row["_id"]: row for row in channels}))
         await _check_settled(run)
         found.add_all([violation async for violation in ledger_violations(run, database)])
     finally:
@@ -66,7 +68,7 @@ def _program_errors(run: Run) -> Found:
 def wrong_views(run: Run, stored: dict[int, Any]) -> Found:
     """Find views that were built from events, and do not equal the stored room."""
     for checker in (client.checker for client in run.clients):
-        row, view = stored.get(checker.live_id), checker.view
+        row, view = stored.get(int(checker.key)), checker.view
         if row is None or view is None or checker.seq != row["seq"]:
             continue
         if view.shown != comparable(row["room"]):
@@ -82,6 +84,20 @@ def wrong_room_logs(run: Run, rooms: list[dict[str, Any]]) -> Found:
             frame = delivered.get(row["seq"])
             if frame and content_of(frame) != content_of(row):
                 yield "conflicting_event", f"room {room['_id']}: {frame}, stored: {row}"
+
+
+def wrong_user_channels(run: Run, stored: dict[str, Any]) -> Found:
+    """Find clients that do not have all of their user's own events, as they are stored."""
+    for client in run.clients:
+        own = client.own
+        row = stored[str(own.key)]
+        if not client.final_code and (own.epoch, own.seq) != (row["epoch"], row["version"]):
+            yield "missing_own_event", f"{own.name}: {own.seq}, stored: {row['version']}"
+        delivered = run.user_timelines.of(own.key, own.epoch).events
+        for event in row["log"]:
+            frame = delivered.get(event["seq"])
+            if frame and content_of(frame) != content_of(event):
+                yield "conflicting_event", f"{own.name}: {frame}, stored: {event}"
 
 
 async def _check_settled(run: Run) -> None:

@@ -36,7 +36,7 @@ class Run:
     def __init__(self, folder: Path, size: RunSize, seed: int, violations: Violations) -> None:
         self.size, self.seed, self.violations = size, seed, violations
         self.fleet = Fleet(folder, size, seed)
-        self.metrics, self.timelines = RunMetrics(), Timelines()
+        self.metrics, self.timelines, self.user_timelines = RunMetrics(), Timelines(), Timelines()
         self.api = FleetApi(self.fleet, self.metrics, self.violations, self.rng("network"))
         self.rooms: list[RoomLoad] = []
         self.settled_after: float | None = None
@@ -118,6 +118,7 @@ class Run:
             "server_starts": sum(node.program.starts for node in self.fleet.nodes),
             "deliveries": sum(checker.deliveries for checker in checkers),
             "events": sum(len(line.events) for line in self.timelines.by_session.values()),
+            "own_events": sum(len(ln.events) for ln in self.user_timelines.by_session.values()),
             "gaps": counts["gap"] + counts["behind"],
             "duplicates": counts["duplicate"],
             "out_of_order": counts["out_of_order"],
@@ -170,8 +171,9 @@ class Run:
         checker = EventChecker(
             user.name, user.live_id, self.timelines, self.violations, builds_view=builds_view
         )
+        own = EventChecker(user.name, user.id, self.user_timelines, self.violations)
         timeout, rng = self.size.silence_timeout, self.rng(user.name)
-        return RoomClient(self.fleet, checker, user.token, self.metrics, timeout, rng)
+        return RoomClient(self.fleet, checker, own, user.token, self.metrics, timeout, rng)
 
     async def _watch_silence(self) -> None:
         loop = asyncio.get_running_loop()
@@ -186,7 +188,7 @@ class Run:
         rooms, found = await self.stored_rooms(), []
         for client in self.clients:
             checker = client.checker
-            row = rooms.get(checker.live_id)
+            row = rooms.get(int(checker.key))
             if client.final_code:
                 continue
             if row is None or (checker.epoch, checker.seq) != (row["epoch"], row["seq"]):

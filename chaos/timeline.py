@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from chaos.report import Violation
+from realtime.frames import Key
 
 Frame = dict[str, Any]
 CACHED_FRAMES = 2_000
@@ -30,12 +31,12 @@ class Operation:
 
 @dataclass
 class Timeline:
-    """Events of one live session by sequence number, each as first received.
+    """Events of one live session, or of a user, by sequence number, each as first received.
 
     `first_seq` is the lowest number of a snapshot: its client receives every later event.
     """
 
-    live_id: int
+    live_id: Key
     epoch: str
     events: dict[int, Frame] = field(default_factory=dict)
     first_seq: float = math.inf
@@ -62,14 +63,13 @@ class Timelines:
     """Parse a frame; cached, since all clients of a room receive the same bytes."""
 
     def __init__(self) -> None:
-        self.by_session: dict[tuple[int, str], Timeline] = {}
+        self.by_session: dict[tuple[Key, str], Timeline] = {}
         """By (live_id, epoch)."""
 
-    def of(self, live_id: int, epoch: str) -> Timeline:
-        key = (live_id, epoch)
-        if key not in self.by_session:
-            self.by_session[key] = Timeline(live_id, epoch)
-        return self.by_session[key]
+    def of(self, key: Key, epoch: str) -> Timeline:
+        if (key, epoch) not in self.by_session:
+            self.by_session[key, epoch] = Timeline(key, epoch)
+        return self.by_session[key, epoch]
 
 
 def content_of(frame: Frame) -> str:
@@ -93,7 +93,7 @@ def lost_operations(
     operations: Iterable[Operation], timelines: Iterable[Timeline]
 ) -> Iterator[Violation]:
     """Acknowledged operations without an event."""
-    timestamps: dict[tuple[int, str], list[int]] = {}
+    timestamps: dict[tuple[Key, str], list[int]] = {}
     for timeline in timelines:
         for frame in timeline.events.values():
             timestamps.setdefault((timeline.live_id, key_of(frame)), []).append(frame["ts"])

@@ -18,19 +18,20 @@ OPEN_SECONDS = 10.0
 
 
 class RoomClient:
-    """One member's WebSocket client in one room."""
+    """One member's WebSocket client in one room, which also has the user's own channel."""
 
     def __init__(
         self,
         fleet: Fleet,
         checker: EventChecker,
+        own: EventChecker,
         token: str,
         metrics: RunMetrics,
         silence_timeout: float,
         rng: random.Random,
     ) -> None:
         """`silence_timeout`: seconds without data before a reconnect."""
-        self.checker = checker
+        self.checker, self.own = checker, own
         self.token = token
         self.node: Node | None = None
         self.connection: ClientConnection | None = None
@@ -50,7 +51,7 @@ class RoomClient:
 
     @property
     def connected(self) -> bool:
-        return self.connection is not None and self.checker.opened
+        return self.connection is not None and self.checker.opened and self.own.opened
 
     def start(self) -> None:
         """Connect and stay connected until `stop` or a final close code."""
@@ -100,6 +101,7 @@ class RoomClient:
     async def _connect_and_listen(self) -> int:
         """Return the close code; 0 if no server accepted the connection."""
         self.checker.on_connect()
+        self.own.on_connect()
         self._retry_ms = 0
         connection = await self._connect()
         if connection is None:
@@ -118,13 +120,16 @@ class RoomClient:
 
     async def _connect(self) -> ClientConnection | None:
         checker, pinned = self.checker, self.pinned_node
-        position = {"epoch": checker.epoch, "since": checker.seq} if checker.seq >= 0 else {}
+        position: dict[str, object] = {"own": 1}
+        for prefix, known in (("", checker), ("own_", self.own)):
+            if known.seq >= 0:
+                position |= {f"{prefix}epoch": known.epoch, f"{prefix}since": known.seq}
         options = {"open_timeout": OPEN_SECONDS, "max_queue": None}
         for node in [pinned] if pinned else self._fleet.connect_order(self._rng):
             self.node, address = node, f"http://127.0.0.1:{node.port}"
             with suppress(OSError, TimeoutError, InvalidHandshake, ConnectionClosed):
                 return await connect_socket(
-                    address, checker.live_id, self.token, options=options, **position
+                    address, int(checker.key), self.token, options=options, **position
                 )
         return None
 
@@ -134,11 +139,16 @@ class RoomClient:
 
     def _on_text(self, payload: bytes) -> None:
         self._received_at = asyncio.get_running_loop().time()
-        checker = self.checker
+        checker, own = self.checker, self.own
         frame = checker.timelines.parse(payload)
         if frame["type"] == "bye":
             self._retry_ms = frame["retry_ms"]
             return
-        checker.on_frame(frame)
-        if checker.must_resume:
+        if "user_id" in frame:
+            own.on_frame(frame)
+        else:
+            checker.on_frame(frame)
+            if frame["type"] == "heartbeat" and own.opened:
+                own.on_frame(frame)
+        if checker.must_resume or own.must_resume:
             self._abort()

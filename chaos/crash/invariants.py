@@ -8,6 +8,7 @@ from typing import Any
 from chaos.report import Violation
 from ledger.journal import reversal_key
 from ledger.recharge import recharge_key
+from rooms.user_events import USER_LOG_SIZE
 
 Row = Mapping[str, Any]
 Found = Iterator[Violation]
@@ -63,6 +64,22 @@ def order_violations(orders: Sequence[Row], recorded: Sequence[Row], buyer: Row)
     expected = sum(order["gold"] for order in orders)
     if buyer["gold"] != expected:
         yield "wrong_balance", f"{buyer['gold']} instead of {expected}"
+
+
+def payment_event_violations(recorded: Sequence[Row], channel: Row) -> Found:
+    """Each recharge has one event in the buyer's own channel, as long as its log has all events."""
+    told = Counter(
+        recharge_key(event["data"]["order"])
+        for event in channel["log"]
+        if event["type"] == "payment"
+    )
+    for key, count in told.items():
+        if count > 1:
+            yield "duplicate_event", f"{key}: {count} times"
+    keys = {row["_id"] for row in recorded}
+    is_whole = len(channel["log"]) < USER_LOG_SIZE
+    for key in keys ^ told.keys() if is_whole else told.keys() - keys:
+        yield "credit_without_event", key
 
 
 def request_violations(answers: Mapping[str, Any], rows: Sequence[Row]) -> Found:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from tornado.httpclient import HTTPRequest
 
 from chaos.crash.environment import CrashEnvironment
-from chaos.crash.invariants import order_violations
+from chaos.crash.invariants import order_violations, payment_event_violations
 from chaos.crash.marked_sweeps import NEVER
 from chaos.crash.paths import PreparedTargets
 from ledger.journal import user_account
@@ -63,6 +63,8 @@ class PaidOrders:
         recharges = await self.env.rows("ledger", recorded)
         [buyer] = await self.env.rows("users", {"_id": id_})
         self.env.violations.add_all(order_violations(orders, recharges, buyer))
+        [channel] = await self.env.rows("user_channels", {"_id": id_})
+        self.env.violations.add_all(payment_event_violations(recharges, channel))
         return {f"{prefix}orders": len(self.taken), f"{prefix}orders_credited": len(recharges)}
 
     async def _set_aside(self) -> str:

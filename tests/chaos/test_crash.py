@@ -23,6 +23,7 @@ from chaos.crash.invariants import (
     gift_violations,
     order_violations,
     outcome_violations,
+    payment_event_violations,
     refund_violations,
     request_violations,
 )
@@ -60,6 +61,7 @@ PAYOUT = {"_id": "payout:W1", "kind": "payout", "content": {"withdrawal": "W1", 
 RETURN = {"_id": "return:W1", "kind": "return", "content": {"withdrawal": "W1", "fen": 500}}
 ORDER = {"_id": "Q1", "state": "paid", "gold": 60}
 CREDIT = {"_id": "recharge:Q1"}
+PAYMENT = {"type": "payment", "data": {"order": "Q1"}}
 CASE = {
     "_id": "R1",
     "state": "closed",
@@ -114,6 +116,10 @@ INVARIANTS: list[tuple[Any, tuple[Any, ...], str]] = [
     (order_violations, ([ORDER], [], {"gold": 0}), "order_lost wrong_balance"),
     (order_violations, ([ORDER], [CREDIT], {"gold": 120}), "wrong_balance"),
     (order_violations, ([], [CREDIT], {"gold": 0}), "credit_without_order"),
+    (payment_event_violations, ([CREDIT], {"log": [PAYMENT]}), ""),
+    (payment_event_violations, ([CREDIT], {"log": []}), "credit_without_event"),
+    (payment_event_violations, ([], {"log": [PAYMENT]}), "credit_without_event"),
+    (payment_event_violations, ([CREDIT], {"log": [PAYMENT] * 2}), "duplicate_event"),
     (request_violations, (ANSWERS, [PAID]), ""),
     (request_violations, (ANSWERS, []), "withdrawal_lost_or_not_acknowledged"),
     (request_violations, (ANSWERS, [PAID, PAID]), "duplicate_withdrawal"),

@@ -34,10 +34,11 @@ async def test_a_client_reports_an_unreadable_frame_and_resumes(
         port = int(next(iter(server.sockets)).getsockname()[1])
         fleet: Any = SimpleNamespace(connect_order=lambda _rng: [SimpleNamespace(port=port)])
         checker = EventChecker("client", 1, Timelines(), violations)
-        client = RoomClient(fleet, checker, "token", RunMetrics(), 1.0, random.Random(1))
+        own = EventChecker("client", "10000001", Timelines(), violations)
+        client = RoomClient(fleet, checker, own, "token", RunMetrics(), 1.0, random.Random(1))
         client.start()
         await until(lambda: len(queries) > 1)
         client.stop()
         await client.wait_stopped()
-    assert queries[:2] == ["live_id=1", "live_id=1&epoch=a&since=5"]
+    assert queries[:2] == ["live_id=1&own=1", "live_id=1&own=1&epoch=a&since=5"]
     assert violations.counts["unreadable_frame"] >= 1
