@@ -17,6 +17,7 @@ const account = {
 
   async signIn() {
     account.isNew = (await qlive.signIn()).created;
+    qlive.channel().open(); // before a room, whose connection then carries it
     qlive.gifts.resume(); // of the last time, with their own request_id
     return account.refresh();
   },
@@ -24,6 +25,10 @@ const account = {
   async refresh() {
     account.me = await qlive.getUserinfo();
     return account.me;
+  },
+
+  yuanOf(income) {
+    return (income * Number(account.me.rate)).toFixed(2);
   },
 };
 

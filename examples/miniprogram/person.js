@@ -1,12 +1,13 @@
-// What a user can do about another user: the host mutes, everybody reports and blocks.
+// What a user can do about another one: the host and deputies mute and put out, all report and block.
 
+const { seatOf } = require("qlive-miniprogram");
 const qlive = require("./qlive.js");
 const { t, showToast } = require("./i18n.js");
 
 const REASONS = ["sexual", "abuse", "fraud", "minor", "advert", "other"];
 const MUTE_MINUTES = 10;
 
-/** Asks what to do; only a host can mute. */
+/** Asks what to do. A deputy acts neither on the host nor on deputies, and puts out no guest. */
 async function openPerson({ live_id, user_id, room }) {
   const isBlocked = (await qlive.blocks()).some((row) => row.user_id === user_id);
   const isMuted = room.muted.some((row) => row.user_id === user_id);
@@ -14,10 +15,15 @@ async function openPerson({ live_id, user_id, room }) {
     [isBlocked ? t.unblock : t.block, () => qlive.block({ user_id, blocked: !isBlocked })],
     [t.report, () => report(live_id, user_id)],
   ];
-  if (room.owner.user_id === qlive.userId) {
+  const isHost = room.owner.user_id === qlive.userId;
+  const isDeputy = room.deputies.includes(user_id);
+  const isAbove = isDeputy || room.owner.user_id === user_id;
+  if (isHost || (room.deputies.includes(qlive.userId) && !isAbove)) {
     const minutes = isMuted ? 0 : MUTE_MINUTES;
     actions.unshift([isMuted ? t.unmute : t.mute, () => qlive.mute({ live_id, user_id, minutes })]);
+    if (isHost || !seatOf({ room }, user_id)) actions.push([t.put_out, () => qlive.putOut({ live_id, user_id })]);
   }
+  if (isHost) actions.push([isDeputy ? t.end_deputy : t.make_deputy, () => qlive.deputy({ live_id, user_id, on: !isDeputy })]);
   const chosen = await choose(actions.map(([name]) => name));
   if (chosen !== null && (await actions[chosen][1]())) showToast(t.done);
 }

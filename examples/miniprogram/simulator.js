@@ -33,6 +33,9 @@ function phone(address) {
     login: ({ success, fail }) => post("/phone/login", { name, modern: true }).then(success, fail),
     requestPayment: pay,
     requestVirtualPayment: pay,
+    updateShareMenu: (menu) => wx.updateShareMenu({ ...menu, fail: menu.success }), // WeChat has no such activity
+    authPrivateMessage: ({ shareTicket, success, fail }) =>
+      post("/phone/private_message", { name, activity_id: shareTicket }).then(success, fail),
     requestMerchantTransfer: ({ package: transfer, success, fail }) =>
       post("/transfer/confirm", { package: transfer }).then(success, fail),
   };

@@ -16,6 +16,8 @@ function viewOf(room, userId, before) {
     own,
     applicants: room.applicants.map(applicantOf),
     muteAll: room.mute_all,
+    isPrivate: room.visibility === "private",
+    isDeputy: room.deputies.includes(userId),
     receivers: SEATS.filter((name) => room[name] && name !== own).map((name) => receiverOf(name, room[name])),
     owner: seatViewOf("owner", room, own, before.owner),
     guests: ["male", "female"].map((name, n) => seatViewOf(name, room, own, before.guests[n])),
@@ -23,14 +25,14 @@ function viewOf(room, userId, before) {
 }
 
 /**
- * A seat; one that plays keeps its address, since the server signs it again for each snapshot.
+ * A seat; a stream keeps its address, since the server signs it again for each snapshot.
  *
  * With another user its key is another one, so that the component is made again.
  */
 function seatViewOf(name, room, own, before) {
   const user = room[name];
   if (!user) return { key: name, name, user_id: "" };
-  const isSame = before && before.user_id === user.user_id;
+  const isSame = before && before.user_id === user.user_id && streamOf(before.url) === streamOf(user.play_url);
   return {
     key: name + user.user_id,
     name,
@@ -44,8 +46,11 @@ function seatViewOf(name, room, own, before) {
   };
 }
 
-const applicantOf = ({ user_id, nickname, face_url, invited }) => {
-  return { user_id, nickname: nickname || t.nameless, face_url, invited };
+/** The address without its signature. */
+const streamOf = (url) => url.split("?")[0];
+
+const applicantOf = ({ user_id, nickname, face_url, invited, applied_at }) => {
+  return { user_id, nickname: nickname || t.nameless, face_url, invited, hasApplied: applied_at !== null };
 };
 
 const receiverOf = (seat, { user_id, nickname }) => ({ seat, user_id, nickname });

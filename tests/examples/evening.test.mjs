@@ -252,3 +252,89 @@ test("three users complete the evening", async () => {
   await host.sees("-260 / ");
   await woman.sees("起改为 700");
 });
+
+test("three users meet in a private room, which is made public and private again", async () => {
+  const [host, man, woman, other] = ["hongniang2", "志强", "雨桐", "文博"].map((as) => newPhone(as));
+  const entered = "你进入了直播间";
+  const shared = async () => JSON.parse(await host.recorded("shared"));
+  await Promise.all([host, man, woman, other].map((user) => user.launch()));
+  await woman.open("/pages/me/me", true);
+  await woman.sees("用户编号");
+  const [, number] = (await woman.html()).match(/用户编号\D*(\d+)/);
+
+  await host.tap("专属房 关");
+  await host.tap("开播");
+  await host.sees("专属房内的聊天和视频与其他直播间一样会被审核和留存");
+  await other.refresh();
+  await other.sees("现在没有人开播");
+  const room = await host.shares();
+  await other.open(room, true);
+  await other.sees("需要红娘邀请");
+
+  // A user of the app, who refuses first.
+  await host.tap("更多");
+  await host.tap("邀请进房");
+  for (const [n, answer] of [[1, "忽略"], [2, "进入"]]) {
+    await host.submit({ user_id: number });
+    await host.hears("邀请已送达", n);
+    await woman.sees("hongniang2 邀请你进入直播间");
+    await woman.tap(answer);
+    await woman.misses("邀请你进入直播间");
+  }
+  await woman.sees(entered);
+
+  // A friend at WeChat, with the proof of the private message only.
+  await host.tap("微信好友");
+  const card = await host.shares("invite--send");
+  const [activity_id] = await shared();
+  await man.open(card, true);
+  await man.sees("邀请已失效");
+  await man.set({ entered: { query: { t: card.split("t=")[1] }, shareTicket: activity_id } });
+  await man.open(card, true);
+  await man.sees(entered);
+
+  // Three are inside. A ticket of a link can be withdrawn.
+  await host.tap("链接");
+  await host.hears("链接已复制");
+  const [link] = await shared();
+  const page = `/pages/room/room?${decodeURIComponent(link.split("cq=")[1])}`;
+  await other.open(page, true);
+  await other.sees("直播间已满");
+  await host.tap("小程序码");
+  const code = await host.attribute("invite--code", "src", /^http/);
+  assert.equal((await fetch(code)).status, 200);
+  await host.counts("invite--withdraw", 4); // two are taken, but open to their takers
+  await host.fire("sheet--mask", "tap");
+
+  // The man becomes a deputy, who invites as well.
+  await man.fire("main--say", "confirm", { value: "只有我们三个" });
+  await woman.sees("志强：只有我们三个");
+  await host.set({ choices: ["设为房管", "取消房管"] });
+  await host.tap("志强：");
+  await man.sees("志强 成为房管");
+  await man.tap("更多");
+  await man.tap("邀请进房");
+  await man.tap("链接");
+  await man.hears("链接已复制");
+  await host.tap("志强：");
+  await woman.sees("志强 不再是房管");
+  await man.lacks("sheet--panel");
+
+  // Public for a while: what strangers have seen then has ended when it is private again.
+  const push = await host.attribute("seat--video", "url", /^rtmp:/);
+  const play = await woman.attribute("seat--video", "src", /^rtmp:/);
+  await host.tap("更多");
+  await host.tap("专属房 开");
+  await woman.misses("审核和留存");
+  await other.open(room, true);
+  await other.sees(entered);
+  await host.tap("专属房 关");
+  for (const user of [host, woman, other]) await user.sees("红娘开启了专属房");
+  const isNew = (url) => new RegExp(`^rtmp:(?!${url.split("?")[0].slice(5)}[?])`);
+  await host.attribute("seat--video", "url", isNew(push));
+  await woman.attribute("seat--video", "src", isNew(play));
+  await woman.fire("main--say", "confirm", { value: "又是专属房了" });
+  await host.sees("雨桐：又是专属房了");
+  await host.tap("结束直播");
+  await woman.sees("直播已结束");
+});

@@ -18,7 +18,7 @@ const { window } = require("linkedom").parseHTML("<!doctype html><html><head></h
 const { document } = window;
 const phone = {
   ...{ as, platform: "devtools", version: "8.0.68", picture, answer: "", choices: [], permitted: true, isDown: false, isSlow: false, scene },
-  ...{ sockets: new Set(), toasts: [], sets: [], delays: [], shared: [], speed: 1, open },
+  ...{ sockets: new Set(), toasts: [], sets: [], delays: [], shared: [], offered: [], entered: { query: {} }, speed: 1, open, replace },
 };
 Object.assign(globalThis, { window, document, wx: wxOf(phone) });
 globalThis.setTimeout = (run, ms, ...args) => {
@@ -46,12 +46,18 @@ function open(url, isTab = false) {
   }
   while (isTab && stack.length) close();
   const page = simulate.render(loaded.get(path));
-  page.path = path;
+  page.path = page.route = path;
   page.home = document.createElement("div");
   stack.push(page);
   page.attach(page.home);
   call("onLoad", Object.fromEntries(searchParams));
   show();
+}
+
+/** Shows a page in the place of the one on top, as wx.redirectTo does. */
+function replace(url) {
+  close();
+  open(url);
 }
 
 function close() {
@@ -173,10 +179,16 @@ const commands = {
   async fireAll(name, type, detail) {
     document.querySelectorAll(`[class~="${name}"]`).forEach((node) => dispatch(node, type, detail));
   },
+  /** The path of the card that a tap on the share button with this name, or WeChat's menu, would share. */
+  async shares(name) {
+    const dataset = name ? (await until(name, () => find(name))).dataset : {};
+    return call("onShareAppMessage", name ? { from: "button", target: { dataset } } : { from: "menu" }).path;
+  },
   /** Frames of the scene's server, such as gifts. */
   frames: () => phone.frames(),
   bye: (code) => phone.bye(code),
   frame: (type, data) => phone.frame(type, data),
+  news: (type, data) => phone.news(type, data),
   asks: (path) => until(`request of ${path}`, () => phone.paths.includes(path)),
   /** Waits until every request has been answered and shown. */
   settle: () => until("end of the requests", () => !phone.requests),

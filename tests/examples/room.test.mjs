@@ -204,3 +204,187 @@ test("what WeChat's review asks for is there: privacy before the name, terms, co
   assert.deepEqual(rules.map(({ action, page }) => [action, page]), [["allow", "pages/list/list"], ["disallow", "*"]]);
   assert.equal(JSON.parse(readFileSync(join(folder, "app.json"), "utf8")).style, undefined);
 });
+
+/** A phone that shows a page of the scene. */
+async function onPage(name, scene) {
+  const phone = newPhone("viewer", { scene: { role: "viewer", ...scene } });
+  await phone.launch();
+  await phone.open(`/pages/${name}/${name}`, true);
+  await phone.settle();
+  return phone;
+}
+
+const callsOf = async (phone, path) => (await recorded(phone, "calls")).filter(([called]) => called === path).map(([, params]) => params);
+const INVITATION = { invitation_id: "K7aB", kind: "room", live_id: 2, room_name: "江浙沪专场", host: HOST, expires_at: 1 };
+const TEXT = "月老小雅 邀请你进入直播间";
+
+test("an invitation into a room is shown on each page until it ends, and can be refused", async () => {
+  const phone = await onPage("wallet");
+  await phone.news("invitation", { ...INVITATION, kind: "seat" }); // shown by the room
+  await phone.news("invitation", INVITATION);
+  for (const name of ["list", "me", "recharge", "about"]) {
+    await phone.sees(TEXT);
+    await phone.open(`/pages/${name}/${name}`);
+  }
+  await phone.news("invitation_end", { invitation_id: "K7aB", reason: "expired" });
+  await phone.misses(TEXT);
+  await phone.back();
+  await phone.misses(TEXT);
+  await phone.news("invitation", INVITATION);
+  await phone.tap("忽略");
+  await phone.asks("qlive_room/invitation/withdraw/");
+  assert.deepEqual(await callsOf(phone, "qlive_room/invitation/withdraw/"), [{ live_id: 2, ticket: "K7aB" }]);
+});
+
+test("an invitation leads into the room with its ticket, and out of the room before; a host stays", async () => {
+  const [phone, host] = await Promise.all(["viewer", "host"].map((role) => inRoom({ role })));
+  for (const each of [phone, host]) await each.news("invitation", INVITATION);
+  await phone.sees("江浙沪专场");
+  await host.misses(TEXT);
+  await recorded(phone, "calls");
+  await phone.tap("进入");
+  await phone.asks("qlive_room/leave_room/");
+  await phone.sees("你进入了直播间");
+  await phone.settle();
+  const calls = (await recorded(phone, "calls")).filter(([path]) => ["get_playurl/", "qlive_room/leave_room/"].includes(path));
+  assert.deepEqual(calls.map(([path, params]) => [path, params.ticket]), [["qlive_room/leave_room/", undefined], ["get_playurl/", "K7aB"]]);
+});
+
+test("a phone in a room has one socket, which carries the user's channel", async () => {
+  const phone = await inRoom({ role: "viewer" });
+  const [own, room, ...others] = (await callsOf(phone, "socket")).map((url) => new URL(url).searchParams);
+  assert.ok(!own.has("live_id") && room.get("live_id") === "1" && room.get("own") === "1");
+  assert.deepEqual(others, []);
+  await phone.news("payment", { order: "1", gold: 980 });
+  await phone.hears("充值到账 980 金币");
+});
+
+test("pages follow the user's gold, income, withdrawals and checked profile without asking again and again", async () => {
+  const phone = await onPage("me");
+  await phone.news("balance", { gold: 1500, income: 77 });
+  for (const text of ["1500", "77", "≈ ¥7.70"]) await phone.sees(text);
+  const again = async (path, type, data, toast) => {
+    await phone.settle();
+    await recorded(phone, "paths");
+    await phone.news(type, data);
+    await phone.asks(path);
+    await phone.hears(toast);
+    await phone.settle();
+  };
+  await again("qlive_user/get_userinfo/", "checked", { what: "nickname", outcome: "shown" }, "昵称审核通过");
+  await again("qlive_user/get_userinfo/", "checked", { what: "face", outcome: "refused" }, "头像没有通过审核");
+  await phone.open("/pages/recharge/recharge", true);
+  await phone.settle();
+  await phone.news("balance", { gold: 1600, income: 77 });
+  await phone.sees("1600");
+  await phone.open("/pages/wallet/wallet", true);
+  await again("qlive_pay/withdrawals/", "withdrawal", { withdrawal_id: "1", state: "paid" }, "提现：已到账");
+  await phone.news("balance", { gold: 1600, income: 88 });
+  await phone.sees("≈ ¥8.80");
+  await phone.news("refund", { order: "1", gold: 60, state: "refunded" });
+  await phone.hears("已退款，扣回 60 金币");
+});
+
+test("a room opens with a ticket from a card, a code or a private message, and later without it", async () => {
+  const entries = [
+    ["t=K7aB", { query: {} }, { ticket: "K7aB" }],
+    ["scene=K7%2561B", { query: { scene: "K7%61B" } }, { ticket: "K7aB" }],
+    ["t=K7aB", { query: { t: "K7aB" }, shareTicket: "s" }, { ticket: "K7aB", encryptedData: "proof of s", iv: "i" }],
+    ["t=K7aB", { query: { t: "other" }, shareTicket: "s" }, { ticket: "K7aB" }],
+    ["live_id=1", { query: {} }, { live_id: "1" }],
+  ];
+  const phone = await onPage("list");
+  for (const [query, entered, params] of entries) {
+    await phone.set({ entered });
+    await recorded(phone, "calls");
+    await phone.open(`/pages/room/room?${query}`, true);
+    await phone.sees("你进入了直播间");
+    assert.deepEqual(await callsOf(phone, "get_playurl/"), [params], query);
+    await phone.bye(4509); // still a member
+    await phone.tap("在这里继续");
+    await phone.lacks("main--over");
+    await phone.settle();
+    assert.deepEqual(await callsOf(phone, "get_playurl/"), [{ live_id: "1" }]);
+  }
+  await phone.set({ scene: { role: "viewer", refusals: { "get_playurl/?live_id": "invitation_required" } } });
+  await phone.open("/pages/room/room?t=K7aB", true);
+  await phone.sees("你进入了直播间");
+  await phone.bye(4504); // away for too long
+  await phone.tap("在这里继续");
+  await phone.lacks("main--over");
+  await phone.settle();
+  assert.deepEqual(await callsOf(phone, "get_playurl/"), [{ ticket: "K7aB" }, { live_id: "1" }, { ticket: "K7aB" }]);
+});
+
+test("new streams of a room that has become private are played and pushed, once", async () => {
+  const by = { user_id: HOST.user_id, nickname: HOST.nickname };
+  const play_urls = { owner: "rtmp://new/0?txSecret=1", male: "rtmp://new/1?txSecret=1", female: null };
+  const [viewer, host, man] = await Promise.all(["viewer", "host", "male"].map((role) => inRoom({ role })));
+  await viewer.attribute("seat--video", "src", /rtmp:..play/);
+  for (const phone of [host, man]) await recorded(phone, "paths");
+  for (const phone of [viewer, host, man]) await phone.frame("visibility", { visibility: "private", by, play_urls });
+  await viewer.attribute("seat--video", "src", /rtmp:..new.0/);
+  for (const phone of [viewer, host, man]) await phone.sees("专属房内的聊天和视频与其他直播间一样会被审核和留存");
+  for (const phone of [host, man]) {
+    await phone.asks("get_playurl/");
+    await phone.settle();
+    assert.equal((await recorded(phone, "paths")).filter((path) => path === "get_playurl/").length, 1);
+  }
+  await viewer.frame("visibility", { visibility: "public", by });
+  await viewer.misses("审核和留存");
+  await viewer.sees("红娘公开了直播");
+});
+
+test("what WeChat cannot make now is replaced by a card with the ticket", async () => {
+  const phone = await inRoom({ role: "host", isWechatAway: true });
+  await phone.tap("更多");
+  await phone.tap("邀请进房");
+  for (const text of ["链接", "小程序码", "微信好友"]) {
+    await phone.tap(text);
+    await phone.settle();
+    assert.equal(await phone.shares("invite--send"), "/pages/room/room?t=K7aB");
+    await phone.tap("收回");
+    await phone.lacks("invite--send");
+  }
+  await phone.hears("微信暂时没有回应", 3);
+});
+
+test("a deputy mutes, puts out, refuses and invites, but neither host, guests nor deputies", async () => {
+  const phone = await inRoom({ role: "viewer", applicants: 2, room: { deputies: ["30000000", "20000001"] } });
+  const offered = async (name, type, detail) => {
+    await phone.fire(name, type, detail);
+    await phone.asks("qlive_user/blocks/");
+    await phone.settle();
+    return (await recorded(phone, "offered"))[0];
+  };
+  const person = (user_id) => offered("main--room", "person", { user_id });
+  assert.deepEqual(await person("20000000"), ["禁言 10 分钟", "拉黑", "举报", "请出"]);
+  assert.deepEqual(await person(MAN.user_id), ["禁言 10 分钟", "拉黑", "举报"]); // a guest
+  for (const user_id of [HOST.user_id, "20000001"]) assert.deepEqual(await person(user_id), ["拉黑", "举报"]);
+  await phone.tap("排麦");
+  await phone.tap("婉拒");
+  await phone.asks("qlive_room/leave_micro/");
+  await phone.fire("sheet--mask", "tap");
+  await phone.tap("更多");
+  await phone.sees("邀请进房");
+  await phone.frame("deputy", { ...NEW, user_id: "30000000", on: false });
+  await phone.misses("邀请进房");
+  await phone.lacks("sheet--panel");
+});
+
+test("the list is filtered by the user's province and a free seat, and a live begins private", async () => {
+  const phone = newPhone("host", { scene: { role: "host" } });
+  await phone.launch();
+  for (const text of ["上海", "女嘉宾空位", "上海", "专属房 关", "开播"]) {
+    await phone.tap(text);
+    await phone.settle();
+  }
+  const calls = (await recorded(phone, "calls")).filter(([path]) => ["get_livelist/", "qlive_room/matchmaker_enter/"].includes(path));
+  assert.deepEqual(calls.map(([, params]) => params), [
+    { page: "1" },
+    { page: "1", area: "310100" },
+    { page: "1", area: "310100", free: "female" },
+    { page: "1", free: "female" },
+    { visibility: "private" },
+  ]);
+});

@@ -35,9 +35,12 @@ function snapshotOf({ applicants = 0, invited, room }) {
     ...{ status: "live", room_name: "周五相亲·缘来是你", room_image: face(9), group_id: "g" },
     ...{ owner: seat(0, "310100", 36), male: seat(1, "440300", 30), female: seat(2, "330100", 27) },
     ...{ applicants: rows, audience_count: 128, num_list: [applicants, 66, 0, 62], muted: [], mute_all: false },
+    ...{ visibility: "public", deputies: [] },
     ...room,
   };
 }
+
+const ownSnapshot = (scene) => ({ ...{ gold: me(scene).gold, income: me(scene).income, in_room: null }, invitations: scene.invitations || [] });
 
 const SHAPES = ["M40 12c14 0 20 12 12 22S40 52 40 70c0-18-4-26-12-36S26 12 40 12z", "M40 8a22 26 0 1 1-1 0zM36 62h8l-4-6zM40 62v14", "M12 60V24l16 16 12-24 12 24 16-16v36z", "M8 50l8-18h34l14 14 8 4v8H8zM20 62a7 7 0 1 0 1 0zM58 62a7 7 0 1 0 1 0z", "M24 12h32l14 18-30 38L10 30z", "M40 8l6 20 20-6-14 16 14 16-20-6-6 20-6-20-20 6 14-16-14-16 20 6z"];
 const picture = (n) =>
@@ -45,6 +48,8 @@ const picture = (n) =>
 const GIFTS = [["玫瑰", 1], ["气球", 10], ["皇冠", 66], ["跑车", 188], ["钻戒", 520], ["烟花", 999]].map(([name, gold], n) => {
   return { id: n + 1, name, gold, effect: "fly", image: picture(n) };
 });
+
+const CODE = `data:image/svg+xml,${encodeURIComponent(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="-1 -1 11 11"><rect x="-1" y="-1" width="11" height="11" fill="#fff"/>${Array.from({ length: 81 }, (_, n) => (n * n) % 7 < 3 ? `<rect x="${n % 9}" y="${Math.floor(n / 9)}" width="1" height="1"/>` : "").join("")}</svg>`)}`;
 
 const me = ({ role }) => {
   const own = role in ME ? PEOPLE[ME[role]] : VIEWER;
@@ -59,6 +64,8 @@ const lives = Array.from({ length: 6 }, (_, n) => ({
 
 /** Answers by path; those that are not listed are empty. */
 const ANSWERS = {
+  "/phone/login": { appId: "a", code: "c" },
+  "/phone/private_message": (_, { activity_id }) => ({ encryptedData: `proof of ${activity_id}`, iv: "i" }),
   "qlive_user/login/": (scene) => ({ status: 0, token: "t", user_id: me(scene).user_id, sdk_app_id: "1" }),
   "qlive_user/get_userinfo/": me,
   "qlive_user/get_user_state/": () => ({ live_id: "", user_type: 0 }),
@@ -72,7 +79,14 @@ const ANSWERS = {
     Array.from({ length: applied + viewers }, (_, n) => ({ ...person(2 * n + Number(gender) - 1), state: n < applied ? 1 : 0, blocked: false })).slice(8 * (page - 1), 8 * page),
   "qlive_user/export/": () => ({ status: "success", state: "ready", part: 1, parts: 1, export: { profile: [{ nickname: "观众小周" }] } }),
   "get_livelist/": ({ isEmpty }, { page }) => (page > 1 || isEmpty ? [] : lives),
-  "get_playurl/": (scene) => ({ push_url: "rtmp://push", owner: seat(0, "", 36), male: seat(1, "", 30), female: seat(2, "", 27), anchor_info: {}, scene }),
+  "get_playurl/": (scene) => ({ live_id: 1, group_id: "g", push_url: "rtmp://push", owner: seat(0, "", 36), male: seat(1, "", 30), female: seat(2, "", 27), anchor_info: {}, scene }),
+  "qlive_room/invitation/": ({ isWechatAway }, { by }) => {
+    const expires_at = "2026-12-01T20:15:00";
+    const parts = { friend: { activity_id: "a" }, link: { link: "https://wxaurl.cn/abc?cq=t%3DK7aB" }, code: { picture: CODE } };
+    if (by) return { ticket: "K7aB", expires_at, path: "pages/room/room?t=K7aB", ...(isWechatAway ? { unavailable: "wechat" } : parts[by]) };
+    const row = (kind, user_id, uses, taken) => ({ ticket: kind, by: kind, inviter: "10000001", user_id, uses, taken, expires_at, path: "" });
+    return [row("app", "20000003", 1, 0), row("friend", "", 1, 1), row("link", "", 2, 1), row("code", "", 2, 0)];
+  },
   "qlive_room/bans/": () => [],
   "qlive_gift/": () => ({ next: null, results: GIFTS }),
   "qlive_pay/": () => [[60, "6.00"], [300, "30.00"], [980, "98.00"], [1980, "198.00"]].map(([gold, price], n) => ({ id: n + 1, gold, price })),
@@ -81,15 +95,21 @@ const ANSWERS = {
 
 /** The parts of `wx` that answer for the server; `phone.scene` is the moment that is shown. */
 export function scenery(phone) {
-  const listeners = {};
-  let seq = 1;
+  const sends = {}; // to the room, and to the user's channel
+  const seqs = { room: 1, own: 1 };
+  const ids = { room: () => ({ live_id: 1 }), own: () => ({ user_id: me(phone.scene).user_id }) };
+  const frame = (key, type, data) => sends[key]({ type, ...ids[key](), epoch: "e", seq: seqs[key], ts: 1, data });
+  const event = (key) => (type, data) => {
+    if (type === "balance") return sends[key]({ type, ...ids[key](), ts: 1, data }); // not numbered
+    seqs[key] += 1;
+    frame(key, type, data);
+  };
   phone.requests = 0;
   phone.paths = [];
-  phone.frame = (type, data) => {
-    seq += 1;
-    listeners.message({ data: JSON.stringify({ type, live_id: 1, epoch: "e", seq, ts: 1, data }) });
-  };
-  phone.bye = (code) => listeners.message({ data: JSON.stringify({ type: "bye", code, reason: "", retry_ms: 0, reconnect: false }) });
+  phone.calls = []; // [path, parameters], and each socket's URL
+  phone.frame = event("room");
+  phone.news = event("own");
+  phone.bye = (code) => sends.room({ type: "bye", code, reason: "", retry_ms: 0, reconnect: false });
   phone.frames = () => {
     phone.frame("micro_accept", { ...PEOPLE[2], area: "330100", age: 27, play_url: "rtmp://play/2" });
     phone.frame("gift", { from: person(4), to: PEOPLE[2], gift: GIFTS[0], num: 9, gold: 9, request_id: "r1" });
@@ -100,9 +120,11 @@ export function scenery(phone) {
     request({ url, data, success }) {
       const { pathname, searchParams } = new URL(url);
       const path = pathname.replace(/^.*\/wx\/api\/qlive\/|^\/sim/, "");
-      const answer = path === "/phone/login" ? { appId: "a", code: "c" } : ANSWERS[path];
+      const answer = ANSWERS[path];
       phone.paths.push(path);
-      const refusal = phone.scene.refusals && phone.scene.refusals[path];
+      phone.calls.push([path, { ...Object.fromEntries(searchParams), ...data }]);
+      const { refusals = {} } = phone.scene;
+      const refusal = refusals[path] || (searchParams.has("live_id") && refusals[`${path}?live_id`]);
       const json = refusal ? { code: refusal, detail: refusal } : typeof answer === "function" ? answer(phone.scene, { ...Object.fromEntries(searchParams), ...data }) : answer;
       phone.requests += 1;
       setTimeout(() => {
@@ -110,14 +132,20 @@ export function scenery(phone) {
         setTimeout(() => (phone.requests -= 1), 0);
       }, 0);
     },
-    connectSocket() {
-      seq = 1;
-      const snapshot = { type: "snapshot", live_id: 1, epoch: "e", seq, ts: 1, data: snapshotOf(phone.scene) };
-      if (phone.scene.state !== "connecting") setTimeout(() => listeners.message({ data: JSON.stringify(snapshot) }), 0);
-      return {
-        ...{ onOpen: () => {}, onError: () => {}, onClose: () => {}, send: () => {}, close: () => {} },
-        onMessage: (run) => (listeners.message = run),
+    connectSocket({ url }) {
+      phone.calls.push(["socket", url]);
+      const { searchParams } = new URL(url);
+      const keys = [searchParams.has("live_id") && "room", !searchParams.has("live_id") || searchParams.has("own") ? "own" : ""].filter(Boolean);
+      const task = { onOpen: () => {}, onError: () => {}, onClose: () => {}, send: () => {}, close: () => {} };
+      const begin = (onMessage) => {
+        for (const key of keys) {
+          sends[key] = (json) => onMessage({ data: JSON.stringify(json) });
+          if (key === "room") seqs.room = 1;
+          frame(key, "snapshot", key === "room" ? snapshotOf(phone.scene) : ownSnapshot(phone.scene));
+        }
       };
+      const isOff = phone.scene.state === "connecting";
+      return { ...task, onMessage: (run) => isOff || setTimeout(() => begin(run), 0) };
     },
   };
 }

@@ -21,12 +21,34 @@ const SHEETS = {
 };
 const PAGES = ["list", "me", "recharge", "wallet", "about"];
 
+const PRIVATE = { visibility: "private", audience_count: 3 };
+const DEPUTIES = { deputies: ["30000000", "10000002"] }; // the viewer and the man
+const INVITED = { invitations: [{ invitation_id: "K7aB", kind: "room", live_id: 2, room_name: "江浙沪专场·缘来是你", host: { nickname: "月老小雅" }, expires_at: 1 }] };
+const invites = (text) => [tap("更多"), tap("邀请进房"), ["sees", "20:15 前有效"], tap(text), ["settle"]];
+const openPage = (name) => ["open", `/pages/${name}/${name}`, true];
 const PAUSED = { status: "paused" };
 const EMPTY = { male: null, female: null };
 const PHONE_OF_OLD = { platform: "ios", version: "8.0.1" };
 const state = (code) => ["fireAll", "seat--video", "statechange", { code }];
+/** How host and guest see a private room, invitations and the work of deputies. */
+const OTHERS = {
+  host: {
+    private: [{ room: PRIVATE }, ["sees", "会被审核和留存"]],
+    "private-settings": [{ room: PRIVATE }, tap("更多"), ["sees", "专属房 开"]],
+    "invite-friend": [{ room: PRIVATE }, ...invites("微信好友"), ["sees", "发送给微信好友"]],
+    "invite-code": [{ room: PRIVATE }, ...invites("小程序码"), ["sees", "扫码进入"]],
+    "list-host": [{}, openPage("list"), tap("专属房 关"), ["sees", "专属房 开"]],
+  },
+  male: { "deputy-on-mic": [{ room: DEPUTIES }, ["sees", "更多"]] },
+};
 /** How the room and other pages look in other states: the scene, and the steps that follow its begin. */
 const MOMENTS = {
+  deputy: [{ room: DEPUTIES }, ["sees", "更多"]],
+  "deputy-queue": [{ room: DEPUTIES }, tap("排麦"), ["sees", "婉拒"]],
+  "deputy-settings": [{ room: DEPUTIES }, tap("更多"), ["sees", "辞去房管"]],
+  "invited-room": [INVITED, ["sees", "邀请你进入直播间"]],
+  "invited-list": [INVITED, openPage("list"), ["settle"], ["sees", "邀请你进入直播间"]],
+  "list-filtered": [{ isEmpty: true }, openPage("list"), tap("上海"), ["sees", "没有符合条件"]],
   connecting: [{ state: "connecting" }, ["sees", "连接中"]],
   away: [{ room: PAUSED }, ["sees", "暂时离开"]],
   empty: [{ room: EMPTY }, ["sees", "虚位以待"]],
@@ -42,8 +64,8 @@ const MOMENTS = {
   replaced: [{}, ["sees", "周五相亲"], ["bye", 4509], ["sees", "另一处"]],
   "new-code": [{}, ["sees", "周五相亲"], ["bye", 4599], ["sees", "连接被服务器关闭"]],
   refused: [{ refusals: { "get_playurl/": "high_risk" } }, ["sees", "看看别的直播"]],
-  "list-empty": [{ isEmpty: true }, ["open", "/pages/list/list", true], ["sees", "没有人开播"]],
-  "recharge-old": [{ phone: PHONE_OF_OLD }, ["open", "/pages/recharge/recharge", true], ["sees", "请更新微信"]],
+  "list-empty": [{ isEmpty: true }, openPage("list"), ["sees", "没有人开播"]],
+  "recharge-old": [{ phone: PHONE_OF_OLD }, openPage("recharge"), ["sees", "请更新微信"]],
 };
 
 async function write(phone, name, steps) {
@@ -68,9 +90,8 @@ try {
           await phone.fire("sheet--mask", "tap");
         }
       }
-      if (role !== "viewer") return;
-      for (const page of PAGES) await write(phone, page, [["open", `/pages/${page}/${page}`, true], ["settle"]]);
-      for (const [name, [scene, ...steps]] of Object.entries(MOMENTS)) {
+      for (const page of role === "viewer" ? PAGES : []) await write(phone, page, [openPage(page), ["settle"]]);
+      for (const [name, [scene, ...steps]] of Object.entries(OTHERS[role] || MOMENTS)) {
         await phone.set({ permitted: true, platform: "devtools", ...scene.phone });
         await write(phone, name, [["set", { scene: { role, applicants: 3, ...scene } }], ROOM, ["settle"], ...steps]);
       }

@@ -69,6 +69,11 @@ export function wxOf(phone) {
     setStorageSync: (key, value) => stored.set(key, value),
     removeStorageSync: (key) => stored.delete(key),
     getLaunchOptionsSync: () => ({ query: { as: phone.as } }),
+    getEnterOptionsSync: () => phone.entered,
+    updateShareMenu({ activityId, success }) {
+      if (activityId) phone.shared.push(activityId);
+      later(success, {});
+    },
     getAppBaseInfo: () => ({ language: "zh_CN", SDKVersion: "3.7.0", version: phone.version }),
     getDeviceInfo: () => ({ platform: phone.platform, system: phone.platform === "ios" ? "iOS 17.4" : "Windows 10" }),
     onAppShow: (run) => listeners.appShow.add(run),
@@ -96,12 +101,17 @@ export function wxOf(phone) {
     chooseMedia: ({ success }) => later(success, { tempFiles: [{ tempFilePath: phone.picture }] }),
     authorize: ({ success, fail }) => later(phone.permitted ? success : fail, {}),
     showModal: ({ success }) => later(success, { confirm: true, content: phone.answer }),
-    showActionSheet: ({ itemList, success }) => later(success, { tapIndex: itemList.indexOf(phone.choices.shift()) }),
+    showActionSheet({ itemList, success, fail }) {
+      phone.offered.push(itemList);
+      const choice = phone.choices.shift();
+      later(choice ? success : fail, { tapIndex: itemList.indexOf(choice) });
+    },
     showToast: ({ title }) => phone.toasts.push(title),
     navigateTo({ url, complete }) {
       phone.open(url);
       later(complete);
     },
+    redirectTo: ({ url }) => phone.replace(url),
     switchTab: ({ url }) => phone.open(url, true),
     navigateBack: () => phone.back(),
     getWindowInfo: () => ({ windowWidth: 375, windowHeight: 667, statusBarHeight: 20 }),

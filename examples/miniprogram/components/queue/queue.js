@@ -1,11 +1,11 @@
-// The mic queue; the host invites and declines here.
+// The mic queue; the host invites and declines here, a deputy declines who has applied.
 
 const qlive = require("../../qlive.js");
 const { t, showError } = require("../../i18n.js");
 
 Component({
   options: { styleIsolation: "apply-shared" },
-  properties: { liveId: Number, rows: Array, host: Boolean },
+  properties: { liveId: Number, rows: Array, host: Boolean, deputy: Boolean },
   data: { t },
 
   methods: {

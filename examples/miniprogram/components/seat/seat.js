@@ -33,6 +33,14 @@ Component({
       if (this.wasAway && !isAway && this.data.phase === "lost") this.renew();
       this.wasAway = isAway;
     },
+
+    // A live that has become private has new streams.
+    "seat.url"(url) {
+      const isNew = this.address && url && url !== this.address;
+      this.address = url;
+      if (isNew && this.data.seat.own) this.push();
+      else if (isNew) this.restart(url);
+    },
   },
 
   lifetimes: {
@@ -64,12 +72,15 @@ Component({
       try {
         const urls = await qlive.getPlayurl({ live_id });
         if (this.isGone) return;
-        const url = seat.own ? urls.push_url : urls[seat.name].play_url || "";
-        this.setData({ url: "none" }); // or the component would keep its connection
-        wx.nextTick(() => this.isGone || this.setData({ url }));
+        this.restart(seat.own ? urls.push_url : urls[seat.name].play_url || "");
       } catch (error) {
         this.renewLater(error.retryAfter); // the socket reports the end of a live
       }
+    },
+
+    restart(url) {
+      this.setData({ url: "none" }); // or the component would keep its connection
+      wx.nextTick(() => this.isGone || this.setData({ url }));
     },
 
     renewLater(seconds = 0) {

@@ -1,12 +1,13 @@
 // The live rooms; a matchmaker opens a room from here.
 
 const account = require("../../account.js");
+const { provinceOf } = require("../../areas.js");
 const qlive = require("../../qlive.js");
 const { t, format, showError } = require("../../i18n.js");
 
 Component({
   options: { styleIsolation: "apply-shared" },
-  data: { t, me: null, lives: null },
+  data: { t, me: null, lives: null, province: "", seat: "", seatText: "", filter: {}, isPrivate: false },
 
   methods: {
     async onLoad() {
@@ -38,9 +39,12 @@ Component({
     },
 
     async load(page = 1) {
+      const { filter } = this.data;
       try {
-        this.setData({ me: await account.ready() });
-        const rows = await qlive.getLivelist({ page });
+        await account.ready();
+        this.showMe(account.me);
+        const rows = await qlive.getLivelist({ page, ...filter });
+        if (filter !== this.data.filter) return; // another one by now
         const shown = rows.map(liveOf);
         this.page = page;
         this.hasMore = rows.length > 0;
@@ -50,13 +54,30 @@ Component({
       }
     },
 
+    /** The filters are of the user: the own province, and a free seat of the own gender. */
+    showMe(me) {
+      const seat = { 1: "male", 2: "female" }[me.gender] || "";
+      this.setData({ me, province: provinceOf(me.area || ""), seat, seatText: seat && format("seat_free", { name: t[seat] }) });
+    },
+
+    toggle({ currentTarget }) {
+      const { name, value } = currentTarget.dataset;
+      const { [name]: chosen, ...others } = this.data.filter;
+      this.setData({ filter: chosen ? others : { ...others, [name]: value } });
+      return this.load();
+    },
+
+    togglePrivate() {
+      this.setData({ isPrivate: !this.data.isPrivate });
+    },
+
     enter(event) {
       this.show(event.currentTarget.dataset.id);
     },
 
     async openRoom() {
       try {
-        this.show((await qlive.matchmakerEnter()).live_id);
+        this.show((await qlive.matchmakerEnter(this.data.isPrivate ? { visibility: "private" } : {})).live_id);
       } catch (error) {
         showError(error);
       }

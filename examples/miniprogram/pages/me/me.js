@@ -2,11 +2,13 @@
 
 const account = require("../../account.js");
 const { provinceOf } = require("../../areas.js");
+const news = require("../../news.js");
 const qlive = require("../../qlive.js");
 const { t, showError, showToast } = require("../../i18n.js");
 
 Component({
   options: { styleIsolation: "apply-shared" },
+  behaviors: [news],
   data: { t, me: null, province: "", area: null, yuan: "", gender: 0, nameType: "", file: "" },
 
   methods: {
@@ -27,9 +29,13 @@ Component({
         showError(error);
       }
       const { me } = account;
-      if (!me) return;
-      const yuan = (me.income * Number(me.rate)).toFixed(2);
-      this.setData({ me, yuan, province: provinceOf(me.area), gender: this.data.gender || me.gender });
+      if (me) this.setData({ me, yuan: account.yuanOf(me.income), province: provinceOf(me.area), gender: this.data.gender || me.gender });
+    },
+
+    onNews({ gold, income }, { type, reset }) {
+      if (type === "checked" || reset) return this.act(() => {}); // shows the name or picture as others see it
+      const { me } = this.data;
+      if (type === "balance" && me) this.setData({ "me.gold": gold, "me.income": income, yuan: account.yuanOf(income) });
     },
 
     go({ currentTarget }) {

@@ -1,6 +1,7 @@
 // Blocks of gold. The balance shown is always the server's.
 
 const account = require("../../account.js");
+const news = require("../../news.js");
 const qlive = require("../../qlive.js");
 const { t, format, showError } = require("../../i18n.js");
 
@@ -11,6 +12,7 @@ const LEAST_ON_IOS = 1; // yuan
 
 Component({
   options: { styleIsolation: "apply-shared" },
+  behaviors: [news],
   data: { t, gold: 0, blocks: null, isOld: false, outcome: "" },
 
   methods: {
@@ -28,6 +30,10 @@ Component({
       } catch (error) {
         showError(error);
       }
+    },
+
+    onNews({ gold }, { type }) {
+      if (type === "balance") this.setData({ gold });
     },
 
     async buy(event) {

@@ -19,21 +19,20 @@ Component({
   options: { styleIsolation: "apply-shared" },
   data: {
     ...{ t, liveId: 0, top: {}, line: t.line_connecting, over: "", why: "", review: "" },
-    ...{ title: "", people: "", role: "", own: null, owner: null, guests: [], applicants: [], receivers: [], muteAll: false },
+    ...{ title: "", people: "", role: "", own: null, owner: null, guests: [], applicants: [], receivers: [], muteAll: false, isPrivate: false, isDeputy: false },
     ...{ lines: [], last: "", names: {}, hasChat: Boolean(chat), joined: false, text: "", muted: "", gift: null },
     ...{ sheet: "", invited: "", left: "", video: { mic: true, camera: true, mirror: true, beauty: 5 } },
   },
 
   methods: {
-    async onLoad({ live_id }) {
-      this.live_id = Number(live_id);
+    /** `t`: the ticket of an invitation; `scene`: the same from a code that was scanned. */
+    async onLoad({ live_id, t: ticket, scene = "" }) {
+      this.live_id = Number(live_id || 0);
+      this.ticket = ticket || decodeURIComponent(scene);
       this.asked = new Set(); // users whose names the server has been asked for
       this.count = 0; // of the feed's lines
-      this.setData({ liveId: this.live_id, top: besideCapsule() });
+      this.setData({ top: besideCapsule() });
       wx.setKeepScreenOn({ keepScreenOn: true });
-      this.socket = qlive.room(this.live_id);
-      this.socket.on("state", (room, frame) => this.onState(room, frame));
-      this.socket.on("connection", (connection) => this.onConnection(connection));
       await this.enter();
     },
 
@@ -44,29 +43,51 @@ Component({
       clearTimeout(this.notice);
       clearInterval(this.countdown);
       clearTimeout(this.muteTimer);
-      this.socket.close();
+      if (this.socket) this.socket.close();
       if (this.chatOff) this.chatOff();
-      if (!over && role !== "host") this.leave();
+      if (this.live_id && !over && role !== "host") this.leave();
     },
 
     leave() {
       leaving = qlive.leaveRoom({ live_id: this.live_id }).catch(() => {});
     },
 
-    onShareAppMessage() {
-      return { title: this.data.title, path: `/pages/room/room?live_id=${this.live_id}` };
+    /** The card of an invitation has its ticket in the path. */
+    onShareAppMessage({ target }) {
+      const { path = `/pages/room/room?live_id=${this.live_id}` } = target ? target.dataset : {};
+      return { title: this.data.title, path };
     },
 
     async enter() {
       this.setData({ over: "", why: "", line: t.line_connecting });
       try {
         await Promise.all([account.ready(), leaving]);
-        await qlive.getPlayurl({ live_id: this.live_id });
+        this.live_id = (await this.admit()).live_id;
         if (this.isGone) return this.leave();
+        if (!this.socket) this.follow(qlive.room(this.live_id));
         this.socket.open();
       } catch (error) {
         this.onFailure(error);
       }
+    },
+
+    /** Enters by the ticket; who has been inside enters without it, unless the absence was too long. */
+    async admit() {
+      const { live_id, ticket } = this;
+      const { query, shareTicket } = wx.getEnterOptionsSync(); // if it is a private message
+      const byTicket = () => qlive.enterWithTicket(ticket, query.t === ticket ? shareTicket : undefined);
+      if (!live_id) return byTicket();
+      return qlive.getPlayurl({ live_id }).catch((error) => {
+        if (!ticket || error.code !== "invitation_required") throw error;
+        return byTicket();
+      });
+    },
+
+    follow(socket) {
+      this.socket = socket;
+      this.setData({ liveId: this.live_id });
+      socket.on("state", (room, frame) => this.onState(room, frame));
+      socket.on("connection", (connection) => this.onConnection(connection));
     },
 
     /** The room cannot be entered: the page says why, and the user may try again. */
@@ -89,6 +110,7 @@ Component({
       };
       const { sheet } = this.data;
       if ((sheet === "own-video" && !shown.own) || (sheet === "preview" && !shown.invited)) shown.sheet = "";
+      if (["settings", "invite"].includes(sheet) && shown.role !== "host" && !shown.isDeputy) shown.sheet = "";
       const isModerated = frame.type === "live_end" && frame.data.reason === "moderation";
       if (frame.type === "live_end") Object.assign(shown, { over: "ended", sheet: "", why: isModerated ? t.over_moderation : "" });
       this.setData({
@@ -255,6 +277,16 @@ Component({
     changeCover() {
       const upload = ({ tempFiles }) => qlive.uploadCover(this.live_id, tempFiles[0].tempFilePath).then(() => showToast(t.saved)).then(() => this.showReview()).catch(showError);
       wx.chooseMedia({ count: 1, mediaType: ["image"], sizeType: ["compressed"], success: upload });
+    },
+
+    toggleVisibility() {
+      const visibility = this.data.isPrivate ? "public" : "private";
+      const change = ({ confirm }) => confirm && this.call("updateRoom", { visibility }); // the seats renew their streams
+      wx.showModal({ title: t.private_room, content: t[`asks_${visibility}`], success: change });
+    },
+
+    resign() {
+      return this.call("deputy", { user_id: qlive.userId, on: false });
     },
 
     toggleMuteAll() {

@@ -2,15 +2,15 @@
 
 const { failureOf } = require("qlive-miniprogram");
 const account = require("../../account.js");
+const news = require("../../news.js");
 const qlive = require("../../qlive.js");
 const { t, format, showError, showToast } = require("../../i18n.js");
 
 const FINAL = ["paid", "returned"];
-const MOVING = ["approved", "submitted", "awaiting_user"];
-const POLL_MS = 2000;
 
 Component({
   options: { styleIsolation: "apply-shared" },
+  behaviors: [news],
   data: {
     t, me: null, matured: 0, maturedYuan: "", incomeYuan: "", items: [], caps: [], needsName: false, needsAge: false,
     unit: "", rows: [], page: 0, hasMore: false,
@@ -24,21 +24,13 @@ Component({
     },
 
     onShow() {
-      this.isShown = true;
       return this.act(() => account.ready());
     },
 
-    onHide() {
-      this.stop();
-    },
-
-    onUnload() {
-      this.stop();
-    },
-
-    stop() {
-      this.isShown = false;
-      clearTimeout(this.timer);
+    onNews({ income }, { type, reset }) {
+      if (type === "withdrawal" || reset) return this.load().catch(showError);
+      const { me } = this.data;
+      if (type === "balance" && me) this.setData({ "me.income": income, incomeYuan: account.yuanOf(income) });
     },
 
     async onPullDownRefresh() {
@@ -57,15 +49,12 @@ Component({
       }
     },
 
-    /** Reads again while WeChat has not settled a transfer. */
     async load() {
-      clearTimeout(this.timer);
+      const order = (this.order = (this.order || 0) + 1);
       const [{ matured, items }, me, limits] = await Promise.all([qlive.withdrawals(), account.refresh(), qlive.getGivingLimits()]);
       const caps = ["gift", "day", "month"].map((name) => capOf(name, limits[name]));
-      const yuanOf = (income) => (income * Number(me.rate)).toFixed(2);
-      this.setData({ me, matured, maturedYuan: yuanOf(matured), incomeYuan: yuanOf(me.income), items: items.map(shown), caps });
-      const isMoving = items.some(({ state }) => MOVING.includes(state));
-      if (isMoving && this.isShown) this.timer = setTimeout(() => this.load().catch(showError), POLL_MS);
+      if (order !== this.order) return; // a later answer has come first
+      this.setData({ me, matured, maturedYuan: account.yuanOf(matured), incomeYuan: account.yuanOf(me.income), items: items.map(shown), caps });
     },
 
     withdraw(event) {
