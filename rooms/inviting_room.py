@@ -1,6 +1,6 @@
 """Rules of the tickets that invite users into a live. Times are in ms."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.errors import InvalidParameter
 from rooms.errors import InvitationInvalid, InvitationRequired, NotHost, NotLive, RoomFull
@@ -27,6 +27,8 @@ class InvitingRoom(ChangingRoom):
         if earlier := repeated_ticket(self.tickets, ticket):
             return earlier
         check_bounds(self.tickets, ticket)
+        if ticket.user_id:
+            self.end_tickets("withdrawn", user_id=ticket.user_id)  # one for a user at a time
         self._put_ticket(ticket)
         if ticket.user_id:
             self._tell_invitation(ticket.user_id, ticket.id, "room", ticket.expires_at)
@@ -81,8 +83,14 @@ class InvitingRoom(ChangingRoom):
             self.revision += 1
         if taken and taken is not ticket:
             self._put_ticket(taken)
-            if taken.user_id:
-                self._tell(user_id, invitation_end(taken.id, "accepted"))
+        self._accept_invitation(user_id)
+
+    def _accept_invitation(self, user_id: str) -> None:
+        """Note that a user who is in the live needs the invitation no more that names them."""
+        for ticket in self.tickets.values():
+            if ticket.user_id == user_id and not ticket.accepted:
+                self._put_ticket(replace(ticket, takers=(user_id,), accepted=True))
+                self._tell(user_id, invitation_end(ticket.id, "accepted"))
 
     def _expire_tickets(self, now: int) -> None:
         for ticket in self.tickets.values():
@@ -97,7 +105,7 @@ class InvitingRoom(ChangingRoom):
         """Drop a ticket; tell the user whom it names, unless they have taken it."""
         self.tickets = without(self.tickets, ticket.id)
         self.revision += 1
-        if ticket.user_id and not ticket.takers:
+        if ticket.user_id and not ticket.accepted:
             self._tell(ticket.user_id, invitation_end(ticket.id, reason))
 
     def _check_host(self, user_id: str) -> None:

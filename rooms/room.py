@@ -26,6 +26,7 @@ from rooms.errors import (
 )
 from rooms.events import (
     DEPARTURE_REASONS,
+    GIVEN_UP_REASONS,
     LAST_EVENT_TYPE,
     Actor,
     ChatMuteAll,
@@ -133,16 +134,19 @@ class Room(InvitingRoom):
         group_id: str,
         new_stream: Callable[[str], str],
         play_url: PlayUrl,
+        *,
+        renews: bool = False,
     ) -> bool:
-        """Make the live private or public, as the host; return False if it is so already.
+        """Make the live private or public, as the host.
 
         It gets another chat group, and a private one also new streams: those who have left can
-        neither read, hear nor see it, and newcomers do not read what was written in private.
+        neither read, hear nor see it, and newcomers do not read what was written in private. Return
+        False if it is so already, unless it `renews` them.
         """
         self._check_host(user_id)
         if not self.live:
             raise NotLive
-        if visibility == self.visibility:
+        if visibility == self.visibility and not renews:
             return False
         self.visibility = visibility
         self._use_group(group_id)
@@ -176,6 +180,7 @@ class Room(InvitingRoom):
         if self.is_banned(person.user_id, now):
             raise RemovedFromRoom
         if self._member(person.user_id):
+            self._accept_invitation(person.user_id)
             return
         self._admit(person.user_id, now, ticket_id, free_places)
         self._add_member(
@@ -203,6 +208,8 @@ class Room(InvitingRoom):
         reconnecting.
         """
         as_guest, as_host = DEPARTURE_REASONS[reason]
+        is_put_out = as_guest not in GIVEN_UP_REASONS and self._member(user_id) is not None
+        self.must_renew = self.must_renew or (is_put_out and self.visibility == "private")
         if self.role_of(user_id) == "host":
             self.close(as_host)
             return

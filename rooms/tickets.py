@@ -47,6 +47,8 @@ class Ticket:
     picture: str = ""
     """Key of the picture of a `code`, which is deleted with the ticket."""
     takers: tuple[str, ...] = ()
+    accepted: bool = False
+    """Whether the user whom it names has entered, with it or otherwise."""
 
     @property
     def content(self) -> tuple[object, ...]:

@@ -112,6 +112,7 @@ class Services:
             self.chat.groups,
             self.accounts.profiles.show_in_room,
             self.rooms.removals.enforce_ban,
+            self.rooms.lives.renew,
         )
         self.claimed_jobs: list[ClaimedJob[Any]] = [
             *lanes.jobs(

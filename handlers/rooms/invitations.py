@@ -85,7 +85,7 @@ class InvitationHandler(ActiveUserHandler):
         ],
     )
     async def post(self, params: InvitationRequest) -> InvitationIssuedResponse:
-        """Invite users into the live by a ticket, as its host."""
+        """Invite users into the live by a ticket, as its host or a deputy."""
         issued = await self.context.services.rooms.invitations.issue(
             params.live_id,
             self.user,
@@ -108,7 +108,7 @@ class InvitationHandler(ActiveUserHandler):
 
     @endpoint(limit="read", errors=[NotHost, RoomNotFound])
     async def get(self, params: LiveRequest) -> OpenInvitationsResponse:
-        """List the open invitations into the live, for its host."""
+        """List the open invitations into the live, for its host, or those of a deputy."""
         invitations = self.context.services.rooms.invitations
         issued = await invitations.open_tickets(params.live_id, self.user_id)
         return OpenInvitationsResponse([_open_invitation(row) for row in issued])
@@ -117,7 +117,7 @@ class InvitationHandler(ActiveUserHandler):
 class WithdrawInvitationHandler(ActiveUserHandler):
     """Withdraw an invitation, as the host, or refuse it, as the user whom it names."""
 
-    @endpoint(limit="invitation", errors=[NotHost, RoomNotFound])
+    @endpoint(limit="room_change", errors=[NotHost, RoomNotFound])
     async def post(self, params: WithdrawInvitationRequest) -> None:
         await self.context.services.rooms.invitations.withdraw(
             params.live_id, self.user_id, params.ticket

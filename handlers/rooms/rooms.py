@@ -275,7 +275,7 @@ class MatchmakerEnterHandler(ActiveUserHandler):
 
     @endpoint(
         limit="room_change",
-        errors=[NotMatchmaker, StreamForbidden, ImRefused, ServiceUnavailable("im")],
+        errors=[NotMatchmaker, StreamForbidden, NotLive, ImRefused, ServiceUnavailable("im")],
     )
     async def post(self, params: EnterRequest) -> MatchmakerEnterResponse:
         context = self.context

@@ -121,6 +121,7 @@ class ImPublisher:
         seq = claim.seq
         if claim.epoch != room.epoch:  # of the present live, all events, or the latest at first
             seq = 0 if claim.epoch else max(0, room.version - FIRST_EVENTS)
+        seq = max(seq, room.public_since)  # the group of today does not learn what was private
         events: Sequence[NumberedEvent] | None = []
         if seq != room.version:
             recent = self.recent.take(claim.live_id, room.epoch, seq, room.version)
@@ -128,7 +129,9 @@ class ImPublisher:
         if events is None:
             more, position, counts_due = await self._reset(claim, room), None, room.live
         else:
-            more, position = await self._backfill(claim, room, events, seq)
+            # Later ones may be of another group.
+            known = [event for event in events if event.seq <= room.version]
+            more, position = await self._backfill(claim, room, known, seq)
             counts_due = claim.counts_due and room.live
         now = self.now()
         if counts_due and counts_at <= now:
@@ -187,7 +190,7 @@ class ImPublisher:
             )
             await self._send(claim, room, message)
             await self._move(claim, RelayPosition(claim.epoch, claim.seq, over=False))  # renews
-        latest = max(0, room.version - FIRST_EVENTS)
+        latest = max(room.public_since, room.version - FIRST_EVENTS)
         if await self._stores.rooms.log_since(claim.live_id, room.epoch, latest) is None:
             latest = room.version  # one of them has named a user who is deleted
         await self._move(claim, RelayPosition(room.epoch, latest, over=False))

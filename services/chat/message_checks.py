@@ -8,7 +8,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, Literal, TypeVar, get_args
+from typing import Generic, Literal, NamedTuple, TypeVar, get_args
 
 from core.cache import Cache
 from core.clock import now_ms
@@ -60,6 +60,12 @@ class RecentReads(Generic[T]):
             return self._answers.last(key)
 
 
+class FoundRoom(NamedTuple):
+    """The room that has a group at present; None if there is none, which is an answer as well."""
+
+    room: Room | None
+
+
 class MessageCheckService:
     """Decides whether IM sends a message; keeps the lines that it allows in a room."""
 
@@ -68,10 +74,10 @@ class MessageCheckService:
     ) -> None:
         """Take our account at IM, what finds a forbidden word, and each user's `rate`."""
         self._users = RecentReads(stores.users.find)
-        self._rooms = RecentReads(stores.rooms.of_group)
+        self._rooms = RecentReads(self._read_room)
         self._pairs = RecentReads(stores.user_blocks.are_apart)
         self._members = RecentReads(self._read_member)
-        self._memberships = stores.members
+        self._memberships, self._of_group = stores.members, stores.rooms.of_group
         self._lines = stores.chat_lines
         self._buckets = TokenBuckets(rate)
         self._admin = admin
@@ -89,11 +95,14 @@ class MessageCheckService:
             )
             refusal: Refusal | None = "banned" if banned else "blocked" if apart else None
         else:
-            room, member = await asyncio.gather(
+            found, member = await asyncio.gather(
                 self._rooms.get(message.group_id),
                 self._members.get(message.sender, message.group_id),
             )
+            room = found and found.room
             refusal = _refusal_in(room, message.sender) if room else None
+            if found and room is None:
+                refusal = "not_in_room"  # the room has another group by now
             # By room alone: its present live may have begun after the room was read.
             if room and member and member.live_id != room.live_id:
                 is_banned = await self._is_banned(message.sender)
@@ -104,6 +113,9 @@ class MessageCheckService:
         if room and refusal is None:
             self._lines.add(room.live_id, ChatLine(message.sender, message.text, now_ms()))
         return refusal
+
+    async def _read_room(self, group_id: str) -> FoundRoom:
+        return FoundRoom(await self._of_group(group_id))
 
     async def _read_member(self, user_id: str, _group_id: str) -> Member:
         """Return the user's membership, or one of no room: None would count as no answer.

@@ -94,10 +94,17 @@ class CallbackService:
                     # The push URL is signed for a day, so a user can push to a lost seat again.
                     # Not urgent, as users choose how often they push: the room shows only the
                     # streams of its seats, and the drop that took this stream away was urgent if
-                    # the user was removed or banned.
-                    payload = {"streams": [stream]}
-                    await self._stores.outbox.add("drop_stream", payload, key=stream)
+                    # the user was removed or banned. But who had the old URL must not see what is
+                    # private now.
+                    payload, urgent = {"streams": [stream]}, await self._is_in_private(stream)
+                    await self._stores.outbox.add("drop_stream", payload, key=stream, urgent=urgent)
                 return outcome
             case StreamVerdict():
                 return await self._streams.judge(event)
         return "no_event"
+
+    async def _is_in_private(self, stream: str) -> bool:
+        """Return whether the user who pushes this stream is a member of a private live."""
+        member = await self._stores.members.get(stream.partition("_")[0])
+        room = await self._stores.rooms.read(member.live_id) if member else None
+        return room is not None and room.live and room.visibility == "private"

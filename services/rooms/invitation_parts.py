@@ -62,9 +62,9 @@ class InvitationParts:
 
     async def code(self, app_id: str, ticket: str) -> str:
         """Return the public address of a code with the ticket as its scene, made once."""
-        if not self._uploads.bucket:
-            return ""
         key = self.picture_key(ticket)
+        if not key:
+            return ""
         try:
             async with asyncio.timeout(CODE_SECONDS):
                 if await self._cos.head(key) is None:
@@ -76,5 +76,7 @@ class InvitationParts:
         return f"{self._uploads.address}/{key}"
 
     def picture_key(self, ticket: str) -> str:
-        """Return the key of the ticket's code, from which the ticket cannot be read."""
+        """Return the key of the ticket's code, which does not show it; "" without a bucket."""
+        if not self._uploads.bucket:
+            return ""
         return f"pictures/code/{hashlib.sha256(ticket.encode()).hexdigest()[:32]}.jpg"

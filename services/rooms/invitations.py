@@ -1,7 +1,7 @@
 """Invitations into lives: tickets, with what WeChat adds to them, and entering with one."""
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.clock import now_ms
 from core.errors import InvalidParameter
@@ -15,7 +15,6 @@ from services.room_changes import RoomChanges
 from services.rooms.invitation_parts import InvitationParts
 from services.rooms.live_rooms import LiveRoomService
 from storage.accounts.users import User
-from storage.jobs.outbox import DELETE_OBJECT
 from storage.stores import Stores
 from tencent.errors import InvalidEncryptedData
 from tencent.wechat import decrypt_activity_id
@@ -60,14 +59,12 @@ class InvitationService:
         The same request_id of an inviter returns the same ticket. Raises UserNotFound, Blocked,
         RequestIdReused, or as Room.issue_ticket.
         """
-        room = await self._room_changes.load(live_id, inviter.user_id)
-        room.tickets_of(inviter.user_id)  # refuses before WeChat is asked
         if by == "app":
             if not user_id:
                 raise InvalidParameter({"user_id": "this is required"})
             uses = 1
             user = await self._stores.users.get(user_id)
-            await self._check_pairs(user, room.host_id, inviter.user_id)
+            await self._check_pairs(user, inviter.user_id)
         id_ = secrets.token_hex(12)
         ticket = Ticket(
             id_,
@@ -78,9 +75,14 @@ class InvitationService:
             uses,
             user_id if by == "app" else "",
             request_id,
-            activity_id=await self._parts.friend(inviter) if by == "friend" else "",
             picture=self._parts.picture_key(id_) if by == "code" else "",
         )
+        # On a copy first: neither a refused nor a repeated request costs a call of WeChat.
+        room = await self._room_changes.load(live_id, inviter.user_id)
+        if by == "friend" and room.issue_ticket(ticket) is ticket:
+            ticket = replace(ticket, activity_id=await self._parts.friend(inviter))
+        if by == "app":
+            await self._check_pairs(user, room.host_id)
         issued = await self._room_changes.change(
             live_id, lambda room: room.issue_ticket(ticket), inviter.user_id
         )
@@ -91,9 +93,6 @@ class InvitationService:
             part = await self._parts.link(inviter.app_id, issued.id)
         elif by == "code":
             part = await self._parts.code(inviter.app_id, issued.id)
-            if issued.id not in (await self._room_changes.load(live_id)).tickets:
-                # It has ended meanwhile, perhaps before there was a picture to delete.
-                await self._stores.outbox.add(DELETE_OBJECT, {"key": issued.picture})
         return IssuedTicket(issued, self._parts.path(issued.id), part)
 
     async def open_tickets(self, live_id: int, user_id: str) -> list[IssuedTicket]:
@@ -124,13 +123,14 @@ class InvitationService:
         Raises InvitationInvalid, Blocked, SessionKeyMissing, or as LiveRoomService.enter.
         """
         room = await self._stores.rooms.of_ticket(ticket_id)
-        if room:
+        member = await self._stores.members.get(user.user_id)
+        if room and not (member and room.role_in(member)):
             ticket = room.tickets[ticket_id]
             await self._check_pairs(user, room.host_id, ticket.inviter)
             if ticket.activity_id and user.user_id not in ticket.takers:
                 await self._check_friend(user, ticket.activity_id, encrypted, iv)
-            if live_id in (None, room.live_id):
-                return await self._lives.enter(room.live_id, user, token, ticket_id)
+        if room and live_id in (None, room.live_id):
+            return await self._lives.enter(room.live_id, user, token, ticket_id)
         if live_id is None:
             raise InvitationInvalid
         return await self._lives.enter(live_id, user, token, ticket_id)

@@ -170,24 +170,36 @@ class LiveRoomService:
 
         Raises NotHost or NotLive, or as GroupService.new.
         """
-        room, urls = await self._room_changes.load(live_id), self._stream_urls
+        room = await self._room_changes.load(live_id)
         _check_host_of(room, host.user_id, visibility)
         if room.visibility == visibility:
             return None
+        return await self._change_visibility(room, visibility)
+
+    async def renew(self, live_id: int) -> None:
+        """Give a private live another group and streams: a member was put out, who has them."""
+        room = await self._room_changes.load(live_id)
+        if room.live and room.visibility == "private":
+            await self._change_visibility(room, "private", renews=True)
+
+    async def _change_visibility(
+        self, room: Room, visibility: Visibility, *, renews: bool = False
+    ) -> Room | None:
+        urls, now = self._stream_urls, now_ms() // 1000
 
         def rule(room: Room, group_id: str) -> tuple[Room, bool]:
-            now = now_ms() // 1000
             return room, room.set_visibility(
-                host.user_id,
+                room.host_id,
                 visibility,
                 group_id,
                 urls.new_stream,
                 lambda stream: urls.play(stream, now),
+                renews=renews,
             )
 
-        async with self._groups.new(live_id, room.owner.person) as group_id:
+        async with self._groups.new(room.live_id, room.owner.person) as group_id:
             room, changed = await self._room_changes.change(
-                live_id, lambda room: rule(room, group_id)
+                room.live_id, lambda room: rule(room, group_id)
             )
         return room if changed else None
 
@@ -219,8 +231,9 @@ class LiveRoomService:
                 proposal = await self._proposals.propose(kind, host, value, before, live_id)
                 await self._stores.moderation.put(proposal)
                 proposals.append(proposal)
+        changed = await self.set_visibility(live_id, host, visibility) if visibility else None
         await self._show(live_id, *proposals)
-        return await self.set_visibility(live_id, host, visibility) if visibility else None
+        return changed
 
     async def apply(self, item: Item, confirm: Confirm) -> None:
         """Show the approved value, or again the value shown before a refusal."""

@@ -16,7 +16,8 @@ from storage.write_batch import WriteBatch
 
 ENSURE_GROUP, REPLACE_GROUP = "ensure_group", "replace_group"
 MUTE_AGAIN = "mute_again"  # in a new group
-GROUP_KINDS = (ENSURE_GROUP, REPLACE_GROUP, MUTE_AGAIN)
+RENEW_PRIVATE = "renew_private"  # the group and the streams of a private live
+GROUP_KINDS = (ENSURE_GROUP, REPLACE_GROUP, MUTE_AGAIN, RENEW_PRIVATE)
 LIVE_STREAMING_KINDS = ("drop_stream", "forbid_stream")
 """Kinds of messages with lanes of their own."""
 NORMAL, URGENT, LATER = "due", "urgent", "later"
@@ -116,6 +117,10 @@ class OutboxStore:
     ) -> None:
         """Add a message, as `add` does, to writes that are committed together."""
         batch.insert("outbox", _new_row(kind, payload, URGENT if urgent else NORMAL, key))
+
+    def add_deletion_to(self, batch: WriteBatch, key: str, delay: timedelta) -> None:
+        """Add the deletion of an object at COS after `delay` to writes of one commit."""
+        batch.insert("outbox", _new_row(DELETE_OBJECT, {"key": key}, LATER, delay=delay))
 
     async def claim(self, now: datetime, until: datetime, limit: int) -> list[OutboxMessage]:
         """Lease at most `limit` due messages until `until`, the earliest first, and count the try.

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ from storage.chat import new_group_id
 from storage.database import Collection, Database, Document
 from storage.documents import change_one, documents_by_id, fields_of, known_fields, parsed
 from storage.errors import StorageUnavailable
-from storage.jobs.outbox import DELETE_OBJECT, OutboxStore
+from storage.jobs.outbox import RENEW_PRIVATE, OutboxStore
 from storage.rooms.members import MemberStore, add_membership_writes, member_from
 from storage.user_channels import Changed, UserChannelStore
 from storage.write_batch import GroupCommit, WriteBatch
@@ -174,11 +175,18 @@ class RoomStore:
             # themselves, are joined to one message per user when they are sent.
             payload = {"streams": [stream]}
             self._outbox.add_to(batch, "drop_stream", payload, urgent=not user_id, key=user_id)
+        if room.must_renew and room.live:
+            renewal, key = {"live_id": room.live_id}, str(room.live_id)
+            self._outbox.add_to(batch, RENEW_PRIVATE, renewal, urgent=True, key=key)
         for group_id in room.groups_to_destroy:
-            self._outbox.add_to(batch, "destroy_group", {"group_id": group_id})
-        for ticket_id, ticket in room.loaded.tickets.items():
-            if ticket.picture and ticket_id not in room.tickets:
-                self._outbox.add_to(batch, DELETE_OBJECT, {"key": ticket.picture})
+            self._outbox.add_to(batch, "destroy_group", {"group_id": group_id}, urgent=True)
+        for ticket_id in room.tickets.keys() ^ room.loaded.tickets.keys():
+            # Of a new one, before there is a picture, which no failure then leaves behind.
+            ended, new = room.loaded.tickets.get(ticket_id), room.tickets.get(ticket_id)
+            if new and new.picture:
+                self._outbox.add_deletion_to(batch, new.picture, timedelta(minutes=new.minutes + 1))
+            elif ended and ended.picture:
+                self._outbox.add_deletion_to(batch, ended.picture, timedelta())
         for target in _changed_mutes(room):
             self._outbox.add_to(batch, "mute", {**target, "live_id": room.live_id}, urgent=True)
 

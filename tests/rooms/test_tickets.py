@@ -155,6 +155,24 @@ def test_only_host_inviter_and_invited_user_end_a_ticket() -> None:
     assert told(room) == []
 
 
+def test_a_second_invitation_of_a_user_replaces_the_first() -> None:
+    room = inviting_room()
+    room.issue_ticket(replace(APP, id="t4"))
+    assert ended(room) == [(ANNA.user_id, "t1", "withdrawn")]
+    assert [*room.tickets] == ["t2", "t4"]
+
+
+@pytest.mark.parametrize("ticket", ["", "t2"])
+def test_a_user_who_enters_otherwise_has_accepted_the_invitation_once(ticket: str) -> None:
+    room = inviting_room(ANNA) if not ticket else inviting_room()
+    for _ in range(2):
+        room.enter(ANNA, NOW, ticket)
+    assert ended(room) == [(ANNA.user_id, "t1", "accepted")]
+    room = reloaded(room)
+    room.close("host")
+    assert ended(room) == []
+
+
 def deputed_room(*, visibility: Any = "public") -> Room:
     """A live into which BERT, a deputy inside, has invited CARL, and the host ANNA."""
     room = inviting_room(BERT)

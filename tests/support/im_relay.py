@@ -42,6 +42,7 @@ class MemoryRoomLogs:
         self.epochs: dict[int, str] = {}
         self.group_ids = {live_id: f"qlive{live_id}" for live_id in range(1, 41)}
         self.counts = [0, 0, 0, 0]
+        self.public_since = 0
         self.emptied = 0
         """Sequence number of the last event of a user who is deleted."""
         self.guests: list[str] = []
@@ -91,6 +92,7 @@ class MemoryRoomLogs:
             Seat(Person(HOST), ""),
             epoch=self.epochs[live_id],
             version=len(log),
+            public_since=self.public_since,
             status="ended" if is_over else "live",
             male=seats[0],
             female=seats[1],

@@ -86,7 +86,8 @@ class Screen:
         self._room["deputies"] = [*deputies, data["user_id"]] if data["on"] else deputies
 
     def _visibility(self, data: Frame) -> None:
-        assert self._room["visibility"] != data["visibility"], data
+        is_renewed = self._room["visibility"] == data["visibility"] == "private"
+        assert is_renewed or self._room["visibility"] != data["visibility"], data
         self._room["visibility"] = data["visibility"]
         assert ("play_urls" in data) == (data["visibility"] == "private"), data
         for name, url in data.get("play_urls", {}).items():

@@ -75,6 +75,15 @@ async def test_events_from_long_before_the_first_wake_are_not_sent(relays: Relay
     assert gift_ids(relays) == [41, 42]
 
 
+async def test_what_was_private_is_not_sent_to_the_group_of_today(relays: RelayFixture) -> None:
+    private = relays.rooms.add_gifts(1, 3)
+    relays.rooms.public_since = 2
+    async with relays.running() as relay:
+        relay.publish(1, private)
+        await relays.until_idle(relay)
+    assert gift_ids(relays) == [3]
+
+
 async def test_a_new_live_is_sent_from_its_first_event(relays: RelayFixture) -> None:
     async with relays.running() as relay:
         relay.publish(1, relays.rooms.add_gifts(1, 3))

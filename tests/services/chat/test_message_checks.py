@@ -196,6 +196,14 @@ async def test_allowed_lines_of_our_rooms_are_kept() -> None:
     ]
 
 
+async def test_nobody_writes_in_a_group_that_its_room_no_longer_has() -> None:
+    fixture = CheckFixture()
+    del fixture.groups[GROUP]
+    assert await fixture.write() == "not_in_room"
+    fixture.error = AutoReconnect()
+    assert await fixture.write(group=f"{GROUP}2") is None, "in doubt it is allowed"
+
+
 async def test_a_group_that_is_not_ours_is_left_alone() -> None:
     fixture = CheckFixture()
     assert await fixture.write(ANNA, "bad", group=OTHER) is None

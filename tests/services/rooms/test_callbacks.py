@@ -1,3 +1,4 @@
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from tencent.json_reader import ParsedCallback
 STREAM = "10000001_0123456789abcdef01234567"
 STATE_CHANGE = ImPresence(("anna",), online=False, at_ms=5)
 PUSH = StreamEvent(STREAM, on=True, sequence="66", at=5)
-DROPPED = [("drop_stream", {"streams": [STREAM]}, {"key": STREAM})]
+DROPPED = [("drop_stream", {"streams": [STREAM]}, {"key": STREAM, "urgent": False})]
 
 
 class CallbackFixture:
@@ -28,7 +29,8 @@ class CallbackFixture:
         self.results = list(results)
         self.applied: list[tuple[Any, ...]] = []
         self.queued: list[Any] = []
-        self.rooms: dict[str, int] = {}
+        self.rooms: Any = {}
+        self.private = False
         self.members = self.room_groups = self.outbox = self
         fakes: Any = self
         self.service = CallbackService(fakes, fakes, fakes, fakes)
@@ -50,6 +52,14 @@ class CallbackFixture:
 
     async def add(self, kind: str, payload: dict[str, Any], **lane: Any) -> None:
         self.queued.append((kind, payload, lane))
+
+    async def get(self, user_id: str) -> Any:
+        """The membership of the user who pushes."""
+        assert user_id == STREAM.partition("_")[0]
+        return SimpleNamespace(live_id=1) if self.private else None
+
+    async def read(self, _live_id: int) -> Any:
+        return SimpleNamespace(live=True, visibility="private")
 
     async def room_of(self, group_id: str) -> int | None:
         return self.rooms.get(group_id)
@@ -89,6 +99,15 @@ async def test_a_pushed_stream_of_ours_that_belongs_to_no_seat_is_dropped(
     fixture = CallbackFixture(outcome)
     assert await fixture.process(StreamEvent(stream, on=on, sequence="66", at=5)) == outcome
     assert fixture.queued == outbox
+
+
+async def test_the_old_stream_of_a_member_of_a_private_live_is_dropped_first() -> None:
+    fixture = CallbackFixture("not_the_current_stream")
+    fixture.rooms, fixture.private = fixture, True
+    await fixture.process(StreamEvent(STREAM, on=True, sequence="66", at=5))
+    assert fixture.queued == [
+        ("drop_stream", {"streams": [STREAM]}, {"key": STREAM, "urgent": True})
+    ]
 
 
 async def test_a_dissolved_group_is_replaced_if_a_room_uses_it() -> None:

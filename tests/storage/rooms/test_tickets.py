@@ -1,6 +1,7 @@
 """Tickets and visibility in the database."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -55,9 +56,13 @@ async def test_a_room_is_due_when_its_first_ticket_expires(stores: StoresFixture
 async def test_the_picture_of_a_code_is_deleted_with_its_ticket(stores: StoresFixture) -> None:
     live_id = await room_with_tickets(stores)
     await change_room(stores, live_id, lambda room: room.enter(BERT, NOW, "t2"), BERT.user_id)
-    assert await messages(stores, "delete_object") == []
+    [planned] = await stores.rows("outbox").find({"kind": "delete_object"}).to_list()
+    assert (planned["state"], planned["payload"]) == ("later", {"key": CODE.picture})
+    assert planned["due_at"] > datetime.now(UTC), "with the ticket's expiry"
     await change_room(stores, live_id, lambda room: room.close("host"))
-    assert await messages(stores, "delete_object") == [{"key": CODE.picture}]
+    due = {"kind": "delete_object", "due_at": {"$lte": datetime.now(UTC)}}
+    [message] = await stores.rows("outbox").find(due).to_list()
+    assert (message["state"], message["payload"]) == ("later", {"key": CODE.picture})
 
 
 async def test_the_group_before_a_change_of_visibility_is_destroyed(stores: StoresFixture) -> None:
