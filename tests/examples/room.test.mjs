@@ -29,7 +29,7 @@ async function inRoom(scene) {
   const phone = newPhone(scene.role, { scene });
   await phone.launch();
   await phone.open("/pages/room/room?live_id=1", true);
-  await phone.sees("聊天连接中");
+  await phone.sees("你进入了直播间");
   await phone.attribute("main--say", "placeholder", /./);
   await phone.settle();
   return phone;

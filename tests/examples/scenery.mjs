@@ -129,7 +129,7 @@ export function scenery(phone) {
       phone.requests += 1;
       setTimeout(() => {
         success({ statusCode: refusal ? 409 : 200, data: json || { detail: "OK" }, header: {} });
-        setTimeout(() => (phone.requests -= 1), 0);
+        setTimeout(() => setTimeout(() => (phone.requests -= 1), 0), 0); // after wx.nextTick of who has asked
       }, 0);
     },
     connectSocket({ url }) {
