@@ -5,7 +5,6 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import ceil
 from typing import Any
 
 import structlog
@@ -17,7 +16,6 @@ from realtime.bus import (
     ChannelChanged,
     ConnectionOpened,
     EventPublished,
-    LiveEnded,
     TokenRevoked,
     UserEvicted,
 )
@@ -32,8 +30,10 @@ log = structlog.get_logger("qlive.hub")
 
 BACKFILL_CONCURRENCY = 16
 """Channels backfilled concurrently."""
-CHECK_SIZE = 500
-"""Versions read by one query."""
+READ_SIZE = 500
+"""Channels read by one query: after an outage, all channels of this process are read again."""
+ReadTransient = Callable[[Sequence[tuple[Any, str]]], Awaitable[Mapping[Any, Mapping[str, Any]]]]
+"""Receives (key, epoch) of channels, and returns the data of a transient frame by key."""
 USER_CHECKS = 15
 """Checks in which each user's own channel has its turn, unless the bus may have lost messages: to
 read the versions of 10,000 users every second would take a twentieth of a core."""
@@ -50,8 +50,7 @@ class Hub:
     _open: set[SocketWriter] = field(default_factory=set)
     _channels: dict[Key, Channel] = field(default_factory=dict)
     _filling: dict[Key, asyncio.Task[None]] = field(default_factory=dict)
-    _unchecked: list[Channel] = field(default_factory=list)
-    """Own channels that have yet to be checked in this round."""
+    _checks: int = 0
     _checked_gaps: int = 0
     """Gaps of the bus after which all own channels were checked."""
     events_delivered: int = 0
@@ -70,7 +69,6 @@ class Hub:
             if event.type == LAST_EVENT_TYPE:
                 reason = event.data.get("reason")
                 log.info("live_ended", live_id=live_id, reason=reason, seq=event.seq)
-                self._bus.publish(LiveEnded(live_id))
 
     def mark_audience_changed(self, live_id: int) -> None:
         self._bus.publish(ChannelChanged(live_id, "audience"))
@@ -92,8 +90,6 @@ class Hub:
                 self._on_event_published(message)
             case ChannelChanged():
                 self._on_channel_changed(message)
-            case LiveEnded():
-                self._on_live_ended(message)
             case UserEvicted():
                 self._on_user_evicted(message)
 
@@ -231,16 +227,15 @@ class Hub:
         A lost bus message thus costs a delay, not an event: for rooms of one check, for a user's
         own channel of USER_CHECKS, or also of one after a gap of the bus.
         """
-        rooms = [channel for channel in self.channels if not channel.is_own]
-        users = [channel for channel in self.channels if channel.is_own]
-        gaps, has_gap = self._bus.gaps, self._bus.gaps != self._checked_gaps
-        if has_gap or not self._bus.healthy or not self._unchecked:
-            self._unchecked = users
-        share = len(users) if has_gap or not self._bus.healthy else ceil(len(users) / USER_CHECKS)
-        for channels in (rooms, self._unchecked[:share]):
-            for start in range(0, len(channels), CHECK_SIZE):
-                await self._check(channels[start : start + CHECK_SIZE])
-        self._unchecked = self._unchecked[share:]
+        gaps, turn = self._bus.gaps, self._checks % USER_CHECKS
+        all_users = gaps != self._checked_gaps or not self._bus.healthy
+        rooms = [c for c in self.channels if not c.is_own]
+        users = [c for c in self.channels if c.is_own]
+        due = users if all_users else [c for c in users if hash(c.key) % USER_CHECKS == turn]
+        for channels in (rooms, due):
+            for start in range(0, len(channels), READ_SIZE):
+                await self._check(channels[start : start + READ_SIZE])
+        self._checks += 1
         self._checked_gaps = gaps
 
     async def _check(self, channels: Sequence[Channel]) -> None:
@@ -262,18 +257,16 @@ class Hub:
             batch = behind[start : start + BACKFILL_CONCURRENCY]
             await asyncio.gather(*(self.backfill(channel) for channel in batch))
 
-    async def send_transient(
-        self,
-        type_: str,
-        read: Callable[[Sequence[tuple[Any, str]]], Awaitable[Mapping[Any, Mapping[str, Any]]]],
-    ) -> None:
-        """Send the present data of a type to the channels for which it may have changed.
+    async def send_transient(self, type_: str, read: ReadTransient) -> None:
+        """Send the present data of a type to the channels for which it may have changed."""
+        stale = [c for c in self.channels if type_ in c.stale and c.epoch is not None]
+        for start in range(0, len(stale), READ_SIZE):
+            await self._send_transient(type_, read, stale[start : start + READ_SIZE])
 
-        `read` receives (key, epoch) of the channels, and returns the data by key.
-        """
-        changed = {c: c.epoch for c in self.channels if type_ in c.stale and c.epoch is not None}
-        if not changed:
-            return
+    async def _send_transient(
+        self, type_: str, read: ReadTransient, channels: Sequence[Channel]
+    ) -> None:
+        changed = {c: c.epoch for c in channels if c.epoch is not None}
         for channel in changed:
             channel.stale -= {type_}
         try:
@@ -351,6 +344,8 @@ class Hub:
         return self._users if channel.is_own else self._rooms
 
     def _on_event_published(self, message: EventPublished) -> None:
+        if message.last:
+            self._leave_ended(message.key)
         channel = self._channels.get(message.key)
         if channel is None:
             return
@@ -376,10 +371,11 @@ class Hub:
         else:
             channel.stale |= {message.part}
 
-    def _on_live_ended(self, message: LiveEnded) -> None:
+    def _leave_ended(self, live_id: Key) -> None:
+        """Read again where the users are who may have been in this live."""
         for channel in self._channels.values():
             where = channel.latest and channel.latest.get("where")
-            if channel.is_own and where in (None, (message.ended,)):
+            if channel.is_own and where in (None, (live_id,)):
                 channel.stale |= {"where"}
 
     def _on_user_evicted(self, message: UserEvicted) -> None:

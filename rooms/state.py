@@ -21,11 +21,10 @@ from rooms.members import SEAT_OF_GENDER, Member, MemberCounts, Person, PublicPr
 from rooms.tickets import SEAT_INVITATION_ENDS, Ticket
 from rooms.user_events import (
     Invitation,
+    InvitationEnd,
     InvitationEndReason,
     InvitationHost,
     UserEvent,
-    invitation,
-    invitation_end,
 )
 
 T = TypeVar("T")
@@ -363,7 +362,13 @@ class ChangingRoom(RoomState):
             host=shown,
             expires_at=expires_at,
         )
-        self._tell(user_id, invitation(event))
+        self.user_events.append((user_id, UserEvent("invitation", event)))
+
+    def _tell_invitation_end(
+        self, user_id: str, invitation_id: str, reason: InvitationEndReason
+    ) -> None:
+        event = InvitationEnd(invitation_id=invitation_id, reason=reason)
+        self.user_events.append((user_id, UserEvent("invitation_end", event)))
 
     def _seat_invitation_id(self, application: Application) -> str:
         return f"{self.epoch}-{application.position}"
@@ -371,8 +376,8 @@ class ChangingRoom(RoomState):
     def _end_seat_invitation(self, application: Application, reason: InvitationEndReason) -> None:
         """Tell the user that the invitation is over, if the application is one."""
         if application.invited:
-            event = invitation_end(self._seat_invitation_id(application), reason)
-            self._tell(application.person.user_id, event)
+            id_ = self._seat_invitation_id(application)
+            self._tell_invitation_end(application.person.user_id, id_, reason)
 
     # ---- mutes and bans
 
@@ -413,10 +418,6 @@ class ChangingRoom(RoomState):
 
     def _add_event(self, type_: str, data: Mapping[str, Any]) -> None:
         self.events.append(RoomEvent(type_, data))
-
-    def _tell(self, user_id: str, event: UserEvent) -> None:
-        """Add an event to the user's own channel, which is read also outside of the room."""
-        self.user_events.append((user_id, event))
 
 
 def without(entries: Mapping[str, T], *user_ids: str) -> Mapping[str, T]:

@@ -1,10 +1,9 @@
-"""Tickets that invite users into a live, and pure steps of the rules about them; times in ms."""
+"""Tickets that invite users into a live; times in ms."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
-from rooms.errors import InvitationInvalid, TooManyInvitations
+from rooms.errors import InvitationInvalid
 from rooms.events import RefuseReason
 from rooms.user_events import InvitationEndReason
 
@@ -12,10 +11,6 @@ TicketKind = Literal["app", "friend", "link", "code"]
 """How a ticket reaches its taker: an event in the app, a message to a friend at WeChat, a link, or
 a code to scan."""
 
-MAX_TICKETS = 100
-MAX_USES = 500
-"""Tickets of a live, and the sum of their uses: every change of the room reads them, and with their
-takers they are 40 KB at most."""
 SEAT_INVITATION_ENDS: dict[RefuseReason, InvitationEndReason] = {
     "refused": "refused",
     "withdrawn": "refused",
@@ -65,20 +60,3 @@ class Ticket:
         if len(self.takers) >= self.uses:
             raise InvitationInvalid
         return replace(self, takers=(*self.takers, user_id))
-
-
-def repeated_ticket(tickets: Mapping[str, Ticket], new: Ticket) -> Ticket | None:
-    """Return the ticket that the same inviter was given for the same request_id, if any."""
-    same = (
-        ticket
-        for ticket in tickets.values()
-        if (ticket.inviter, ticket.request_id) == (new.inviter, new.request_id)
-    )
-    return next(same, None) if new.request_id else None
-
-
-def check_bounds(tickets: Mapping[str, Ticket], new: Ticket) -> None:
-    """Raise TooManyInvitations if one more ticket exceeds MAX_TICKETS or MAX_USES."""
-    uses = sum(ticket.uses for ticket in tickets.values())
-    if len(tickets) >= MAX_TICKETS or uses + new.uses > MAX_USES:
-        raise TooManyInvitations

@@ -85,11 +85,3 @@ class UserEvent:
 
     type: str
     data: Any
-
-
-def invitation(event: Invitation) -> UserEvent:
-    return UserEvent("invitation", event)
-
-
-def invitation_end(invitation_id: str, reason: InvitationEndReason) -> UserEvent:
-    return UserEvent("invitation_end", InvitationEnd(invitation_id=invitation_id, reason=reason))

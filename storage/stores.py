@@ -51,9 +51,7 @@ class Stores:
         self.outbox = OutboxStore(database)
         self.exports = ExportStore(database, cipher)
         self.deletions = DeletionStore(database, self.outbox)
-        self.rooms = RoomStore(
-            database, self.members, self.outbox, self.user_channels, user_changed
-        )
+        self.rooms = RoomStore(database, self.members, self.outbox, self.user_channels)
         self.invitation_links = InvitationLinkStore(database)
         self.room_groups = RoomGroupStore(database)
         self.chat_lines = ChatLineStore(database, settings.retention.chat_days)

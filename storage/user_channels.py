@@ -42,7 +42,7 @@ class UserChannelStore:
     def __init__(self, database: Database, changed: Changed) -> None:
         self._database = database
         self._channels: Collection = database.collection("user_channels")
-        self._changed = changed
+        self.changed = changed
         self._by_id = documents_by_id(self._channels, _channel_from, exclude="log")
 
     async def create(self, user_id: str) -> None:
@@ -64,12 +64,12 @@ class UserChannelStore:
     async def add(self, user_id: str, event: UserEvent, session: Session) -> None:
         """Add an event in the transaction of the change that it tells of."""
         await self._channels.update_one({"_id": user_id}, _append(event), session=session)
-        self._database.after_commit(session, partial(self._changed, user_id, "events"))
+        self._database.after_commit(session, partial(self.changed, user_id, "events"))
 
     def add_to(self, batch: WriteBatch, user_id: str, event: UserEvent) -> None:
         """Add an event as `add` does."""
         batch.update_if_present("user_channels", {"_id": user_id}, _append(event))
-        batch.after_commit.append(partial(self._changed, user_id, "events"))
+        batch.after_commit.append(partial(self.changed, user_id, "events"))
 
     async def log_since(self, user_id: str, epoch: str, seq: int) -> Sequence[NumberedEvent] | None:
         """Return all events after `seq`, in order; None if the log lacks some or was emptied."""

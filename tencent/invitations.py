@@ -19,15 +19,12 @@ PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 RELEASE = {"env_version": "release"}
 
 
-class NotGiven(Exception):
-    """WeChat is away, a quota is used up, or the mini-program may not make this call."""
-
-
 class InvitationClient:
     """Private messages, URL Links and mini-program codes.
 
-    All methods raise NotGiven, at most ANSWER_SECONDS (tencent/wechat.py) later. Source: WeChat
-    server API, createActivityId, generateUrlLink and getUnlimitedQRCode.
+    All methods raise ServiceUnavailable, at most ANSWER_SECONDS (tencent/wechat.py) later, also for
+    a quota that is used up. Source: WeChat server API, createActivityId, generateUrlLink and
+    getUnlimitedQRCode.
     """
 
     def __init__(self, client: ServiceClient, tokens: AccessTokenCache) -> None:
@@ -69,12 +66,10 @@ class InvitationClient:
         except Unreadable:
             errcode = "unreadable"
         log.warning("invitation_not_given", call=call.path, errcode=errcode)
-        raise NotGiven(str(errcode))
+        raise ServiceUnavailable(self._client.service)
 
 
 def _picture(answer: ServiceResponse) -> bytes:
-    """Return the picture of an answer. Raises Unreadable for JSON and anything else."""
-    is_json = "json" in answer.headers.get("Content-Type", "")
-    if is_json or not answer.body.startswith((PNG, JPEG)):
+    if not answer.body.startswith((PNG, JPEG)):
         raise Unreadable
     return answer.body

@@ -310,17 +310,6 @@ def decrypt_profile(session_key: str, encrypted_data: str, iv: str, app_id: str)
     return dict(data)
 
 
-def decrypt_activity_id(session_key: str, encrypted_data: str, iv: str, app_id: str) -> str:
-    """Return the activity id of a private message, as wx.authPrivateMessage gave it to a phone.
-
-    `session_key` is that of the user who received the message. Raises InvalidEncryptedData.
-    """
-    try:
-        return text(decrypt_profile(session_key, encrypted_data, iv, app_id), "activityId")
-    except Unreadable:
-        raise InvalidEncryptedData from None
-
-
 def parse_profile(data: Mapping[str, Any]) -> WechatProfile:
     """Parse decrypted data leniently: missing values and placeholders count as not set."""
     openid, gender = data.get("openId"), data.get("gender")

@@ -1,9 +1,13 @@
-"""Invitations into lives: tickets, with what WeChat adds to them, and entering with one."""
+"""Invitations into lives: issuing tickets, with what WeChat adds to them, and entering."""
 
+import asyncio
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
-from core.clock import now_ms
+from config.sections import UploadsSettings
+from core.clock import day_interval, day_of, now_ms
 from core.errors import InvalidParameter
 from ledger.errors import RequestIdReused
 from rooms.errors import InvitationInvalid
@@ -12,37 +16,37 @@ from rooms.tickets import Ticket, TicketKind
 from services.errors import SessionKeyMissing
 from services.moderation.user_safety import UserSafetyService
 from services.room_changes import RoomChanges
-from services.rooms.invitation_parts import InvitationParts
 from services.rooms.live_rooms import LiveRoomService
 from storage.accounts.users import User
 from storage.jobs.outbox import DELETE_OBJECT
 from storage.stores import Stores
-from tencent.errors import InvalidEncryptedData
-from tencent.wechat import decrypt_activity_id
+from tencent.cos import CosClient
+from tencent.errors import InvalidEncryptedData, ServiceUnavailable
+from tencent.invitations import PNG, InvitationClient
+from tencent.wechat import decrypt_profile
 
-
-@dataclass(frozen=True, slots=True)
-class IssuedTicket:
-    """A ticket and where it leads; `part` is the link or the address of the picture."""
-
-    ticket: Ticket
-    path: str
-    part: str = ""
-
-    @property
-    def lacks_wechat(self) -> bool:
-        return self.ticket.by != "app" and not (self.part or self.ticket.activity_id)
+LONGEST_TICKET = timedelta(days=1)
+CODE_SECONDS = 6.0
+"""Longest wait for a code. An attempt at COS may take 5 s, and is then logged."""
 
 
 @dataclass
 class InvitationService:
-    """Issues tickets, and lets users enter with them."""
+    """Issues tickets, and lets users enter with them.
+
+    `page`: the page of the mini-program that an invitation opens.
+    """
 
     _stores: Stores
     _room_changes: RoomChanges
     _lives: LiveRoomService
     _user_safety: UserSafetyService
-    _parts: InvitationParts
+    _wechat: InvitationClient
+    _cos: CosClient
+    _uploads: UploadsSettings
+    _page: str
+
+    # ---- issuing
 
     async def issue(
         self,
@@ -50,87 +54,115 @@ class InvitationService:
         inviter: User,
         by: TicketKind,
         minutes: int,
-        *,
         uses: int = 1,
-        user_id: str = "",
-        request_id: str = "",
-    ) -> IssuedTicket:
+        user_id: str | None = None,
+        request_id: str | None = None,
+    ) -> tuple[Ticket, str]:
         """Invite by a ticket of `uses` uses, or into the app the user `user_id`.
 
-        The same request_id of an inviter returns the same ticket. Raises UserNotFound, Blocked,
+        Return the ticket, the same for the same request_id of an inviter, with its link or the
+        address of its picture; "" if WeChat or COS is away. Raises UserNotFound, Blocked,
         RequestIdReused, or as Room.issue_ticket.
         """
         room = await self._room_changes.load(live_id, inviter.user_id)
         room.tickets_of(inviter.user_id)  # refuses before WeChat is asked
-        if by == "app":
-            if not user_id:
-                raise InvalidParameter({"user_id": "this is required"})
-            uses = 1
-            user = await self._stores.users.get(user_id)
-            await self._check_pairs(user, room.host_id, inviter.user_id)
-        id_ = secrets.token_hex(12)
         ticket = Ticket(
-            id_,
+            secrets.token_hex(12),
             by,
             inviter.user_id,
             now_ms() + minutes * 60_000,
             minutes,
             uses,
-            user_id if by == "app" else "",
-            request_id,
-            activity_id=await self._parts.friend(inviter) if by == "friend" else "",
-            picture=self._parts.picture_key(id_) if by == "code" else "",
+            request_id=request_id or "",
         )
+        if by == "app":
+            if not user_id:
+                raise InvalidParameter({"user_id": "this is required"})
+            user = await self._stores.users.get(user_id)
+            await self._check_pairs(user, room.host_id, inviter.user_id)
+            ticket = replace(ticket, user_id=user_id, uses=1)
+        elif by == "friend":
+            ticket = replace(ticket, activity_id=await self._activity_of(inviter))
+        elif by == "code" and self._uploads.bucket:
+            # The ticket cannot be read from the picture's address.
+            key = f"pictures/code/{secrets.token_hex(16)}.jpg"
+            ticket = replace(ticket, picture=key)
         issued = await self._room_changes.change(
             live_id, lambda room: room.issue_ticket(ticket), inviter.user_id
         )
         if issued.content != ticket.content:
             raise RequestIdReused
-        part = ""
-        if by == "link":
-            part = await self._parts.link(inviter.app_id, issued.id)
-        elif by == "code":
-            part = await self._parts.code(inviter.app_id, issued.id)
-            if issued.id not in (await self._room_changes.load(live_id)).tickets:
-                # It has ended meanwhile, perhaps before there was a picture to delete.
-                await self._stores.outbox.add(DELETE_OBJECT, {"key": issued.picture})
-        return IssuedTicket(issued, self._parts.path(issued.id), part)
+        part = await self._part_of(issued, inviter.app_id)
+        if issued.picture and issued.id not in (await self._room_changes.load(live_id)).tickets:
+            # It has ended meanwhile, perhaps before there was a picture to delete.
+            await self._stores.outbox.add(DELETE_OBJECT, {"key": issued.picture})
+        return issued, part
 
-    async def open_tickets(self, live_id: int, user_id: str) -> list[IssuedTicket]:
-        """Return the open tickets that a user may see. Raises as Room.tickets_of."""
-        room = await self._room_changes.load(live_id, user_id)
-        room.expire(now_ms())
-        return [IssuedTicket(row, self._parts.path(row.id)) for row in room.tickets_of(user_id)]
+    async def _activity_of(self, inviter: User) -> str:
+        """Return the activity of a private message, which only the inviter can send."""
+        try:
+            return await self._wechat.activity_id(inviter.app_id, inviter.openid)
+        except ServiceUnavailable:
+            return ""
 
-    async def withdraw(self, live_id: int, user_id: str, ticket_id: str) -> None:
-        """End a ticket, also as the user whom it names. Raises as Room.withdraw_ticket."""
-        await self._room_changes.change(
-            live_id, lambda room: room.withdraw_ticket(user_id, ticket_id), user_id
-        )
+    async def _part_of(self, ticket: Ticket, app_id: str) -> str:
+        try:
+            if ticket.by == "link":
+                link = await self._link_of_today(app_id)
+                return f"{link}?cq={quote(f't={ticket.id}', safe='')}"
+            if ticket.picture:
+                async with asyncio.timeout(CODE_SECONDS):
+                    await self._make_code(ticket, app_id)
+                return f"{self._uploads.address}/{ticket.picture}"
+        except (ServiceUnavailable, TimeoutError):
+            pass
+        return ""
+
+    async def _link_of_today(self, app_id: str) -> str:
+        """Return WeChat's link for all tickets of a day in China, which outlives them.
+
+        That spares the quota; `cq` is added to the query of the page.
+        """
+        links, day = self._stores.invitation_links, day_of(datetime.now(UTC))
+        key = f"{app_id}:{self._page}:{day}"
+        if (link := await links.find(key)) is None:
+            expires_at = day_interval(day)[1] + LONGEST_TICKET
+            link = await self._wechat.url_link(app_id, self._page, expires_at)
+            await links.keep(key, link, expires_at)
+        return link
+
+    async def _make_code(self, ticket: Ticket, app_id: str) -> None:
+        """Store a code with the ticket as its scene, unless there is one."""
+        if await self._cos.head(ticket.picture) is None:
+            picture = await self._wechat.code(app_id, self._page, ticket.id)
+            content_type = "image/png" if picture.startswith(PNG) else "image/jpeg"
+            await self._cos.put(ticket.picture, picture, content_type)
+
+    # ---- entering
 
     async def enter(
         self,
         live_id: int | None,
         user: User,
         token: str,
-        ticket_id: str,
+        ticket_id: str = "",
         encrypted: str = "",
         iv: str = "",
     ) -> Room:
-        """Enter the live that the ticket opens.
+        """Enter a live, or the one that the ticket opens.
 
         A friend proves by what WeChat has `encrypted` that the message has reached them. With
         `live_id`, the ticket must be of this room; a member comes back also without a valid one.
         Raises InvitationInvalid, Blocked, SessionKeyMissing, or as LiveRoomService.enter.
         """
-        room = await self._stores.rooms.of_ticket(ticket_id)
-        if room:
+        if not ticket_id and live_id is None:
+            raise InvalidParameter({"live_id": "this is required"})
+        if ticket_id and (room := await self._stores.rooms.of_ticket(ticket_id)):
             ticket = room.tickets[ticket_id]
             await self._check_pairs(user, room.host_id, ticket.inviter)
             if ticket.activity_id and user.user_id not in ticket.takers:
                 await self._check_friend(user, ticket.activity_id, encrypted, iv)
-            if live_id in (None, room.live_id):
-                return await self._lives.enter(room.live_id, user, token, ticket_id)
+            live_id = live_id or room.live_id
         if live_id is None:
             raise InvitationInvalid
         return await self._lives.enter(live_id, user, token, ticket_id)
@@ -151,8 +183,8 @@ class InvitationService:
         if not key:
             raise SessionKeyMissing
         try:
-            received = decrypt_activity_id(key, encrypted, iv, user.app_id)
+            message = decrypt_profile(key, encrypted, iv, user.app_id)
         except InvalidEncryptedData:
             raise SessionKeyMissing from None
-        if received != activity_id:
+        if message.get("activityId") != activity_id:
             raise InvitationInvalid

@@ -16,7 +16,6 @@ from realtime.bus import (
     ChannelChanged,
     ConnectionOpened,
     EventPublished,
-    LiveEnded,
     TokenRevoked,
     UserEvicted,
     pack,
@@ -133,7 +132,6 @@ KEYS = IDS | st.from_regex(r"[0-9]{8}", fullmatch=True)
 MESSAGES = st.one_of(
     st.builds(EventPublished, KEYS, TEXTS, IDS, st.binary(max_size=300), st.booleans()),
     st.builds(ChannelChanged, KEYS, st.sampled_from(["events", "audience", "balance"])),
-    st.builds(LiveEnded, IDS),
     st.builds(UserEvicted, TEXTS, st.none() | IDS, st.sampled_from(CloseCode), IDS),
     st.builds(ConnectionOpened, KEYS, TEXTS, TEXTS, IDS),
     st.builds(TokenRevoked, TEXTS),

@@ -7,8 +7,9 @@ import pytest
 
 from core.errors import InvalidParameter, QLiveError
 from rooms.errors import NotHost, NotInRoom, NotLive, TooManyDeputies
+from rooms.inviting_room import MAX_DEPUTIES
 from rooms.members import MemberCounts, Person
-from rooms.room import MAX_DEPUTIES, MAX_MARKS, Room
+from rooms.room import MAX_MARKS, Room
 from tests.support.room_builders import (
     ANNA,
     BERT,

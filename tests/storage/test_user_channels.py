@@ -7,7 +7,7 @@ import pytest
 from bson import BSON
 
 from core.errors import WriteConflict
-from rooms.user_events import USER_LOG_SIZE, UserEvent, invitation, invitation_end
+from rooms.user_events import USER_LOG_SIZE, UserEvent
 from storage.database import Session
 from storage.user_channels import MAX_SOCKETS
 from storage.write_batch import WriteBatch
@@ -79,9 +79,10 @@ async def test_invitations_are_the_fold_of_their_events(stores: StoresFixture) -
         {**data, "invitation_id": "e-1", "expires_at": 10},
     )
     second = {**data, "invitation_id": "T1", "kind": "room"}
-    await add(stores, user_id, *map(invitation, (first, second, again)))  # type: ignore[arg-type]
+    await add(stores, user_id, *(UserEvent("invitation", d) for d in (first, second, again)))
     assert (await stores.user_channels.read(user_id)).invitations == {"e-1": again, "T1": second}
-    await add(stores, user_id, invitation_end("T1", "expired"), invitation_end("T2", "expired"))
+    ends: Any = [{"invitation_id": id_, "reason": "expired"} for id_ in ("T1", "T2")]
+    await add(stores, user_id, *(UserEvent("invitation_end", end) for end in ends))
     assert (await stores.user_channels.read(user_id)).invitations == {"e-1": again}
 
 

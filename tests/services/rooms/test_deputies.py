@@ -7,8 +7,8 @@ import pytest
 
 from core.errors import QLiveError
 from rooms.errors import TooManyDeputies
+from rooms.inviting_room import MAX_DEPUTIES
 from rooms.members import Person
-from rooms.room import MAX_DEPUTIES
 from runtime.process import ServerProcess
 from services.room_changes import RoomChanges
 from tests.support.api import ApiFixture
@@ -54,4 +54,4 @@ async def test_a_block_during_the_naming_ends_it_at_once(
     run_after(server.context.services.moderation.user_safety, "check_pair", block)
     named = await host.post("qlive_room/deputy/", user_id=bert.id, on=1)
     assert named.refusal == (403, "blocked")
-    assert await stores.rooms.of_deputy(bert.id) == []
+    assert await stores.rooms.kept_by(bert.id) == []
