@@ -213,10 +213,9 @@ class Channel:
 
     @property
     def is_own(self) -> bool:
-        """Whether it is a user's own channel, with any sockets of that user; else it is a room's.
+        """Whether it is a user's own channel, else it is a room's, with one socket of each user.
 
-        A room has one socket of each user. The own channel also has the room's socket of its user,
-        which belongs to the room.
+        The own channel also has the room's socket of its user, which belongs to the room.
         """
         return isinstance(self.key, str)
 

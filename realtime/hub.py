@@ -230,8 +230,8 @@ class Hub:
         gaps, turn = self._bus.gaps, self._checks % USER_CHECKS
         all_users = gaps != self._checked_gaps or not self._bus.healthy
         rooms = [c for c in self.channels if not c.is_own]
-        users = [c for c in self.channels if c.is_own]
-        due = users if all_users else [c for c in users if hash(c.key) % USER_CHECKS == turn]
+        own = [c for c in self.channels if c.is_own]
+        due = [c for c in own if all_users or hash(c.key) % USER_CHECKS == turn]
         for channels in (rooms, due):
             for start in range(0, len(channels), READ_SIZE):
                 await self._check(channels[start : start + READ_SIZE])

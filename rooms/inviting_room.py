@@ -136,7 +136,8 @@ class InvitingRoom(ChangingRoom):
         if self.visibility == "private":
             if taken is None:
                 raise InvitationRequired
-            if self.joined_count >= free_places:
+            joined = [user for user in self.members if self.has(user) and not self.loaded.has(user)]
+            if len(joined) >= free_places:
                 raise RoomFull
             self.revision += 1
         if taken and taken is not ticket:

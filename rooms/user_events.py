@@ -3,8 +3,7 @@
 Times are in ms since 1970.
 """
 
-from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Literal, TypedDict
 
 USER_LOG_SIZE = 64
 """Events kept per user, as a ring: more than a phone misses in a day without a connection."""
@@ -77,11 +76,3 @@ USER_EVENT_PAYLOADS: dict[str, type] = {
     "withdrawal": WithdrawalMoved,
     "refund": RefundMoved,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class UserEvent:
-    """An event of a user's channel before it is saved, which numbers it."""
-
-    type: str
-    data: Any

@@ -16,7 +16,6 @@ log = structlog.get_logger("tencent.invitations")
 
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 """How pictures begin; WeChat makes JPEG files."""
-RELEASE = {"env_version": "release"}
 
 
 class InvitationClient:
@@ -43,7 +42,7 @@ class InvitationClient:
         `?cq=` and an encoded query, together at most 256 characters, may be appended to it.
         """
         expiry = {"expire_type": 0, "expire_time": int(expires_at.timestamp())}
-        request = {"path": f"/{page}", "query": "", **RELEASE, **expiry}
+        request = {"path": f"/{page}", "query": "", **expiry}
         call = WechatCall(app_id, "/wxa/generate_urllink", json_text(request))
         return await self._call(call, lambda answer: text(answer.content, "url_link"))
 
@@ -52,8 +51,8 @@ class InvitationClient:
 
         `scene`: what the page receives, at most 32 letters and digits.
         """
-        request = {"scene": scene, "page": page, **RELEASE}
-        call = WechatCall(app_id, "/wxa/getwxacodeunlimit", json_text(request))
+        request = json_text({"scene": scene, "page": page})
+        call = WechatCall(app_id, "/wxa/getwxacodeunlimit", request)
         return await self._call(call, _picture)
 
     async def _call(self, call: WechatCall, read: Callable[[ServiceResponse], T]) -> T:

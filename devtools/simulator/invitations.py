@@ -17,10 +17,7 @@ SCENE = re.compile(r"[0-9A-Za-z!#$'()*+,/:;=?._~-]{1,32}")
 
 
 class SimulatedInvitations:
-    """Invitations to `page`, the only page of the published version.
-
-    Tests set `links_left`, how many links may still be made.
-    """
+    """Invitations to `page`, the only published one. Tests set `links_left`."""
 
     def __init__(self, wechat: SimulatedWechat, page: str, now: Callable[[], float]) -> None:
         self.links_left = 500_000

@@ -14,9 +14,6 @@ from storage.errors import UserNotFound
 from storage.stores import Stores
 from storage.user_channels import UserChannel
 
-FLUSH_SIZE = 500
-"""Closed sockets written by one bulk command."""
-
 
 class Balances(TypedDict):
     gold: int
@@ -79,9 +76,9 @@ class UserChannelService:
 
     async def flush(self) -> None:
         """Store closed sockets, so that they count no longer."""
-        while batch := self._closed[:FLUSH_SIZE]:
-            await self._stores.user_channels.close_sockets(batch)
-            del self._closed[: len(batch)]
+        if closed := [*self._closed]:
+            await self._stores.user_channels.close_sockets(closed)
+            del self._closed[: len(closed)]
 
     # ---- what is not numbered
 

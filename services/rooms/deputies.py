@@ -12,7 +12,7 @@ from storage.stores import Stores
 
 @dataclass
 class DeputyService:
-    """Names deputies, and ends their service."""
+    """Names deputies, and ends their service, also by a block."""
 
     _stores: Stores
     _room_changes: RoomChanges
@@ -47,6 +47,15 @@ class DeputyService:
         await self._room_changes.change(
             live_id, lambda room: room.end_deputy(person, actor.user_id)
         )
+
+    async def block(self, user: User, other_id: str) -> None:
+        """Block a user, after which neither is a deputy of the other or invited by them.
+
+        Raises UserNotFound or TooManyBlocks.
+        """
+        other = await self._stores.users.get(other_id)
+        await self._stores.user_blocks.put(user.user_id, other_id)
+        await self._room_changes.separate(user.person(), other.person())
 
     async def _room_of(self, host: User) -> int:
         room = await self._stores.rooms.of_host(host.user_id)

@@ -32,10 +32,7 @@ CODE_SECONDS = 6.0
 
 @dataclass
 class InvitationService:
-    """Issues tickets, and lets users enter with them.
-
-    `page`: the page of the mini-program that an invitation opens.
-    """
+    """Issues tickets, and lets users enter with them."""
 
     _stores: Stores
     _room_changes: RoomChanges
@@ -45,6 +42,7 @@ class InvitationService:
     _cos: CosClient
     _uploads: UploadsSettings
     _page: str
+    """Page of the mini-program that an invitation opens."""
 
     # ---- issuing
 
@@ -123,13 +121,14 @@ class InvitationService:
 
         That spares the quota; `cq` is added to the query of the page.
         """
-        links, day = self._stores.invitation_links, day_of(datetime.now(UTC))
-        key = f"{app_id}:{self._page}:{day}"
-        if (link := await links.find(key)) is None:
+        name, day = f"invitation_link:{app_id}:{self._page}", day_of(datetime.now(UTC))
+        made = await self._stores.job_leases.last_result(name)
+        if made.get("at") != str(day):
             expires_at = day_interval(day)[1] + LONGEST_TICKET
             link = await self._wechat.url_link(app_id, self._page, expires_at)
-            await links.keep(key, link, expires_at)
-        return link
+            made = {"at": str(day), "link": link}
+            await self._stores.job_leases.store_result(name, made)
+        return str(made["link"])
 
     async def _make_code(self, ticket: Ticket, app_id: str) -> None:
         """Store a code with the ticket as its scene, unless there is one."""

@@ -158,10 +158,7 @@ class LiveRoomService:
         return user
 
     async def _set_visibility(self, room: Room, visibility: Visibility) -> Room | None:
-        """Make a live private or public; return the room, or None if it was so already.
-
-        Raises NotLive, or as GroupService.new.
-        """
+        """Make a live private or public; return the room, or None if it was so already."""
         if room.visibility == visibility:
             return None
         host, new_stream = room.owner.person, self._stream_urls.new_stream

@@ -7,18 +7,19 @@ import pytest
 from bson import BSON
 
 from core.errors import WriteConflict
-from rooms.user_events import USER_LOG_SIZE, UserEvent
+from rooms.events import NewEvent
+from rooms.user_events import USER_LOG_SIZE
 from storage.database import Session
 from storage.user_channels import MAX_SOCKETS
 from storage.write_batch import WriteBatch
 from tests.support.storage import StoresFixture
 
 
-def payment(order: str = "Q1", gold: int = 60) -> UserEvent:
-    return UserEvent("payment", {"order": order, "gold": gold})
+def payment(order: str = "Q1", gold: int = 60) -> NewEvent:
+    return NewEvent("payment", {"order": order, "gold": gold})
 
 
-async def add(stores: StoresFixture, user_id: str, *events: UserEvent) -> None:
+async def add(stores: StoresFixture, user_id: str, *events: NewEvent) -> None:
     for event in events:
 
         async def work(session: Session) -> None:
@@ -54,7 +55,7 @@ async def test_events_are_numbered_and_the_last_64_are_kept(stores: StoresFixtur
 async def test_events_of_transactions_at_the_same_time_have_no_gap(stores: StoresFixture) -> None:
     user_id, epoch = await new_user(stores)
 
-    async def add_by_batch(event: UserEvent) -> None:
+    async def add_by_batch(event: NewEvent) -> None:
         batch = WriteBatch()
         stores.user_channels.add_to(batch, user_id, event)
         await batch.execute_alone(stores.database)
@@ -79,10 +80,10 @@ async def test_invitations_are_the_fold_of_their_events(stores: StoresFixture) -
         {**data, "invitation_id": "e-1", "expires_at": 10},
     )
     second = {**data, "invitation_id": "T1", "kind": "room"}
-    await add(stores, user_id, *(UserEvent("invitation", d) for d in (first, second, again)))
+    await add(stores, user_id, *(NewEvent("invitation", d) for d in (first, second, again)))
     assert (await stores.user_channels.read(user_id)).invitations == {"e-1": again, "T1": second}
     ends: Any = [{"invitation_id": id_, "reason": "expired"} for id_ in ("T1", "T2")]
-    await add(stores, user_id, *(UserEvent("invitation_end", end) for end in ends))
+    await add(stores, user_id, *(NewEvent("invitation_end", end) for end in ends))
     assert (await stores.user_channels.read(user_id)).invitations == {"e-1": again}
 
 

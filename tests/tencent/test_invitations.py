@@ -53,7 +53,7 @@ async def test_a_link_names_the_page_and_ends_at_a_time(scripted: Scripted) -> N
     assert await client.url_link(APP, PAGE, UNTIL) == "https://wxaurl.cn/abc"
     assert service.requests[2].path == "/wxa/generate_urllink"
     expiry = {"expire_type": 0, "expire_time": 1_796_227_200}
-    page = {"path": "/pages/room/room", "query": "", "env_version": "release"}
+    page = {"path": "/pages/room/room", "query": ""}
     assert service.requests[2].json_object() == page | expiry
 
 
@@ -62,7 +62,7 @@ async def test_a_code_is_the_picture_of_the_answer(scripted: Scripted, body: byt
     client, service = scripted(TOKEN, body_reply(body))
     assert await client.code(APP, PAGE, SCENE) == body
     assert service.requests[1].path == "/wxa/getwxacodeunlimit"
-    expected = {"scene": SCENE, "page": PAGE, "env_version": "release"}
+    expected = {"scene": SCENE, "page": PAGE}
     assert service.requests[1].json_object() == expected
 
 

@@ -88,7 +88,7 @@ class ProcessFixture:
         self.wechat: Any = WechatFixture()
         lives: Any = Lives(self.room_changes)
         no_checks: Any = None
-        safety = UserSafetyService(self.stores, no_checks, self.room_changes, SETTINGS.moderation)
+        safety = UserSafetyService(self.stores, no_checks, SETTINGS.moderation)
         self.service = InvitationService(
             self.stores,
             self.room_changes,
