@@ -83,7 +83,9 @@ class Hub:
     def on_message(self, message: BusMessage) -> None:
         match message:
             case ConnectionOpened():
-                self._on_connection_opened(message)
+                if channel := self._channels.get(message.key):
+                    channel.on_connection_opened(message.epoch, message.user_id, message.number)
+                    self.drop_if_idle(channel)
             case TokenRevoked():
                 self.end_sessions({message.token_id: CloseCode.TOKEN})
             case EventPublished():
@@ -109,8 +111,7 @@ class Hub:
         """Send the snapshot or the missed events, then every later event without a gap.
 
         `load_view`, called after the subscription, reads the room or the user, may set the number
-        of `writer`, and raises if the user may not listen. An older socket of the user in a room is
-        replaced.
+        of `writer`, and raises if the user may not listen. A room's older socket is replaced.
         """
         channel = self._channels.get(key)
         if channel is None:
@@ -224,8 +225,7 @@ class Hub:
     async def check(self) -> None:
         """Backfill the channels that are behind their stored events; close those of an ended epoch.
 
-        A lost bus message thus costs a delay, not an event: for rooms of one check, for a user's
-        own channel of USER_CHECKS, or also of one after a gap of the bus.
+        A lost bus message thus costs a delay, not an event.
         """
         gaps, turn = self._bus.gaps, self._checks % USER_CHECKS
         all_users = gaps != self._checked_gaps or not self._bus.healthy
@@ -355,11 +355,6 @@ class Hub:
         elif channel.epoch == message.epoch:
             self._start_filling(channel)
         self.drop_if_idle(channel)
-
-    def _on_connection_opened(self, message: ConnectionOpened) -> None:
-        if channel := self._channels.get(message.key):
-            channel.on_connection_opened(message.epoch, message.user_id, message.number)
-            self.drop_if_idle(channel)
 
     def _on_channel_changed(self, message: ChannelChanged) -> None:
         channel = self._channels.get(message.key)

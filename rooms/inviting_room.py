@@ -1,6 +1,6 @@
 """Rules of the tickets that invite users into a live, and of deputies. Times are in ms."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.errors import InvalidParameter
 from rooms.errors import (
@@ -30,7 +30,7 @@ MAX_DEPUTIES = 3
 
 @dataclass(slots=True)
 class InvitingRoom(ChangingRoom):
-    """A room that users enter by tickets, and where deputies help; Room has the other rules."""
+    """A room that users enter by tickets, and where deputies help."""
 
     # ---- tickets
 
@@ -59,10 +59,7 @@ class InvitingRoom(ChangingRoom):
         return ticket
 
     def withdraw_ticket(self, user_id: str, ticket_id: str) -> None:
-        """End a ticket, as the host or its inviter; the user whom it names refuses it.
-
-        A ticket that has ended causes no error.
-        """
+        """End a ticket, if it has not ended, as the host, its inviter or the user whom it names."""
         ticket = self.tickets.get(ticket_id)
         if ticket is None:
             return
@@ -104,10 +101,7 @@ class InvitingRoom(ChangingRoom):
         self._set_deputy(person, on=True)
 
     def end_deputy(self, person: Person, actor_id: str | None = None) -> None:
-        """End a user's service as deputy, as the host or that user; no error without one.
-
-        There is no permission check without `actor_id`.
-        """
+        """End a user's service as deputy, if any, as the host or that user; None is not checked."""
         if actor_id not in (None, self.host_id, person.user_id):
             raise NotHost
         if person.user_id in self.deputies:
@@ -130,20 +124,19 @@ class InvitingRoom(ChangingRoom):
         Raises InvitationRequired, InvitationInvalid or RoomFull.
         """
         ticket = self.tickets.get(ticket_id)
-        taken = ticket.taken(user_id, now) if ticket else None
-        if taken is None and ticket_id:
+        if ticket_id and not (ticket and ticket.opens_for(user_id, now)):
             raise InvitationInvalid
         if self.visibility == "private":
-            if taken is None:
+            if ticket is None:
                 raise InvitationRequired
             joined = [user for user in self.members if self.has(user) and not self.loaded.has(user)]
             if len(joined) >= free_places:
                 raise RoomFull
             self.revision += 1
-        if taken and taken is not ticket:
-            self._put_ticket(taken)
-            if taken.user_id:
-                self._tell_invitation_end(user_id, taken.id, "accepted")
+        if ticket and user_id not in ticket.takers:
+            self._put_ticket(replace(ticket, takers=(*ticket.takers, user_id)))
+            if ticket.user_id:
+                self._tell_ended(user_id, ticket.id, "accepted")
 
     def _put_ticket(self, ticket: Ticket) -> None:
         self.tickets = {**self.tickets, ticket.id: ticket}
@@ -154,7 +147,7 @@ class InvitingRoom(ChangingRoom):
         self.tickets = without(self.tickets, ticket.id)
         self.revision += 1
         if ticket.user_id and not ticket.takers:
-            self._tell_invitation_end(ticket.user_id, ticket.id, reason)
+            self._tell_ended(ticket.user_id, ticket.id, reason)
 
     def _check_host(self, user_id: str) -> None:
         if user_id != self.host_id:

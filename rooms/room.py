@@ -129,8 +129,8 @@ class Room(InvitingRoom):
         group_id: str,
         new_stream: Callable[[str], str],
         play_url: PlayUrl,
-    ) -> bool:
-        """Make the live private or public, as the host; return False if it is so already.
+    ) -> None:
+        """Make the live private or public, as the host.
 
         It gets another chat group, and a private one also new streams: those who have left can
         neither read, hear nor see it, and newcomers do not read what was written in private.
@@ -139,7 +139,7 @@ class Room(InvitingRoom):
         if not self.live:
             raise NotLive
         if visibility == self.visibility:
-            return False
+            return
         self.visibility = visibility
         self._use_group(group_id)
         self._add_event("group", GroupChange(group_id=group_id))
@@ -157,7 +157,6 @@ class Room(InvitingRoom):
         self._add_event("visibility", change)
         if visibility == "public":
             self.public_since = self.version + len(self.events)
-        return True
 
     # ---- entering, leaving, bans
 

@@ -353,9 +353,7 @@ class ChangingRoom(RoomState):
         )
         self.user_events.append((user_id, NewEvent("invitation", event)))
 
-    def _tell_invitation_end(
-        self, user_id: str, invitation_id: str, reason: InvitationEndReason
-    ) -> None:
+    def _tell_ended(self, user_id: str, invitation_id: str, reason: InvitationEndReason) -> None:
         event = InvitationEnd(invitation_id=invitation_id, reason=reason)
         self.user_events.append((user_id, NewEvent("invitation_end", event)))
 
@@ -366,7 +364,7 @@ class ChangingRoom(RoomState):
         """Tell the user that the invitation is over, if the application is one."""
         if application.invited:
             id_ = self._seat_invitation_id(application)
-            self._tell_invitation_end(application.person.user_id, id_, reason)
+            self._tell_ended(application.person.user_id, id_, reason)
 
     # ---- mutes and bans
 

@@ -1,9 +1,8 @@
 """Tickets that invite users into a live; times in ms."""
 
-from dataclasses import dataclass, replace
-from typing import Literal, Self
+from dataclasses import dataclass
+from typing import Literal
 
-from rooms.errors import InvitationInvalid
 from rooms.events import RefuseReason
 from rooms.user_events import InvitationEndReason
 
@@ -48,15 +47,8 @@ class Ticket:
         """What was requested: a repetition with the same request_id must be equal."""
         return self.by, self.user_id, self.minutes, self.uses
 
-    def taken(self, user_id: str, now: int) -> Self:
-        """Return the ticket with this taker, who may come back with it.
-
-        Raises InvitationInvalid if it has expired, is another user's, or is used up.
-        """
+    def opens_for(self, user_id: str, now: int) -> bool:
+        """Return whether the user may enter with it; a taker may come back until it expires."""
         if self.expires_at <= now or self.user_id not in ("", user_id):
-            raise InvitationInvalid
-        if user_id in self.takers:
-            return self
-        if len(self.takers) >= self.uses:
-            raise InvitationInvalid
-        return replace(self, takers=(*self.takers, user_id))
+            return False
+        return user_id in self.takers or len(self.takers) < self.uses

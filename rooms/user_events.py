@@ -1,7 +1,4 @@
-"""Numbered events of a user's own channel and their payloads, as sent over WebSocket.
-
-Times are in ms since 1970.
-"""
+"""Payloads of the events of a user's own channel, as sent over WebSocket; times in ms."""
 
 from typing import Literal, TypedDict
 

@@ -203,9 +203,8 @@ class ModerationStore(VersionedStore[Item]):
         outcome = after.outcome
         if outcome is None or outcome == before.outcome or after.kind not in FIELDS:
             return []
-        return [
-            NewEvent("checked", Checked(what=cast(CheckedContent, after.kind), outcome=outcome))
-        ]
+        checked = Checked(what=cast(CheckedContent, after.kind), outcome=outcome)
+        return [NewEvent("checked", checked)]
 
     def _due_at(self, value: Item) -> datetime | None:
         return value.due_at

@@ -47,10 +47,7 @@ class InvitationClient:
         return await self._call(call, lambda answer: text(answer.content, "url_link"))
 
     async def code(self, app_id: str, page: str, scene: str) -> bytes:
-        """Return the picture of a code that opens a page, for ever.
-
-        `scene`: what the page receives, at most 32 letters and digits.
-        """
+        """Return the picture of a code that opens a page with a `scene` of 32 letters at most."""
         request = json_text({"scene": scene, "page": page})
         call = WechatCall(app_id, "/wxa/getwxacodeunlimit", request)
         return await self._call(call, _picture)

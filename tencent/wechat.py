@@ -181,10 +181,7 @@ class AccessTokenCache:
         return response
 
     async def send_soon(self, client: ServiceClient, call: WechatCall) -> ServiceResponse:
-        """Do what `send` does, once more if WeChat is busy.
-
-        Raises ServiceUnavailable, at most ANSWER_SECONDS later.
-        """
+        """Send once more if WeChat is busy. Raises ServiceUnavailable after ANSWER_SECONDS."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 response = await self.send(client, call)

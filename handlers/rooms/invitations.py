@@ -21,7 +21,6 @@ TicketId = Annotated[
     Field(examples=["5b1c08e4f2a94d77"]),
 ]
 OptionalPart = Annotated[str, Field(exclude_if=lambda value: not value)]
-DEFAULT_MINUTES = 60
 
 
 class InvitationRequest(LiveRequest):
@@ -29,7 +28,7 @@ class InvitationRequest(LiveRequest):
 
     by: Annotated[TicketKind, Field(examples=["link"])]
     user_id: UserId | None = None
-    minutes: Annotated[Whole, Field(ge=1, le=1440)] = DEFAULT_MINUTES
+    minutes: Annotated[Whole, Field(ge=1, le=1440)] = 60
     uses: Annotated[Whole, Field(ge=1, le=100)] = 1
     request_id: RequestId | None = None
 

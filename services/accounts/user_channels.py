@@ -1,6 +1,7 @@
 """A user's own channel: what it shows beside its events, and the sockets that have only it."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TypedDict
 
@@ -44,8 +45,8 @@ class UserChannelService:
     async def connect(self, writer: SocketWriter) -> View:
         """Register a socket that has only the own channel, and return what it is shown.
 
-        The oldest of more than MAX_SOCKETS is replaced. Raises UserNotFound or AccountBanned, of
-        which the user is read last: a ban that is stored later closes the socket by its number.
+        The oldest of more than MAX_SOCKETS is replaced. Raises as `authorize`, which reads the user
+        afterwards: a ban that is stored later closes the socket by its number.
         """
         user_id, channel = writer.user_id, None
         if not writer.number:  # else the user was evicted, or the channel changed, meanwhile
@@ -64,10 +65,9 @@ class UserChannelService:
 
     async def load(self, user_id: str) -> View | None:
         """Return the channel of a user for sockets that have it; None if the user is deleted."""
-        try:
+        with suppress(UserNotFound, AccountBanned):
             return await self.authorize(user_id)
-        except (UserNotFound, AccountBanned):
-            return None
+        return None
 
     def disconnect(self, writer: SocketWriter) -> None:
         """Record a closed socket in memory; `flush` stores it."""

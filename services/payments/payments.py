@@ -32,11 +32,7 @@ class PaymentService:
     """
 
     def __init__(
-        self,
-        ledger: LedgerStore,
-        orders: OrderStore,
-        channels: UserChannelStore,
-        lock: LockUsers,
+        self, ledger: LedgerStore, orders: OrderStore, channels: UserChannelStore, lock: LockUsers
     ) -> None:
         self._ledger = ledger
         self._channels = channels

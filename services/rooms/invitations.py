@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
@@ -64,15 +65,8 @@ class InvitationService:
         """
         room = await self._room_changes.load(live_id, inviter.user_id)
         room.tickets_of(inviter.user_id)  # refuses before WeChat is asked
-        ticket = Ticket(
-            secrets.token_hex(12),
-            by,
-            inviter.user_id,
-            now_ms() + minutes * 60_000,
-            minutes,
-            uses,
-            request_id=request_id or "",
-        )
+        id_, until = secrets.token_hex(12), now_ms() + minutes * 60_000
+        ticket = Ticket(id_, by, inviter.user_id, until, minutes, uses, request_id=request_id or "")
         if by == "app":
             if not user_id:
                 raise InvalidParameter({"user_id": "this is required"})
@@ -80,7 +74,9 @@ class InvitationService:
             await self._check_pairs(user, room.host_id, inviter.user_id)
             ticket = replace(ticket, user_id=user_id, uses=1)
         elif by == "friend":
-            ticket = replace(ticket, activity_id=await self._activity_of(inviter))
+            with suppress(ServiceUnavailable):
+                activity_id = await self._wechat.activity_id(inviter.app_id, inviter.openid)
+                ticket = replace(ticket, activity_id=activity_id)
         elif by == "code" and self._uploads.bucket:
             # The ticket cannot be read from the picture's address.
             key = f"pictures/code/{secrets.token_hex(16)}.jpg"
@@ -96,15 +92,8 @@ class InvitationService:
             await self._stores.outbox.add(DELETE_OBJECT, {"key": issued.picture})
         return issued, part
 
-    async def _activity_of(self, inviter: User) -> str:
-        """Return the activity of a private message, which only the inviter can send."""
-        try:
-            return await self._wechat.activity_id(inviter.app_id, inviter.openid)
-        except ServiceUnavailable:
-            return ""
-
     async def _part_of(self, ticket: Ticket, app_id: str) -> str:
-        try:
+        with suppress(ServiceUnavailable, TimeoutError):
             if ticket.by == "link":
                 link = await self._link_of_today(app_id)
                 return f"{link}?cq={quote(f't={ticket.id}', safe='')}"
@@ -112,15 +101,10 @@ class InvitationService:
                 async with asyncio.timeout(CODE_SECONDS):
                     await self._make_code(ticket, app_id)
                 return f"{self._uploads.address}/{ticket.picture}"
-        except (ServiceUnavailable, TimeoutError):
-            pass
         return ""
 
     async def _link_of_today(self, app_id: str) -> str:
-        """Return WeChat's link for all tickets of a day in China, which outlives them.
-
-        That spares the quota; `cq` is added to the query of the page.
-        """
+        """Return the link of all tickets of a day in China: one spares the quota of WeChat."""
         name, day = f"invitation_link:{app_id}:{self._page}", day_of(datetime.now(UTC))
         made = await self._stores.job_leases.last_result(name)
         if made.get("at") != str(day):

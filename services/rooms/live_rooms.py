@@ -102,8 +102,7 @@ class LiveRoomService:
         """Start a matchmaker's live, or resume the running one, whose visibility None keeps.
 
         The first call creates the room's chat group; later the outbox checks that it still exists.
-        A private live, and the first one after it, have groups that no one has been in: without IM
-        they do not start.
+        A private live, and the first one after it, start with a new group, and not without IM.
         """
         _check_may_host(user)
         host = user.person()
@@ -165,9 +164,9 @@ class LiveRoomService:
         play_url = partial(self._stream_urls.play, now=now_ms() // 1000)
         async with self._groups.new(room.live_id, host) as group:
 
-            def rule(room: Room) -> Room | None:
-                is_new = room.set_visibility(host.user_id, visibility, group, new_stream, play_url)
-                return room if is_new else None
+            def rule(room: Room) -> Room:
+                room.set_visibility(host.user_id, visibility, group, new_stream, play_url)
+                return room
 
             return await self._room_changes.change(room.live_id, rule)
 

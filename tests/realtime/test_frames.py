@@ -81,17 +81,6 @@ AUDIENCE = {"audience_count": 9, "num_list": [0, 5, 1, 3]}
             {"type": "audience", "live_id": 7, "data": AUDIENCE},
         ),
         (
-            frames.event("12345678", EVENT),
-            {
-                "type": "profile",
-                "user_id": "12345678",
-                "epoch": "e1",
-                "seq": 43,
-                "ts": 1690000000123,
-                "data": {"nickname": "红"},
-            },
-        ),
-        (
             frames.transient("where", "12345678", {"live_id": None}),
             {"type": "where", "user_id": "12345678", "data": {"live_id": None}},
         ),

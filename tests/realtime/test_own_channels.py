@@ -9,7 +9,7 @@ from realtime.bus import ChannelChanged, ConnectionOpened, EventPublished, UserE
 from realtime.frames import CloseCode
 from realtime.hub import USER_CHECKS
 from realtime.resume import ResumePosition
-from tests.support.hub import ROOM, USER, HubFixture, SlowJoin, WriterSpy, profile_events
+from tests.support.hub import ROOM, USER, HubFixture, SlowJoin, WriterSpy
 
 
 @pytest.fixture
@@ -21,24 +21,6 @@ def own_socket(number: int) -> WriterSpy:
     writer = WriterSpy(USER, number)
     writer.member_socket = None
     return writer
-
-
-async def test_a_hint_during_a_join_is_read_afterwards(own: HubFixture) -> None:
-    writer = own_socket(1)
-    join = SlowJoin(own, writer)
-    await join.has_read()
-    own.store_and_publish()
-    await join.finish()
-    await own.wait_backfilled()
-    assert writer.received_events == [("snapshot", 0), *profile_events(1, 1)]
-
-
-async def test_a_hint_during_a_read_is_not_lost(own: HubFixture) -> None:
-    writer = await own.join(own_socket(1))
-    own.stored.after_read = own.store_and_publish
-    own.store_and_publish()
-    await own.wait_backfilled()
-    assert writer.received_events == [("snapshot", 0), *profile_events(1, 2)]
 
 
 async def test_newer_sockets_replace_only_those_below_the_oldest_that_may_stay(

@@ -16,14 +16,12 @@ from tests.support.room_builders import (
     BERT,
     CARL,
     EPOCH,
-    GRACE,
     HOST,
     NOW,
     changed,
     live_room,
     new_room,
     reloaded,
-    room_with_away,
 )
 
 SOON = NOW + 60_000
@@ -124,16 +122,6 @@ def test_an_invited_user_is_told_once_how_the_invitation_ended(
     assert (ended(room), room.tickets) == ([], {})
 
 
-def test_tickets_end_by_inviter_and_by_user() -> None:
-    room = inviting_room()
-    room.end_tickets("blocked", inviter=BERT.user_id)
-    room.end_tickets("blocked", user_id=BERT.user_id)
-    room.end_tickets("blocked", inviter=BERT.user_id, user_id=ANNA.user_id)
-    assert not changed(room)
-    room.end_tickets("blocked", inviter=HOST.user_id, user_id=ANNA.user_id)
-    assert [*room.tickets] == ["t2"]
-
-
 def test_only_host_inviter_and_invited_user_end_a_ticket() -> None:
     room = inviting_room(BERT)
     for user_id, ticket_id in ((BERT.user_id, "t1"), (ANNA.user_id, "t2")):
@@ -193,14 +181,6 @@ def test_tickets_end_with_the_deputy_and_with_a_block(
     assert bool(room.deputies) == ("withdrawn" not in over.values())
 
 
-def test_tickets_expire_by_themselves() -> None:
-    room = inviting_room()
-    room.expire(SOON - 1)
-    assert not changed(room)
-    room.expire(SOON)
-    assert room.tickets == {}
-
-
 # ---- invitations to a seat
 
 
@@ -249,9 +229,3 @@ def test_the_end_of_an_application_alone_is_not_told() -> None:
     room = room_with_invitation()
     room.refuse(CARL.user_id)
     assert told(room) == []
-
-
-def test_an_absent_invited_users_invitation_expires() -> None:
-    room = room_with_away(room_with_invitation(), ANNA)
-    room.apply_absence(ANNA.user_id, NOW + GRACE.viewer, GRACE, since=NOW, streams=False)
-    assert ended(room) == [(ANNA.user_id, f"{EPOCH}-1", "expired")]

@@ -4,7 +4,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from bson import BSON
 
 from core.errors import WriteConflict
 from rooms.events import NewEvent
@@ -102,17 +101,6 @@ async def test_nothing_is_told_of_a_transaction_that_is_not_committed(
     await add(stores, "99999999", payment())  # a deleted user has no channel, and gets none
     assert await stores.rows("user_channels").count_documents({"_id": "99999999"}) == 0
     assert stores.changed == [("99999999", "events")]
-
-
-async def test_an_event_costs_the_oplog_one_slot_of_the_ring(stores: StoresFixture) -> None:
-    user_id, _ = await new_user(stores)
-    await add(stores, user_id, *(payment(f"Q{n:0200}") for n in range(USER_LOG_SIZE + 1)))
-    oplog = stores.database.client["local"]["oplog.rs"]
-    where = {"o2._id": user_id, "ns": {"$regex": "user_channels$"}}
-    entry = await oplog.find_one(where, sort=[("$natural", -1)])
-    entry = entry or await oplog.find_one({"o.applyOps.o2._id": user_id}, sort=[("$natural", -1)])
-    assert entry is not None
-    assert len(BSON.encode(entry)) < 1_000
 
 
 async def test_a_user_has_at_most_three_sockets_and_a_closed_one_frees_its_place(

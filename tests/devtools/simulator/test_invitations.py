@@ -71,10 +71,3 @@ async def test_a_code_shows_its_scene(client: InvitationClient) -> None:
     for page, scene in (("pages/room/other", SCENE), (PAGE, SCENE + "x"), (PAGE, "a%20b")):
         with pytest.raises(ServiceUnavailable):
             await client.code(APP, page, scene)
-
-
-async def test_a_rejected_token_is_renewed(simulator: Simulator, client: InvitationClient) -> None:
-    assert await client.activity_id(APP, "oAlice")
-    simulator.wechat.tokens.clear()
-    assert await client.activity_id(APP, "oAlice")
-    assert [entry["outcome"] for entry in simulator.log][-3:] == ["40001", "ok", "ok"]

@@ -117,6 +117,8 @@ async def test_what_a_deputy_may_do_and_what_not(room: Moderated) -> None:
         assert (await ask(room.dora, *row)).refusal == NOT_HOST, does
     for does, row in ALLOWED.items():
         assert (await ask(room.bert, *row)).refusal == NOT_HOST, does
+    private = {"live_id": room.live_id, "visibility": "private"}
+    (await room.host.post(ROOM + "update_room/", **private)).ok()  # a deputy has to be inside
     socket = await room.bert.watch()
     for row in ALLOWED.values():
         (await ask(room.dora, *row)).ok()

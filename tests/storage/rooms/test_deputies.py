@@ -64,16 +64,3 @@ async def test_a_user_who_is_removed_meanwhile_is_not_made_a_deputy(stores: Stor
     with pytest.raises(WriteConflict):
         await save_room(stores, room)
     assert await stores.rooms.kept_by(BERT.user_id) == []
-
-
-async def test_a_room_of_an_older_server_has_no_deputies_and_can_be_changed(
-    stores: StoresFixture,
-) -> None:
-    live_id = await open_room(stores, BERT)
-    added = dict.fromkeys(("deputies", "revision", "visibility"), "")
-    await stores.rows("rooms").update_one({"_id": live_id}, {"$unset": added})
-    room = await load_room(stores, live_id)
-    assert (room.deputies, room.revision, room.visibility) == ((), 0, "public")
-    await change_room(stores, live_id, lambda room: room.set_mute_all(HOST.user_id, on=True))
-    await name(stores, live_id, BERT)
-    assert (await room_document(stores, live_id))["revision"] == 1
