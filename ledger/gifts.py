@@ -216,20 +216,13 @@ class GiftBatch:
             answer["reminder"] = True
         payment = postings_for(sender, -paid.gold, -paid.income)
         lines = payment + postings_for(receiver, 0, transfer.receiver_income)
-        content, rate, ios = transfer.content, str(transfer.rate), sender in self.ios_payers
+        key, content, rate = transfer.key, transfer.content, str(transfer.rate)
+        ios = sender in self.ios_payers
         entry = JournalEntry(
-            transfer.key,
-            "gift",
-            sender,
-            lines,
-            content,
-            answer,
-            rate=rate,
-            ios=ios,
-            private=private,
+            key, "gift", sender, lines, content, answer, rate=rate, ios=ios, private=private
         )
         self.entries.append((entry, event))
-        self.written[transfer.key] = StoredEntry(transfer.content, answer)
+        self.written[key] = StoredEntry(content, answer)
         return answer
 
     @property

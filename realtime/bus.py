@@ -47,14 +47,6 @@ class ChannelChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class LiveEnded:
-    """A live has ended: its members, who may be served by any process, are in no room any more."""
-
-    ended: int
-    """The live_id."""
-
-
-@dataclass(frozen=True, slots=True)
 class UserEvicted:
     """Closes a user's socket in one room, or (None) all sockets of the user.
 
@@ -95,7 +87,6 @@ class CatalogueChanged:
 BusMessage = (
     EventPublished
     | ChannelChanged
-    | LiveEnded
     | UserEvicted
     | ConnectionOpened
     | TokenRevoked
@@ -105,7 +96,6 @@ BusMessage = (
 MESSAGE_TYPES: dict[str, type[BusMessage]] = {
     "event_published": EventPublished,
     "channel_changed": ChannelChanged,
-    "live_ended": LiveEnded,
     "user_evicted": UserEvicted,
     "connection_opened": ConnectionOpened,
     "token_revoked": TokenRevoked,
@@ -174,9 +164,12 @@ class Bus:
 
 
 def channel_of(message: BusMessage) -> Key | None:
-    """Return whose subscribers receive the message; None for every process."""
+    """Return whose subscribers receive the message; None for every process.
+
+    The end of a live concerns members anywhere: they are in no room any more.
+    """
     match message:
-        case EventPublished() | ChannelChanged() | ConnectionOpened():
+        case EventPublished(last=False) | ChannelChanged() | ConnectionOpened():
             return message.key
         case UserEvicted():
             return message.live_id

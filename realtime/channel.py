@@ -214,10 +214,9 @@ class Channel:
 
     @property
     def is_own(self) -> bool:
-        """Whether it is a user's own channel, with any sockets of that user; else it is a room's.
+        """Whether it is a user's own channel, else it is a room's, with one socket of each user.
 
-        A room has one socket of each user. The own channel also has the room's socket of its user,
-        which belongs to the room.
+        The own channel also has the room's socket of its user, which belongs to the room.
         """
         return isinstance(self.key, str)
 
@@ -340,26 +339,21 @@ class Channel:
         self._recent = None
         self._buffered = ()
 
-    def evict(self, user_id: str, code: CloseCode, number: int | None = None) -> None:
-        """Close a user's sockets; with a `number`, only those whose number is not higher."""
-        self._count_eviction(user_id)
+    def evict(self, user_id: str, code: CloseCode, number: int) -> None:
+        """Close a user's sockets whose number is not higher."""
+        if self.joins:
+            self.joins.evictions[user_id] += 1
         for writer in self.of_user(user_id):
-            if number is None or writer.number <= number:
-                self._close(writer, code)
+            if writer.number <= number:
+                self.close(writer, code)
 
     def close(self, writer: SocketWriter, code: CloseCode) -> None:
         """Close this socket only, not another one of the same user."""
         if self.sockets.get(self.slot_of(writer)) is writer:
-            self._count_eviction(writer.user_id)
-            self._close(writer, code)
-
-    def _count_eviction(self, user_id: str) -> None:
-        if self.joins:
-            self.joins.evictions[user_id] += 1
-
-    def _close(self, writer: SocketWriter, code: CloseCode) -> None:
-        self._fanout.remove(self.slot_of(writer))
-        writer.close(code)
+            if self.joins:
+                self.joins.evictions[writer.user_id] += 1
+            self._fanout.remove(self.slot_of(writer))
+            writer.close(code)
 
     def on_connection_opened(self, epoch: str, user_id: str, number: int) -> None:
         """Close the user's sockets here that a newer one, on any process, replaces."""

@@ -17,7 +17,6 @@ from realtime.bus import (
     ChannelChanged,
     ConnectionOpened,
     EventPublished,
-    LiveEnded,
     TokenRevoked,
     UserEvicted,
 )
@@ -32,8 +31,10 @@ log = structlog.get_logger("qlive.hub")
 
 BACKFILL_CONCURRENCY = 16
 """Channels backfilled concurrently."""
-CHECK_SIZE = 500
-"""Versions read by one query."""
+READ_SIZE = 500
+"""Channels read by one query: after an outage, all channels of this process are read again."""
+ReadTransient = Callable[[Sequence[tuple[Any, str]]], Awaitable[Mapping[Any, Mapping[str, Any]]]]
+"""Receives (key, epoch) of channels, and returns the data of a transient frame by key."""
 USER_CHECKS = 15
 """Checks in which all users' own channels have had a turn, unless the bus may have lost messages:
 to read the versions of 10,000 users every second would take a twentieth of a core."""
@@ -70,7 +71,6 @@ class Hub:
             if event.type == LAST_EVENT_TYPE:
                 reason = event.data.get("reason")
                 log.info("live_ended", live_id=live_id, reason=reason, seq=event.seq)
-                self._bus.publish(LiveEnded(live_id))
 
     def mark_audience_changed(self, live_id: int) -> None:
         self._bus.publish(ChannelChanged(live_id, "audience"))
@@ -85,15 +85,15 @@ class Hub:
     def on_message(self, message: BusMessage) -> None:
         match message:
             case ConnectionOpened():
-                self._on_connection_opened(message)
+                if channel := self._channels.get(message.key):
+                    channel.on_connection_opened(message.epoch, message.user_id, message.number)
+                    self.drop_if_idle(channel)
             case TokenRevoked():
                 self.end_sessions({message.token_id: CloseCode.TOKEN})
             case EventPublished():
                 self._on_event_published(message)
             case ChannelChanged():
                 self._on_channel_changed(message)
-            case LiveEnded():
-                self._on_live_ended(message)
             case UserEvicted():
                 self._on_user_evicted(message)
 
@@ -113,8 +113,7 @@ class Hub:
         """Send the snapshot or the missed events, then every later event without a gap.
 
         `load_view`, called after the subscription, reads the room or the user, may set the number
-        of `writer`, and raises if the user may not listen. An older socket of the user in a room is
-        replaced.
+        of `writer`, and raises if the user may not listen. A room's older socket is replaced.
         """
         channel = self._channels.get(key)
         if channel is None:
@@ -253,8 +252,8 @@ class Hub:
         self._unchecked, self._checked_gaps = self._unchecked[share:], gaps
 
     async def _check(self, source: Source, channels: Sequence[Channel]) -> None:
-        for start in range(0, len(channels), CHECK_SIZE):
-            await self._compare(source, channels[start : start + CHECK_SIZE])
+        for start in range(0, len(channels), READ_SIZE):
+            await self._compare(source, channels[start : start + READ_SIZE])
 
     async def _compare(self, source: Source, channels: Sequence[Channel]) -> None:
         """Compare channels of one kind with what is stored."""
@@ -276,18 +275,16 @@ class Hub:
             batch = behind[start : start + BACKFILL_CONCURRENCY]
             await asyncio.gather(*(self.backfill(channel) for channel in batch))
 
-    async def send_transient(
-        self,
-        type_: str,
-        read: Callable[[Sequence[tuple[Any, str]]], Awaitable[Mapping[Any, Mapping[str, Any]]]],
-    ) -> None:
-        """Send the present data of a type to the channels for which it may have changed.
+    async def send_transient(self, type_: str, read: ReadTransient) -> None:
+        """Send the present data of a type to the channels for which it may have changed."""
+        stale = [c for c in self.channels if type_ in c.stale and c.epoch is not None]
+        for start in range(0, len(stale), READ_SIZE):
+            await self._send_transient(type_, read, stale[start : start + READ_SIZE])
 
-        `read` receives (key, epoch) of the channels, and returns the data by key.
-        """
-        changed = {c: c.epoch for c in self.channels if type_ in c.stale and c.epoch is not None}
-        if not changed:
-            return
+    async def _send_transient(
+        self, type_: str, read: ReadTransient, channels: Sequence[Channel]
+    ) -> None:
+        changed = {c: c.epoch for c in channels if c.epoch is not None}
         for channel in changed:
             channel.stale -= {type_}
         try:
@@ -365,6 +362,8 @@ class Hub:
         return self._users if channel.is_own else self._rooms
 
     def _on_event_published(self, message: EventPublished) -> None:
+        if message.last:
+            self._leave_ended(message.key)
         channel = self._channels.get(message.key)
         if channel is None:
             return
@@ -374,11 +373,6 @@ class Hub:
         elif channel.epoch == message.epoch:
             self._start_filling(channel)
         self.drop_if_idle(channel)
-
-    def _on_connection_opened(self, message: ConnectionOpened) -> None:
-        if channel := self._channels.get(message.key):
-            channel.on_connection_opened(message.epoch, message.user_id, message.number)
-            self.drop_if_idle(channel)
 
     def _on_channel_changed(self, message: ChannelChanged) -> None:
         channel = self._channels.get(message.key)
@@ -390,10 +384,11 @@ class Hub:
         else:
             channel.stale |= {message.part}
 
-    def _on_live_ended(self, message: LiveEnded) -> None:
+    def _leave_ended(self, live_id: Key) -> None:
+        """Read again where the users are who may have been in this live."""
         for channel in self._channels.values():
             where = channel.latest and channel.latest.get("where")
-            if channel.is_own and where in (None, (message.ended,)):
+            if channel.is_own and where in (None, (live_id,)):
                 channel.stale |= {"where"}
 
     def _on_user_evicted(self, message: UserEvicted) -> None:

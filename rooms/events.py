@@ -34,8 +34,8 @@ DEPARTURE_REASONS: dict[str, tuple[LeaveReason, EndReason]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class RoomEvent:
-    """A room event before it is saved, which numbers it."""
+class NewEvent:
+    """An event of a room or of a user before it is saved, which numbers it."""
 
     type: str
     data: Mapping[str, Any]

@@ -1,32 +1,58 @@
-"""Rules of the tickets that invite users into a live. Times are in ms."""
+"""Rules of the tickets that invite users into a live, and of deputies. Times are in ms."""
 
 from dataclasses import dataclass, replace
 
 from core.errors import InvalidParameter
-from rooms.errors import InvitationInvalid, InvitationRequired, NotHost, NotLive, RoomFull
+from rooms.errors import (
+    InvitationInvalid,
+    InvitationRequired,
+    NotHost,
+    NotInRoom,
+    NotLive,
+    RoomFull,
+    TooManyDeputies,
+    TooManyInvitations,
+)
+from rooms.events import DeputyChange
+from rooms.members import Person
 from rooms.state import ChangingRoom, without
-from rooms.tickets import Ticket, check_bounds, repeated_ticket
-from rooms.user_events import InvitationEndReason, invitation_end
+from rooms.tickets import Ticket
+from rooms.user_events import InvitationEndReason
+
+MAX_TICKETS = 100
+MAX_USES = 500
+"""Tickets of a live, and the sum of their uses: every change of the room reads them, and with their
+takers they are 40 KB at most."""
+
+MAX_DEPUTIES = 3
+"""Deputies of a room: so many that one is there, and so few that the host knows them."""
 
 
 @dataclass(slots=True)
 class InvitingRoom(ChangingRoom):
-    """A room that users enter by tickets; rooms/room.py has its other rules."""
+    """A room that users enter by tickets, and where deputies help."""
+
+    # ---- tickets
 
     def issue_ticket(self, ticket: Ticket) -> Ticket:
         """Invite by a ticket, as the host or a deputy.
 
         Return the ticket, or the one that its inviter was given for the same request_id. Raises
-        TooManyInvitations.
+        TooManyInvitations beyond MAX_TICKETS or MAX_USES.
         """
         self._check_may_moderate(ticket.inviter)
         if not self.live:
             raise NotLive
         if ticket.user_id in (self.host_id, ticket.inviter):
             raise InvalidParameter({"user_id": "this user needs no invitation"})
-        if earlier := repeated_ticket(self.tickets, ticket):
-            return earlier
-        check_bounds(self.tickets, ticket)
+        uses = ticket.uses
+        for other in self.tickets.values():
+            is_same = (other.inviter, other.request_id) == (ticket.inviter, ticket.request_id)
+            if is_same and ticket.request_id:
+                return other
+            uses += other.uses
+        if len(self.tickets) >= MAX_TICKETS or uses > MAX_USES:
+            raise TooManyInvitations
         if ticket.user_id:
             self.end_tickets("withdrawn", user_id=ticket.user_id)  # one for a user at a time
         self._put_ticket(ticket)
@@ -35,19 +61,14 @@ class InvitingRoom(ChangingRoom):
         return ticket
 
     def withdraw_ticket(self, user_id: str, ticket_id: str) -> None:
-        """End a ticket, as the host or its inviter; the user whom it names refuses it.
-
-        A ticket that has ended causes no error.
-        """
+        """End a ticket, if it has not ended, as the host, its inviter or the user whom it names."""
         ticket = self.tickets.get(ticket_id)
         if ticket is None:
             return
-        if user_id == ticket.user_id:
-            self._end_ticket(ticket, "refused")
-            return
-        if ticket not in self.tickets_of(user_id):
+        is_refused = user_id == ticket.user_id
+        if not is_refused and ticket not in self.tickets_of(user_id):
             raise NotHost
-        self._end_ticket(ticket, "withdrawn")
+        self._end_ticket(ticket, "refused" if is_refused else "withdrawn")
 
     def tickets_of(self, user_id: str) -> list[Ticket]:
         """Return the tickets that the user may see and withdraw: all for the host, or their own."""
@@ -63,6 +84,39 @@ class InvitingRoom(ChangingRoom):
             if inviter in (None, ticket.inviter) and user_id in (None, ticket.user_id):
                 self._end_ticket(ticket, reason)
 
+    # ---- deputies
+
+    def name_deputy(self, host_id: str, person: Person) -> None:
+        """Make a member a deputy for all lives of the room, as the host.
+
+        Naming a deputy again changes nothing. Raises TooManyDeputies beyond MAX_DEPUTIES.
+        """
+        self._check_host(host_id)
+        if person.user_id == host_id:
+            raise InvalidParameter({"user_id": "the host cannot be a deputy"})
+        if person.user_id in self.deputies:
+            return
+        if self._member(person.user_id) is None:
+            raise NotInRoom
+        if len(self.deputies) >= MAX_DEPUTIES:
+            raise TooManyDeputies
+        self._set_deputy(person, on=True)
+
+    def end_deputy(self, person: Person, actor_id: str | None = None) -> None:
+        """End a user's service as deputy, if any, as the host or that user; None is not checked."""
+        if actor_id not in (None, self.host_id, person.user_id):
+            raise NotHost
+        if person.user_id in self.deputies:
+            self._set_deputy(person, on=False)
+
+    def separate(self, person: Person, other: Person) -> None:
+        """End what joins two users of whom one has blocked the other: service, invitations."""
+        for invited, inviter in ((person, other), (other, person)):
+            self.end_tickets("blocked", inviter=inviter.user_id, user_id=invited.user_id)
+            if inviter.user_id == self.host_id:
+                self.end_deputy(invited)
+                self.end_tickets("blocked", user_id=invited.user_id)
+
     # ---- steps of the rules
 
     def _admit(self, user_id: str, now: int, ticket_id: str, free_places: int) -> None:
@@ -72,30 +126,25 @@ class InvitingRoom(ChangingRoom):
         Raises InvitationRequired, InvitationInvalid or RoomFull.
         """
         ticket = self.tickets.get(ticket_id)
-        taken = ticket.taken(user_id, now) if ticket else None
-        if taken is None and ticket_id:
+        if ticket_id and not (ticket and ticket.opens_for(user_id, now)):
             raise InvitationInvalid
         if self.visibility == "private":
-            if taken is None:
+            if ticket is None:
                 raise InvitationRequired
-            if self.joined_count >= free_places:
+            joined = [user for user in self.members if self.has(user) and not self.loaded.has(user)]
+            if len(joined) >= free_places:
                 raise RoomFull
             self.revision += 1
-        if taken and taken is not ticket:
-            self._put_ticket(taken)
+        if ticket and not ticket.user_id and user_id not in ticket.takers:
+            self._put_ticket(replace(ticket, takers=(*ticket.takers, user_id)))
         self._accept_invitation(user_id)
 
     def _accept_invitation(self, user_id: str) -> None:
         """Note that a user who is in the live needs the invitation no more that names them."""
         for ticket in self.tickets.values():
-            if ticket.user_id == user_id and not ticket.accepted:
-                self._put_ticket(replace(ticket, takers=(user_id,), accepted=True))
-                self._tell(user_id, invitation_end(ticket.id, "accepted"))
-
-    def _expire_tickets(self, now: int) -> None:
-        for ticket in self.tickets.values():
-            if ticket.expires_at <= now:
-                self._end_ticket(ticket, "expired")
+            if ticket.user_id == user_id and not ticket.takers:
+                self._put_ticket(replace(ticket, takers=(user_id,)))
+                self._tell_ended(user_id, ticket.id, "accepted")
 
     def _put_ticket(self, ticket: Ticket) -> None:
         self.tickets = {**self.tickets, ticket.id: ticket}
@@ -105,8 +154,8 @@ class InvitingRoom(ChangingRoom):
         """Drop a ticket; tell the user whom it names, unless they have taken it."""
         self.tickets = without(self.tickets, ticket.id)
         self.revision += 1
-        if ticket.user_id and not ticket.accepted:
-            self._tell(ticket.user_id, invitation_end(ticket.id, reason))
+        if ticket.user_id and not ticket.takers:
+            self._tell_ended(ticket.user_id, ticket.id, reason)
 
     def _check_host(self, user_id: str) -> None:
         if user_id != self.host_id:
@@ -124,3 +173,16 @@ class InvitingRoom(ChangingRoom):
             raise NotHost
         if self.visibility == "private" and self._member(user_id) is None:
             raise NotHost
+
+    def _as_deputy(self, actor: Person | None) -> Person | None:
+        """Return the deputy who acts; None for the host and for an operator (None)."""
+        return actor if actor and actor.user_id != self.host_id else None
+
+    def _set_deputy(self, person: Person, *, on: bool) -> None:
+        others = tuple(user_id for user_id in self.deputies if user_id != person.user_id)
+        self.deputies = (*others, person.user_id) if on else others
+        self.revision += 1
+        if self.live:
+            self._add_event("deputy", DeputyChange(**person.public_profile(), on=on))
+        if not on:
+            self.end_tickets("withdrawn", inviter=person.user_id)

@@ -22,7 +22,6 @@ from rooms.errors import (
     RemovedFromRoom,
     SeatTaken,
     StreamForbidden,
-    TooManyDeputies,
 )
 from rooms.events import (
     DEPARTURE_REASONS,
@@ -30,7 +29,6 @@ from rooms.events import (
     LAST_EVENT_TYPE,
     Actor,
     ChatMuteAll,
-    DeputyChange,
     EndReason,
     GiftEvent,
     GroupChange,
@@ -67,8 +65,6 @@ MAX_MARKS = 100
 """Guests that a room remembers as taken off the mic, members as invited by a message, and muted
 users. With more, the one that ends first is dropped; only a host who plays with many accounts has
 more."""
-MAX_DEPUTIES = 3
-"""Deputies of a room: so many that one is there, and so few that the host knows them."""
 
 
 @dataclass(slots=True)
@@ -136,18 +132,18 @@ class Room(InvitingRoom):
         play_url: PlayUrl,
         *,
         renews: bool = False,
-    ) -> bool:
+    ) -> None:
         """Make the live private or public, as the host.
 
         It gets another chat group, and a private one also new streams: those who have left can
-        neither read, hear nor see it, and newcomers do not read what was written in private. Return
-        False if it is so already, unless it `renews` them.
+        neither read, hear nor see it, and newcomers do not read what was written in private.
+        Nothing changes if it is so already, unless it `renews` them.
         """
         self._check_host(user_id)
         if not self.live:
             raise NotLive
         if visibility == self.visibility and not renews:
-            return False
+            return
         self.visibility = visibility
         self._use_group(group_id)
         self._add_event("group", GroupChange(group_id=group_id))
@@ -165,7 +161,6 @@ class Room(InvitingRoom):
         self._add_event("visibility", change)
         if visibility == "public":
             self.public_since = self.version + len(self.events)
-        return True
 
     # ---- entering, leaving, bans
 
@@ -193,19 +188,11 @@ class Room(InvitingRoom):
             raise HostMustEnd
         self.remove(user_id, "left")
 
-    def remove(
-        self,
-        user_id: str,
-        reason: str,
-        *,
-        may_reconnect: bool = True,
-        deputy: Person | None = None,
-    ) -> None:
+    def remove(self, user_id: str, reason: str, *, may_reconnect: bool = True) -> None:
         """Remove a user in any role; the host's departure ends the live.
 
-        `reason` is a key of DEPARTURE_REASONS, and `deputy` who removes the user in the host's
-        place. Without `may_reconnect` all sockets of the user are closed with a code that forbids
-        reconnecting.
+        `reason` is a key of DEPARTURE_REASONS. Without `may_reconnect` all sockets of the user are
+        closed with a code that forbids reconnecting.
         """
         as_guest, as_host = DEPARTURE_REASONS[reason]
         is_put_out = as_guest not in GIVEN_UP_REASONS and self._member(user_id) is not None
@@ -215,7 +202,7 @@ class Room(InvitingRoom):
             return
         if self.live:
             self._vacate(user_id, as_guest)
-            self._end_application(user_id, as_guest, deputy)
+            self._end_application(user_id, as_guest)
         member = self.members.get(user_id)
         if member and member.live_id == self.live_id:
             self.members = without(self.members, user_id)
@@ -249,8 +236,9 @@ class Room(InvitingRoom):
         self.end_tickets("blocked", user_id=user_id)
         self._forget_marks(user_id)  # the ban replaces the marks; lifting the ban lifts all
         self.end_deputy(person)
-        reason = "host" if actor else "banned"
-        self.remove(user_id, reason, may_reconnect=False, deputy=deputy)
+        if deputy:
+            self._end_application(user_id, "host", deputy)
+        self.remove(user_id, "host" if actor else "banned", may_reconnect=False)
         return seat is not None
 
     def lift_ban(self, user_id: str, now: int, host_id: str | None = None) -> None:
@@ -277,42 +265,6 @@ class Room(InvitingRoom):
     def allow_stream(self, user_id: str) -> None:
         """Let a user whose stream was stopped take a seat again."""
         self.stream_bans = without(self.stream_bans, user_id)
-
-    # ---- deputies
-
-    def name_deputy(self, host_id: str, person: Person) -> None:
-        """Make a member a deputy for all lives of the room, as the host.
-
-        Naming a deputy again changes nothing. Raises TooManyDeputies beyond MAX_DEPUTIES.
-        """
-        self._check_host(host_id)
-        if person.user_id == host_id:
-            raise InvalidParameter({"user_id": "the host cannot be a deputy"})
-        if person.user_id in self.deputies:
-            return
-        if self._member(person.user_id) is None:
-            raise NotInRoom
-        if len(self.deputies) >= MAX_DEPUTIES:
-            raise TooManyDeputies
-        self._set_deputy(person, on=True)
-
-    def end_deputy(self, person: Person, actor_id: str | None = None) -> None:
-        """End a user's service as deputy, as the host or that user; no error without one.
-
-        There is no permission check without `actor_id`.
-        """
-        if actor_id not in (None, self.host_id, person.user_id):
-            raise NotHost
-        if person.user_id in self.deputies:
-            self._set_deputy(person, on=False)
-
-    def separate(self, person: Person, other: Person) -> None:
-        """End what joins two users of whom one has blocked the other: service, invitations."""
-        for invited, inviter in ((person, other), (other, person)):
-            self.end_tickets("blocked", inviter=inviter.user_id, user_id=invited.user_id)
-            if inviter.user_id == self.host_id:
-                self.end_deputy(invited)
-                self.end_tickets("blocked", user_id=invited.user_id)
 
     # ---- mutes in the chat
 
@@ -507,7 +459,9 @@ class Room(InvitingRoom):
 
     def expire(self, now: int) -> None:
         """End applications, invitations, removals from the mic and mutes that have expired."""
-        self._expire_tickets(now)
+        for ticket in self.tickets.values():
+            if ticket.expires_at <= now:
+                self._end_ticket(ticket, "expired")
         self.needs_invitation_until = without_ended(self.needs_invitation_until, now)
         self.invited_by_message_until = without_ended(self.invited_by_message_until, now)
         self.stream_bans = without_ended(self.stream_bans, now)
@@ -604,19 +558,6 @@ class Room(InvitingRoom):
         if member.gender not in SEAT_OF_GENDER:
             raise NoGender
         return replace(person, gender=member.gender)
-
-    def _as_deputy(self, actor: Person | None) -> Person | None:
-        """Return the deputy who acts; None for the host and for an operator (None)."""
-        return actor if actor and actor.user_id != self.host_id else None
-
-    def _set_deputy(self, person: Person, *, on: bool) -> None:
-        others = tuple(user_id for user_id in self.deputies if user_id != person.user_id)
-        self.deputies = (*others, person.user_id) if on else others
-        self.revision += 1
-        if self.live:
-            self._add_event("deputy", DeputyChange(**person.public_profile(), on=on))
-        if not on:
-            self.end_tickets("withdrawn", inviter=person.user_id)
 
     def _check_admission(self, user_id: str, admission: Admission) -> None:
         application = self.applications.get(user_id)

@@ -11,22 +11,15 @@ from rooms.events import (
     MicroLeave,
     MicroRefuse,
     MutedUser,
+    NewEvent,
     NumberedEvent,
     RefuseReason,
-    RoomEvent,
     Visibility,
     by_deputy,
 )
 from rooms.members import SEAT_OF_GENDER, Member, MemberCounts, Person, PublicProfile, Role
 from rooms.tickets import SEAT_INVITATION_ENDS, Ticket
-from rooms.user_events import (
-    Invitation,
-    InvitationEndReason,
-    InvitationHost,
-    UserEvent,
-    invitation,
-    invitation_end,
-)
+from rooms.user_events import Invitation, InvitationEnd, InvitationEndReason, InvitationHost
 
 T = TypeVar("T")
 Status = Literal["live", "paused", "ended"]
@@ -263,8 +256,8 @@ class RoomState:
 class ChangingRoom(RoomState):
     """A room, the state as it was loaded, and what the present change adds to it."""
 
-    events: list[RoomEvent] = field(default_factory=list)
-    user_events: list[tuple[str, UserEvent]] = field(default_factory=list)
+    events: list[NewEvent] = field(default_factory=list)
+    user_events: list[tuple[str, NewEvent]] = field(default_factory=list)
     """Events for the channels of users, saved with the change."""
     sockets_to_close: dict[str, bool] = field(default_factory=dict, compare=False)
     """Users who left or were removed -> whether their clients may not reconnect. They may have an
@@ -303,11 +296,6 @@ class ChangingRoom(RoomState):
         """Whether the numbers of people in the room may have changed."""
         loaded = self.loaded
         return (self.members, self.applications) != (loaded.members, loaded.applications)
-
-    @property
-    def joined_count(self) -> int:
-        """Number of members who have joined since the room was loaded."""
-        return sum(self.has(user) and not self.loaded.has(user) for user in self.members)
 
     def numbered(self, now: int) -> list[NumberedEvent]:
         """Return the events of this change with their sequence numbers; `now` in ms."""
@@ -365,7 +353,11 @@ class ChangingRoom(RoomState):
             host=shown,
             expires_at=expires_at,
         )
-        self._tell(user_id, invitation(event))
+        self.user_events.append((user_id, NewEvent("invitation", event)))
+
+    def _tell_ended(self, user_id: str, invitation_id: str, reason: InvitationEndReason) -> None:
+        event = InvitationEnd(invitation_id=invitation_id, reason=reason)
+        self.user_events.append((user_id, NewEvent("invitation_end", event)))
 
     def _seat_invitation_id(self, application: Application) -> str:
         return f"{self.epoch}-{application.position}"
@@ -373,8 +365,8 @@ class ChangingRoom(RoomState):
     def _end_seat_invitation(self, application: Application, reason: InvitationEndReason) -> None:
         """Tell the user that the invitation is over, if the application is one."""
         if application.invited:
-            event = invitation_end(self._seat_invitation_id(application), reason)
-            self._tell(application.person.user_id, event)
+            id_ = self._seat_invitation_id(application)
+            self._tell_ended(application.person.user_id, id_, reason)
 
     # ---- mutes and bans
 
@@ -414,11 +406,7 @@ class ChangingRoom(RoomState):
     # ---- events
 
     def _add_event(self, type_: str, data: Mapping[str, Any]) -> None:
-        self.events.append(RoomEvent(type_, data))
-
-    def _tell(self, user_id: str, event: UserEvent) -> None:
-        """Add an event to the user's own channel, which is read also outside of the room."""
-        self.user_events.append((user_id, event))
+        self.events.append(NewEvent(type_, data))
 
 
 def without(entries: Mapping[str, T], *user_ids: str) -> Mapping[str, T]:

@@ -1,10 +1,8 @@
-"""Tickets that invite users into a live, and pure steps of the rules about them; times in ms."""
+"""Tickets that invite users into a live; times in ms."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Literal, Self
+from dataclasses import dataclass
+from typing import Literal
 
-from rooms.errors import InvitationInvalid, TooManyInvitations
 from rooms.events import RefuseReason
 from rooms.user_events import InvitationEndReason
 
@@ -12,10 +10,6 @@ TicketKind = Literal["app", "friend", "link", "code"]
 """How a ticket reaches its taker: an event in the app, a message to a friend at WeChat, a link, or
 a code to scan."""
 
-MAX_TICKETS = 100
-MAX_USES = 500
-"""Tickets of a live, and the sum of their uses: every change of the room reads them, and with their
-takers they are 40 KB at most."""
 SEAT_INVITATION_ENDS: dict[RefuseReason, InvitationEndReason] = {
     "refused": "refused",
     "withdrawn": "refused",
@@ -47,40 +41,15 @@ class Ticket:
     picture: str = ""
     """Key of the picture of a `code`, which is deleted with the ticket."""
     takers: tuple[str, ...] = ()
-    accepted: bool = False
-    """Whether the user whom it names has entered, with it or otherwise."""
+    """Who has entered with it; the user whom it names also if they have entered otherwise."""
 
     @property
     def content(self) -> tuple[object, ...]:
         """What was requested: a repetition with the same request_id must be equal."""
         return self.by, self.user_id, self.minutes, self.uses
 
-    def taken(self, user_id: str, now: int) -> Self:
-        """Return the ticket with this taker, who may come back with it.
-
-        Raises InvitationInvalid if it has expired, is another user's, or is used up.
-        """
+    def opens_for(self, user_id: str, now: int) -> bool:
+        """Return whether the user may enter with it; a taker may come back until it expires."""
         if self.expires_at <= now or self.user_id not in ("", user_id):
-            raise InvitationInvalid
-        if user_id in self.takers:
-            return self
-        if len(self.takers) >= self.uses:
-            raise InvitationInvalid
-        return replace(self, takers=(*self.takers, user_id))
-
-
-def repeated_ticket(tickets: Mapping[str, Ticket], new: Ticket) -> Ticket | None:
-    """Return the ticket that the same inviter was given for the same request_id, if any."""
-    same = (
-        ticket
-        for ticket in tickets.values()
-        if (ticket.inviter, ticket.request_id) == (new.inviter, new.request_id)
-    )
-    return next(same, None) if new.request_id else None
-
-
-def check_bounds(tickets: Mapping[str, Ticket], new: Ticket) -> None:
-    """Raise TooManyInvitations if one more ticket exceeds MAX_TICKETS or MAX_USES."""
-    uses = sum(ticket.uses for ticket in tickets.values())
-    if len(tickets) >= MAX_TICKETS or uses + new.uses > MAX_USES:
-        raise TooManyInvitations
+            return False
+        return user_id in self.takers or len(self.takers) < self.uses

@@ -1,10 +1,6 @@
-"""Numbered events of a user's own channel and their payloads, as sent over WebSocket.
+"""Payloads of the events of a user's own channel, as sent over WebSocket; times in ms."""
 
-Times are in ms since 1970.
-"""
-
-from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Literal, TypedDict
 
 USER_LOG_SIZE = 64
 """Events kept per user, as a ring: more than a phone misses in a day without a connection."""
@@ -77,19 +73,3 @@ USER_EVENT_PAYLOADS: dict[str, type] = {
     "withdrawal": WithdrawalMoved,
     "refund": RefundMoved,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class UserEvent:
-    """An event of a user's channel before it is saved, which numbers it."""
-
-    type: str
-    data: Any
-
-
-def invitation(event: Invitation) -> UserEvent:
-    return UserEvent("invitation", event)
-
-
-def invitation_end(invitation_id: str, reason: InvitationEndReason) -> UserEvent:
-    return UserEvent("invitation_end", InvitationEnd(invitation_id=invitation_id, reason=reason))

@@ -202,7 +202,7 @@ class RoomChanges:
 
     async def end_deputy(self, person: Person) -> None:
         """End a user's service as deputy in all rooms."""
-        for live_id in await self._storage.of_deputy(person.user_id):
+        for live_id in await self._storage.kept_by(person.user_id):
             await self.change(live_id, lambda room: room.end_deputy(person))
 
     async def separate(self, person: Person, other: Person) -> None:

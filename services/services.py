@@ -50,9 +50,7 @@ class Services:
         metrics: Metrics,
     ) -> None:
         lock, lanes = NamedLocks().lock, OutboxLanes(stores.outbox)
-        self.moderation = ModerationServices(
-            settings, stores, tencent.content_security, room_changes
-        )
+        self.moderation = ModerationServices(settings, stores, tencent.content_security)
         self.chat = ChatServices(settings, stores, tencent.im, room_changes, relay, self.moderation)
         self.accounts = AccountServices(
             settings,

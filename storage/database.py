@@ -83,9 +83,7 @@ class Database:
         self._db = self.client[name]
         self.conflict_retries = 0
         """Number of transactions retried after a write conflict."""
-        self._after_commit: WeakKeyDictionary[Session, list[Callable[[], None]]] = (
-            WeakKeyDictionary()
-        )
+        self._after_commit = WeakKeyDictionary[Session, list[Callable[[], None]]]()
 
     def collection(self, name: str) -> Collection:
         return self._db[name]

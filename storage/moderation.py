@@ -15,8 +15,9 @@ from typing import cast
 
 from core.cache import Cache
 from core.errors import TryAgain, WriteConflict
+from rooms.events import NewEvent
 from rooms.moderation import FIELDS, OPEN_STATES, Item
-from rooms.user_events import Checked, CheckedContent, UserEvent
+from rooms.user_events import Checked, CheckedContent
 from storage.database import Collection, Database, Document, Session
 from storage.documents import documents_by_id, make_partial_index
 from storage.errors import AlreadyDecided, TooManyBlocks
@@ -198,14 +199,13 @@ class ModerationStore(VersionedStore[Item]):
             row["expires_at"] = datetime.now(UTC) + timedelta(days=self._days)
         return row
 
-    def _user_events(self, before: Item, after: Item) -> list[UserEvent]:
+    def _user_events(self, before: Item, after: Item) -> list[NewEvent]:
         outcome = after.outcome
         # An undone refusal shows nothing: the owner may have chosen another value.
         if outcome is None or before.outcome is not None or after.kind not in FIELDS:
             return []
-        return [
-            UserEvent("checked", Checked(what=cast(CheckedContent, after.kind), outcome=outcome))
-        ]
+        checked = Checked(what=cast(CheckedContent, after.kind), outcome=outcome)
+        return [NewEvent("checked", checked)]
 
     def _due_at(self, value: Item) -> datetime | None:
         return value.due_at

@@ -1,8 +1,4 @@
-"""user_channels: one document per user, with the open invitations and the last 64 events.
-
-`sockets` has the numbers of the sockets that receive only this channel and may be open; like those
-of members, they are at least the database's time in ms.
-"""
+"""user_channels: one document per user, with the open invitations and the last 64 events."""
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -13,8 +9,8 @@ from typing import Any, Literal
 from pymongo import UpdateOne
 
 from core.clock import now_ms
-from rooms.events import NumberedEvent
-from rooms.user_events import USER_LOG_SIZE, Invitation, UserEvent
+from rooms.events import NewEvent, NumberedEvent
+from rooms.user_events import USER_LOG_SIZE, Invitation
 from storage.database import Collection, Database, Document, Session
 from storage.documents import change_one, documents_by_id, known_fields
 from storage.write_batch import WriteBatch
@@ -34,6 +30,7 @@ class UserChannel:
     version: int = 0
     invitations: Mapping[str, Invitation] = field(default_factory=dict)
     sockets: Sequence[int] = ()
+    """Numbers of those that receive only this channel, at least the database's time in ms."""
 
 
 class UserChannelStore:
@@ -42,41 +39,41 @@ class UserChannelStore:
     def __init__(self, database: Database, changed: Changed) -> None:
         self._database = database
         self._channels: Collection = database.collection("user_channels")
-        self._changed = changed
+        self.changed = changed
         self._by_id = documents_by_id(self._channels, _channel_from, exclude="log")
 
-    async def create(self, user_id: str) -> None:
-        """Add the channel of a user, unless there is one."""
-        new = {"$setOnInsert": _new_channel()}
-        await self._channels.update_one({"_id": user_id}, new, upsert=True)
+    async def create(self, user_id: str) -> UserChannel:
+        """Add the channel of a user, unless there is one, and return it."""
+        return await self._upsert(user_id, {"$setOnInsert": _new_channel()})
 
     async def read(self, user_id: str) -> UserChannel:
         """Return the channel of a user, which is created if it is missing."""
-        found = await self._by_id.get(user_id)
-        if found is None:
-            await self.create(user_id)
-            found = await self._by_id.get(user_id)
-        assert found is not None
-        return found
+        return await self._by_id.get(user_id) or await self.create(user_id)
+
+    async def _upsert(self, user_id: str, change: Document | list[Document]) -> UserChannel:
+        where, fields = {"_id": user_id}, {"log": 0}
+        row = await change_one(self._channels, where, change, upsert=True, fields=fields)
+        assert row is not None
+        return _channel_from(row)
 
     # ---- events
 
-    async def add(self, user_id: str, event: UserEvent, session: Session) -> None:
+    async def add(self, user_id: str, event: NewEvent, session: Session) -> None:
         """Add an event in the transaction of the change that it tells of.
 
         Without a channel there is no client that could miss it, and the first snapshot has its
         effect.
         """
         await self._channels.update_one({"_id": user_id}, _append(event), session=session)
-        self._database.after_commit(session, partial(self._changed, user_id, "events"))
+        self._database.after_commit(session, partial(self.changed, user_id, "events"))
 
-    def add_to(self, batch: WriteBatch, user_id: str, event: UserEvent) -> None:
+    def add_to(self, batch: WriteBatch, user_id: str, event: NewEvent) -> None:
         """Add an event as `add` does; an invitation, which only the channel has, creates it."""
         if event.type == "invitation":
             batch.upsert("user_channels", {"_id": user_id}, [_with_defaults(), *_append(event)])
         else:
             batch.update_if_present("user_channels", {"_id": user_id}, _append(event))
-        batch.after_commit.append(partial(self._changed, user_id, "events"))
+        batch.after_commit.append(partial(self.changed, user_id, "events"))
 
     async def log_since(self, user_id: str, epoch: str, seq: int) -> Sequence[NumberedEvent] | None:
         """Return all events after `seq`, in order; None if the log lacks some or was emptied."""
@@ -110,11 +107,7 @@ class UserChannelStore:
         number = {"$max": [{"$add": [last, 1]}, {"$toLong": "$$NOW"}]}
         opened = {"$slice": [{"$concatArrays": [sockets, [number]]}, -MAX_SOCKETS]}
         change = [_with_defaults(), {"$set": {"sockets": opened}}]
-        row = await change_one(
-            self._channels, {"_id": user_id}, change, upsert=True, fields={"log": 0}
-        )
-        assert row is not None
-        return _channel_from(row)
+        return await self._upsert(user_id, change)
 
     async def close_sockets(self, sockets: Sequence[tuple[str, int]]) -> None:
         """Free the places of closed sockets (user_id, number)."""
@@ -139,7 +132,7 @@ def _channel_from(row: Document) -> UserChannel:
     return UserChannel(**{**known_fields(UserChannel, row), "user_id": row["_id"]})
 
 
-def _append(event: UserEvent) -> list[Document]:
+def _append(event: NewEvent) -> list[Document]:
     """Return the update that numbers an event, stores it, and folds it into the invitations.
 
     The log is a ring in an array. The update replaces one element, and MongoDB's oplog has only

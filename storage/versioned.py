@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from core.errors import NotFound, WriteConflict
-from rooms.user_events import UserEvent
+from rooms.events import NewEvent
 from storage.database import Collection, Database, Document, Session
 from storage.documents import (
     document_of,
@@ -152,7 +152,7 @@ class VersionedStore(DocumentStore[V]):
         due = {"$set": {"due_at": self._due_at(value)}}
         await self._documents.update_one(_as_read(value), due)
 
-    def _user_events(self, before: V, after: V) -> Sequence[UserEvent]:
+    def _user_events(self, before: V, after: V) -> Sequence[NewEvent]:
         """Return what the change adds to the channel of the user."""
         raise NotImplementedError
 

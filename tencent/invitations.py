@@ -16,18 +16,14 @@ log = structlog.get_logger("tencent.invitations")
 
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 """How pictures begin; WeChat makes JPEG files."""
-RELEASE = {"env_version": "release"}
-
-
-class NotGiven(Exception):
-    """WeChat is away, a quota is used up, or the mini-program may not make this call."""
 
 
 class InvitationClient:
     """Private messages, URL Links and mini-program codes.
 
-    All methods raise NotGiven, at most ANSWER_SECONDS (tencent/wechat.py) later. Source: WeChat
-    server API, createActivityId, generateUrlLink and getUnlimitedQRCode.
+    All methods raise ServiceUnavailable, at most ANSWER_SECONDS (tencent/wechat.py) later, also for
+    a quota that is used up. Source: WeChat server API, createActivityId, generateUrlLink and
+    getUnlimitedQRCode.
     """
 
     def __init__(self, client: ServiceClient, tokens: AccessTokenCache) -> None:
@@ -46,17 +42,14 @@ class InvitationClient:
         `?cq=` and an encoded query, together at most 256 characters, may be appended to it.
         """
         expiry = {"expire_type": 0, "expire_time": int(expires_at.timestamp())}
-        request = {"path": f"/{page}", "query": "", **RELEASE, **expiry}
+        request = {"path": f"/{page}", "query": "", **expiry}
         call = WechatCall(app_id, "/wxa/generate_urllink", json_text(request))
         return await self._call(call, lambda answer: text(answer.content, "url_link"))
 
     async def code(self, app_id: str, page: str, scene: str) -> bytes:
-        """Return the picture of a code that opens a page, for ever.
-
-        `scene`: what the page receives, at most 32 letters and digits.
-        """
-        request = {"scene": scene, "page": page, **RELEASE}
-        call = WechatCall(app_id, "/wxa/getwxacodeunlimit", json_text(request))
+        """Return the picture of a code that opens a page with a `scene` of 32 letters at most."""
+        request = json_text({"scene": scene, "page": page})
+        call = WechatCall(app_id, "/wxa/getwxacodeunlimit", request)
         return await self._call(call, _picture)
 
     async def _call(self, call: WechatCall, read: Callable[[ServiceResponse], T]) -> T:
@@ -69,12 +62,10 @@ class InvitationClient:
         except Unreadable:
             errcode = "unreadable"
         log.warning("invitation_not_given", call=call.path, errcode=errcode)
-        raise NotGiven(str(errcode))
+        raise ServiceUnavailable(self._client.service)
 
 
 def _picture(answer: ServiceResponse) -> bytes:
-    """Return the picture of an answer. Raises Unreadable for JSON and anything else."""
-    is_json = "json" in answer.headers.get("Content-Type", "")
-    if is_json or not answer.body.startswith((PNG, JPEG)):
+    if not answer.body.startswith((PNG, JPEG)):
         raise Unreadable
     return answer.body

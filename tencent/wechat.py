@@ -181,10 +181,7 @@ class AccessTokenCache:
         return response
 
     async def send_soon(self, client: ServiceClient, call: WechatCall) -> ServiceResponse:
-        """Do what `send` does, once more if WeChat is busy.
-
-        Raises ServiceUnavailable, at most ANSWER_SECONDS later.
-        """
+        """Send once more if WeChat is busy. Raises ServiceUnavailable after ANSWER_SECONDS."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 response = await self.send(client, call)
@@ -308,17 +305,6 @@ def decrypt_profile(session_key: str, encrypted_data: str, iv: str, app_id: str)
     if not isinstance(watermark, dict) or watermark.get("appid") != app_id:
         raise InvalidEncryptedData()
     return dict(data)
-
-
-def decrypt_activity_id(session_key: str, encrypted_data: str, iv: str, app_id: str) -> str:
-    """Return the activity id of a private message, as wx.authPrivateMessage gave it to a phone.
-
-    `session_key` is that of the user who received the message. Raises InvalidEncryptedData.
-    """
-    try:
-        return text(decrypt_profile(session_key, encrypted_data, iv, app_id), "activityId")
-    except Unreadable:
-        raise InvalidEncryptedData from None
 
 
 def parse_profile(data: Mapping[str, Any]) -> WechatProfile:

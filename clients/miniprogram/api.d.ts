@@ -1208,9 +1208,9 @@ export interface Calls {
   matchmakerEnter(params?: EnterRequest): Promise<MatchmakerEnter>;
   /** Change the name, the picture and the visibility of the room, as its host. */
   updateRoom(params: UpdateRoomRequest): Promise<RoomUpdated>;
-  /** List the open invitations into the live, for its host. */
+  /** List the open invitations into the live, for its host, or those of a deputy. */
   getInvitation(params: GetInvitationRequest): Promise<OpenInvitations>;
-  /** Invite users into the live by a ticket, as its host. */
+  /** Invite users into the live by a ticket, as its host or a deputy. */
   invitation(params: InvitationRequest): Promise<InvitationIssued>;
   /** Withdraw an invitation, as the host, or refuse it, as the user whom it names. */
   withdrawInvitation(params: WithdrawInvitationRequest): Promise<Ok>;

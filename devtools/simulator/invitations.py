@@ -9,27 +9,23 @@ from typing import Any
 import segno
 
 from devtools.simulator.requests import PrivateMessageRequest
-from devtools.simulator.wechat import SimulatedWechat, error_reply, openid_of
+from devtools.simulator.wechat import SimulatedWechat, error_reply
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
 
 ACTIVITY_SECONDS = 24 * 3600
 SCENE = re.compile(r"[0-9A-Za-z!#$'()*+,/:;=?._~-]{1,32}")
-"""Without @ and &, which WeChat documents, but refuses."""
 
 
 class SimulatedInvitations:
-    """Invitations to `page`, the only page of the published version.
-
-    Tests set `links_left`, how many links may still be made.
-    """
+    """Invitations to `page`, the only published one. Tests set `links_left`."""
 
     def __init__(self, wechat: SimulatedWechat, page: str, now: Callable[[], float]) -> None:
         self.links_left = 500_000
         self._wechat = wechat
         self._page = page
         self._now = now
-        self._activities: dict[str, tuple[str, float]] = {}
-        """Openid of the sender and expiry, by activity id."""
+        self._activities: dict[str, float] = {}
+        """Expiry, by activity id."""
 
     def answer(self, request: SimulatorRequest) -> SimulatorReply:
         """Answer HTTP 200 for success and failure alike, as WeChat does."""
@@ -40,27 +36,23 @@ class SimulatedInvitations:
             return self._make_link(content)
         if request.path == "/wxa/getwxacodeunlimit":
             return self._make_code(content)
-        if request.method != "GET" or not (openid := request.query.get("openid")):
+        if request.method != "GET" or not request.query.get("openid"):
             return error_reply(40003, "invalid openid")
         activity_id, expires_at = secrets.token_urlsafe(36), self._now() + ACTIVITY_SECONDS
-        self._activities[activity_id] = openid, expires_at
+        self._activities[activity_id] = expires_at
         activity = {"activity_id": activity_id, "expiration_time": int(expires_at)}
         return json_reply({"errcode": 0, "errmsg": "ok", **activity})
 
     def open_message(self, request: PrivateMessageRequest) -> dict[str, Any]:
         """Return the result of wx.authPrivateMessage. Raises ValueError before the first login."""
-        sender, expires_at = self._activities.get(request.activity_id, ("", 0.0))
         data = self._wechat.encrypt(request.name, {"activityId": request.activity_id})
-        is_senders = not request.sender or sender == openid_of(request.sender)
-        if not is_senders or expires_at <= self._now():
+        if self._activities.get(request.activity_id, 0.0) <= self._now():
             return {"valid": False, "encryptedData": "", "iv": ""}
         return {"valid": True, **data}
 
     def _make_link(self, content: dict[str, Any]) -> SimulatorReply:
-        if content.get("path") != f"/{self._page}":
-            return error_reply(40165, "invalid weapp pagepath")
-        if content.get("expire_type") != 0 or content.get("expire_time", 0) <= self._now():
-            return error_reply(85401, "time limit")
+        if content.get("path") != f"/{self._page}" or content["expire_time"] <= self._now():
+            return error_reply(40165, "invalid weapp pagepath or time")
         if not self.links_left:
             return error_reply(45009, "reach max api daily quota limit")
         self.links_left -= 1
@@ -69,10 +61,8 @@ class SimulatedInvitations:
 
     def _make_code(self, content: dict[str, Any]) -> SimulatorReply:
         scene = str(content.get("scene", ""))
-        if not SCENE.fullmatch(scene):
-            return error_reply(40129 if 0 < len(scene) <= 32 else 40169, "invalid scene")
-        if content.get("page") != self._page:
-            return error_reply(41030, "invalid page")
+        if content.get("page") != self._page or not SCENE.fullmatch(scene):
+            return error_reply(40169, "invalid page or scene")
         picture = io.BytesIO()
         segno.make(f"{self._page}?scene={scene}", error="m").save(picture, kind="png", scale=10)
         return SimulatorReply(200, {"Content-Type": "image/png"}, picture.getvalue())

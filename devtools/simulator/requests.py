@@ -31,11 +31,10 @@ class PhoneLoginRequest(BaseModel):
 
 
 class PrivateMessageRequest(BaseModel):
-    """The phone of `name` opens a private message, by default one of the activity's own sender."""
+    """The phone of `name` opens the private message of an activity."""
 
     name: str
     activity_id: str
-    sender: str = ""
 
 
 class PhonePayRequest(BaseModel):

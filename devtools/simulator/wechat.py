@@ -78,10 +78,7 @@ class SimulatedWechat:
         return {"appId": app_id, "code": code.text, **sealed}
 
     def encrypt(self, name: str, content: Mapping[str, Any], app_id: str = "") -> dict[str, str]:
-        """Return open data as the phone of this user gets it, by default from the first app.
-
-        Raises ValueError if the user has no session key.
-        """
+        """Return open data for a user's phone. Raises ValueError without a session key."""
         if (session_key := self._keys.get(openid_of(name))) is None:
             raise ValueError("name: has not logged in")
         watermark = {"timestamp": int(self._now()), "appid": app_id or next(iter(self.apps))}

@@ -5,13 +5,14 @@ from typing import Annotated
 
 from pydantic import Field, RootModel, StringConstraints
 
+from core.clock import now_ms
 from handlers.base import ActiveUserHandler, endpoint
+from handlers.context import Context
 from handlers.models import LiveRequest, RequestId, Response, Time, UserId, Whole
 from ledger.errors import RequestIdReused
 from rooms.errors import NotHost, NotLive, RoomNotFound, TooManyInvitations
-from rooms.tickets import TicketKind
+from rooms.tickets import Ticket, TicketKind
 from services.errors import Blocked
-from services.rooms.invitations import IssuedTicket
 from storage.errors import UserNotFound
 
 TicketId = Annotated[
@@ -20,7 +21,6 @@ TicketId = Annotated[
     Field(examples=["5b1c08e4f2a94d77"]),
 ]
 OptionalPart = Annotated[str, Field(exclude_if=lambda value: not value)]
-DEFAULT_MINUTES = 60
 
 
 class InvitationRequest(LiveRequest):
@@ -28,7 +28,7 @@ class InvitationRequest(LiveRequest):
 
     by: Annotated[TicketKind, Field(examples=["link"])]
     user_id: UserId | None = None
-    minutes: Annotated[Whole, Field(ge=1, le=1440)] = DEFAULT_MINUTES
+    minutes: Annotated[Whole, Field(ge=1, le=1440)] = 60
     uses: Annotated[Whole, Field(ge=1, le=100)] = 1
     request_id: RequestId | None = None
 
@@ -86,32 +86,46 @@ class InvitationHandler(ActiveUserHandler):
     )
     async def post(self, params: InvitationRequest) -> InvitationIssuedResponse:
         """Invite users into the live by a ticket, as its host or a deputy."""
-        issued = await self.context.services.rooms.invitations.issue(
+        ticket, part = await self.context.services.rooms.invitations.issue(
             params.live_id,
             self.user,
             params.by,
             params.minutes,
-            uses=params.uses,
-            user_id=params.user_id or "",
-            request_id=params.request_id or "",
+            params.uses,
+            params.user_id,
+            params.request_id,
         )
-        ticket = issued.ticket
+        is_whole = ticket.by == "app" or part or ticket.activity_id
         return InvitationIssuedResponse(
             ticket=ticket.id,
             expires_at=_time(ticket.expires_at),
-            path=issued.path,
+            path=_path(self.context, ticket),
             activity_id=ticket.activity_id,
-            link=issued.part if ticket.by == "link" else "",
-            picture=issued.part if ticket.by == "code" else "",
-            unavailable="wechat" if issued.lacks_wechat else "",
+            link=part if ticket.by == "link" else "",
+            picture=part if ticket.by == "code" else "",
+            unavailable="" if is_whole else "wechat",
         )
 
     @endpoint(limit="read", errors=[NotHost, RoomNotFound])
     async def get(self, params: LiveRequest) -> OpenInvitationsResponse:
         """List the open invitations into the live, for its host, or those of a deputy."""
-        invitations = self.context.services.rooms.invitations
-        issued = await invitations.open_tickets(params.live_id, self.user_id)
-        return OpenInvitationsResponse([_open_invitation(row) for row in issued])
+        room = await self.context.room_changes.load(params.live_id, self.user_id)
+        room.expire(now_ms())
+        return OpenInvitationsResponse(
+            [
+                OpenInvitationResponse(
+                    ticket=ticket.id,
+                    by=ticket.by,
+                    inviter=ticket.inviter,
+                    user_id=ticket.user_id,
+                    uses=ticket.uses,
+                    taken=len(ticket.takers),
+                    expires_at=_time(ticket.expires_at),
+                    path=_path(self.context, ticket),
+                )
+                for ticket in room.tickets_of(self.user_id)
+            ]
+        )
 
 
 class WithdrawInvitationHandler(ActiveUserHandler):
@@ -119,23 +133,14 @@ class WithdrawInvitationHandler(ActiveUserHandler):
 
     @endpoint(limit="room_change", errors=[NotHost, RoomNotFound])
     async def post(self, params: WithdrawInvitationRequest) -> None:
-        await self.context.services.rooms.invitations.withdraw(
-            params.live_id, self.user_id, params.ticket
+        user_id = self.user_id
+        await self.context.room_changes.change(
+            params.live_id, lambda room: room.withdraw_ticket(user_id, params.ticket), user_id
         )
 
 
-def _open_invitation(issued: IssuedTicket) -> OpenInvitationResponse:
-    ticket = issued.ticket
-    return OpenInvitationResponse(
-        ticket=ticket.id,
-        by=ticket.by,
-        inviter=ticket.inviter,
-        user_id=ticket.user_id,
-        uses=ticket.uses,
-        taken=len(ticket.takers),
-        expires_at=_time(ticket.expires_at),
-        path=issued.path,
-    )
+def _path(context: Context, ticket: Ticket) -> str:
+    return f"{context.settings.links.page}?t={ticket.id}"
 
 
 def _time(ms: int) -> datetime:

@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, RootModel, StringConstraints
 
-from core.errors import InvalidParameter
 from handlers.accounts.profiles import PICTURE_ERRORS
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
@@ -197,7 +196,14 @@ class GetPlayurlHandler(ActiveUserHandler):
     )
     async def get(self, params: PlayUrlRequest) -> PlayUrlResponse:
         context, user_id = self.context, self.user_id
-        room = await self._enter(params)
+        room = await context.services.rooms.invitations.enter(
+            params.live_id,
+            self.user,
+            self.token,
+            params.ticket or "",
+            params.encryptedData,
+            params.iv,
+        )
         counts = await context.stores.members.count(room.live_id, room.epoch)
         owner = room.owner.person
         own_seat = room.owner if user_id == owner.user_id else room.seat_of(user_id)
@@ -212,21 +218,6 @@ class GetPlayurlHandler(ActiveUserHandler):
             push_url=push_url(context, own_seat.stream) if own_seat else "",
             num_list=counts.num_list,
         )
-
-    async def _enter(self, params: PlayUrlRequest) -> Room:
-        services = self.context.services.rooms
-        if params.ticket:
-            return await services.invitations.enter(
-                params.live_id,
-                self.user,
-                self.token,
-                params.ticket,
-                params.encryptedData,
-                params.iv,
-            )
-        if params.live_id is None:
-            raise InvalidParameter({"live_id": "this is required"})
-        return await services.lives.enter(params.live_id, self.user, self.token)
 
 
 class GetUsersInfoHandler(ActiveUserHandler):

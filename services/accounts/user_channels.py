@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TypedDict
 
@@ -15,11 +16,6 @@ from storage.accounts.users import User
 from storage.errors import UserNotFound
 from storage.stores import Stores
 from storage.user_channels import UserChannel
-
-FLUSH_SIZE = 500
-"""Closed sockets written by one bulk command."""
-READ_SIZE = 500
-"""Users read by one query: after an outage, all users of this process are read again."""
 
 
 class Balances(TypedDict):
@@ -51,39 +47,31 @@ class UserChannelService:
     async def connect(self, writer: SocketWriter) -> View:
         """Register a socket that has only the own channel, and return what it is shown.
 
-        The oldest of more than MAX_SOCKETS is replaced. Raises UserNotFound or AccountBanned, of
-        which the user is read last: a ban that is stored later closes the socket by its number.
+        The oldest of more than MAX_SOCKETS is replaced. Raises as `authorize`, which reads the user
+        afterwards: a ban that is stored later closes the socket by its number.
         """
-        user_id = writer.user_id
-        if writer.number:  # the user was evicted, or the channel changed, meanwhile
-            return await self.authorize(user_id)
-        if writer.closed:  # it must not take the place of another socket
-            raise TryAgain
-        channel = await self._stores.user_channels.open_socket(user_id)
-        writer.number, oldest = channel.sockets[-1], channel.sockets[0]
-        self._bus.publish(ConnectionOpened(user_id, channel.epoch, user_id, oldest))
-        return self._view(channel, await self._active_user(user_id))
+        user_id, channel = writer.user_id, None
+        if not writer.number:  # else the user was evicted, or the channel changed, meanwhile
+            if writer.closed:  # it must not take the place of another socket
+                raise TryAgain
+            channel = await self._stores.user_channels.open_socket(user_id)
+            writer.number, oldest = channel.sockets[-1], channel.sockets[0]
+            self._bus.publish(ConnectionOpened(user_id, channel.epoch, user_id, oldest))
+        return await self.authorize(user_id, channel)
 
-    async def authorize(self, user_id: str) -> View:
+    async def authorize(self, user_id: str, channel: UserChannel | None = None) -> View:
         """Return what a socket of the user is shown. Raises UserNotFound or AccountBanned."""
-        user = await self._active_user(user_id)
-        return self._view(await self._stores.user_channels.read(user_id), user)
-
-    async def load(self, user_id: str) -> View | None:
-        """Return the channel of a user for sockets that have it; None if the user is deleted."""
-        try:
-            return await self.authorize(user_id)
-        except (UserNotFound, AccountBanned):
-            return None
-
-    async def _active_user(self, user_id: str) -> User:
         user = await self._stores.users.get(user_id)
         if user.banned:
             raise AccountBanned
-        return user
-
-    def _view(self, channel: UserChannel, user: User) -> View:
+        channel = channel or await self._stores.user_channels.read(user_id)
         return View(channel.epoch, channel.version, partial(self._snapshot, channel, user))
+
+    async def load(self, user_id: str) -> View | None:
+        """Return the channel of a user for sockets that have it; None if the user is deleted."""
+        with suppress(UserNotFound, AccountBanned):
+            return await self.authorize(user_id)
+        return None
 
     def disconnect(self, writer: SocketWriter) -> None:
         """Record a closed socket in memory; `flush` stores it."""
@@ -92,34 +80,28 @@ class UserChannelService:
 
     async def flush(self) -> None:
         """Store closed sockets, so that they count no longer."""
-        while batch := self._closed[:FLUSH_SIZE]:
-            await self._stores.user_channels.close_sockets(batch)
-            del self._closed[: len(batch)]
+        if closed := [*self._closed]:
+            await self._stores.user_channels.close_sockets(closed)
+            del self._closed[: len(closed)]
 
     # ---- what is not numbered
 
     async def balances(self, channels: Sequence[tuple[str, str]]) -> dict[str, Balances]:
         """Return the balances by user_id, of channels (user_id, epoch)."""
-        found: dict[str, Balances] = {}
-        for start in range(0, len(channels), READ_SIZE):
-            ids = [user_id for user_id, _ in channels[start : start + READ_SIZE]]
-            users = await self._stores.users.find_many(ids)
-            found |= {user.user_id: {"gold": user.gold, "income": user.income} for user in users}
-        return found
+        users = await self._stores.users.find_many([user_id for user_id, _ in channels])
+        return {user.user_id: {"gold": user.gold, "income": user.income} for user in users}
 
     async def places(self, channels: Sequence[tuple[str, str]]) -> dict[str, Where]:
         """Return the live that each user is in, by user_id, of channels (user_id, epoch)."""
-        found: dict[str, Where] = {}
-        for start in range(0, len(channels), READ_SIZE):
-            ids = [user_id for user_id, _ in channels[start : start + READ_SIZE]]
-            members = await self._stores.members.get_many(ids)
-            live_ids = {member.live_id for member in members if member}
-            reads = [self._stores.rooms.read(live_id) for live_id in live_ids]
-            rooms = dict(zip(live_ids, await asyncio.gather(*reads), strict=True))
-            for user_id, member in zip(ids, members, strict=True):
-                room = rooms[member.live_id] if member else None
-                is_inside = member is not None and room is not None and room.role_in(member)
-                found[user_id] = {"live_id": member.live_id if member and is_inside else None}
+        found: dict[str, Where] = {user_id: {"live_id": None} for user_id, _ in channels}
+        members = await self._stores.members.get_many([*found])
+        live_ids = {member.live_id for member in members if member}
+        reads = [self._stores.rooms.read(live_id) for live_id in live_ids]
+        rooms = dict(zip(live_ids, await asyncio.gather(*reads), strict=True))
+        for member in filter(None, members):
+            room = rooms[member.live_id]
+            if room and room.role_in(member):
+                found[member.user_id] = {"live_id": member.live_id}
         return found
 
     async def _snapshot(self, channel: UserChannel, user: User) -> UserSnapshot:

@@ -72,7 +72,7 @@ class GroupService:
 
     @asynccontextmanager
     async def new(self, live_id: int, host: Person) -> AsyncIterator[str]:
-        """Create a group, for the block to give it to the room; destroy it if the room has another.
+        """Create a group for the block to use; destroy it if the room has another afterwards.
 
         Raises ServiceUnavailable or ImRejected before the block.
         """

@@ -3,7 +3,6 @@
 from config.settings import Settings
 from services.moderation.proposals import ProposalService
 from services.moderation.user_safety import UserSafetyService
-from services.room_changes import RoomChanges
 from storage.stores import Stores
 from tencent.wechat import ContentSecurityClient
 
@@ -11,12 +10,6 @@ from tencent.wechat import ContentSecurityClient
 class ModerationServices:
     """The queue is decided by `DecisionService`, which needs what shows a decision."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        stores: Stores,
-        client: ContentSecurityClient,
-        room_changes: RoomChanges,
-    ) -> None:
+    def __init__(self, settings: Settings, stores: Stores, client: ContentSecurityClient) -> None:
         self.proposals = ProposalService(stores, client, settings.moderation)
-        self.user_safety = UserSafetyService(stores, client, room_changes, settings.moderation)
+        self.user_safety = UserSafetyService(stores, client, settings.moderation)

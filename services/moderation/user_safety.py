@@ -12,7 +12,6 @@ from rooms.errors import RoomNotFound
 from rooms.events import NumberedEvent
 from rooms.moderation import Item
 from services.errors import Blocked, HighRisk
-from services.room_changes import RoomChanges
 from storage.accounts.users import User
 from storage.moderation import item_id_of
 from storage.stores import Stores
@@ -29,7 +28,6 @@ class UserSafetyService:
 
     _stores: Stores
     _client: ContentSecurityClient
-    _room_changes: RoomChanges
     _settings: ModerationSettings
 
     # ---- what a user may not do
@@ -50,17 +48,6 @@ class UserSafetyService:
         """Raise Blocked if one has blocked the other. Reads nothing for a user without blocks."""
         if user.has_blocks and await self._stores.user_blocks.are_apart(user.user_id, other_id):
             raise Blocked
-
-    # ---- blocks
-
-    async def block(self, user: User, other_id: str) -> None:
-        """Block a user, after which neither is a deputy of the other or invited by them.
-
-        Raises UserNotFound or TooManyBlocks.
-        """
-        other = await self._stores.users.get(other_id)
-        await self._stores.user_blocks.put(user.user_id, other_id)
-        await self._room_changes.separate(user.person(), other.person())
 
     # ---- reports
 

@@ -16,7 +16,8 @@ from ledger.recharge import (
     refund_key,
     reversal_entry,
 )
-from rooms.user_events import PaymentReceived, RefundMoved, UserEvent
+from rooms.events import NewEvent
+from rooms.user_events import PaymentReceived, RefundMoved
 from services.gold.ledger import LockUsers
 from storage.gold.ledger import LedgerStore
 from storage.payments.orders import OrderStore
@@ -31,11 +32,7 @@ class PaymentService:
     """
 
     def __init__(
-        self,
-        ledger: LedgerStore,
-        orders: OrderStore,
-        channels: UserChannelStore,
-        lock: LockUsers,
+        self, ledger: LedgerStore, orders: OrderStore, channels: UserChannelStore, lock: LockUsers
     ) -> None:
         self._ledger = ledger
         self._channels = channels
@@ -54,7 +51,7 @@ class PaymentService:
             if counts_as_ios(order, payment):
                 await self._ledger.note_ios_payment(order.user_id, tx)
             received = PaymentReceived(order=order.number, gold=order.gold)
-            await self._channels.add(order.user_id, UserEvent("payment", received), tx)
+            await self._channels.add(order.user_id, NewEvent("payment", received), tx)
 
         async with self._lock(order.user_id):
             await self._ledger.run_once(entry.key, work)
@@ -76,7 +73,7 @@ class PaymentService:
             entry = reversal_entry(order, refund, gold, available)
             await self._ledger.post(tx, entry, order.user_id)
             moved = RefundMoved(order=order.number, gold=gold, state="refunded")
-            await self._channels.add(order.user_id, UserEvent("refund", moved), tx)
+            await self._channels.add(order.user_id, NewEvent("refund", moved), tx)
 
         async with self._lock(order.user_id):
             await self._ledger.run_once(refund_key(refund), work)

@@ -8,7 +8,6 @@ from services.moderation import ModerationServices
 from services.room_changes import RoomChanges
 from services.rooms.callbacks import CallbackService
 from services.rooms.deputies import DeputyService
-from services.rooms.invitation_parts import InvitationParts
 from services.rooms.invitations import InvitationService
 from services.rooms.live_rooms import LiveRoomService, RoomList
 from services.rooms.mic import MicService
@@ -47,11 +46,15 @@ class RoomServices:
             moderation.proposals,
             settings.rooms.private_members,
         )
-        parts = InvitationParts(
-            tencent.invitations, tencent.cos, stores, settings.uploads, settings.links.page
-        )
         self.invitations = InvitationService(
-            stores, room_changes, self.lives, moderation.user_safety, parts
+            stores,
+            room_changes,
+            self.lives,
+            moderation.user_safety,
+            tencent.invitations,
+            tencent.cos,
+            settings.uploads,
+            settings.links.page,
         )
         self.mic = MicService(
             stores, room_changes, stream_urls, moderation.user_safety, settings.micro

@@ -12,17 +12,14 @@ from storage.stores import Stores
 
 @dataclass
 class DeputyService:
-    """Names deputies, and ends their service."""
+    """Names deputies, and ends their service, also by a block."""
 
     _stores: Stores
     _room_changes: RoomChanges
     _user_safety: UserSafetyService
 
     async def name(self, host: User, user_id: str, live_id: int | None) -> None:
-        """Make a member of the host's live a deputy.
-
-        Raises UserNotFound, Blocked, or as Room.name_deputy.
-        """
+        """Make a member a deputy. Raises UserNotFound, Blocked, or as Room.name_deputy."""
         person = (await self._stores.users.get(user_id)).person()
         await self._user_safety.check_pair(host, user_id)
         live_id = live_id or await self._room_of(host)
@@ -35,18 +32,25 @@ class DeputyService:
             raise Blocked
 
     async def end(self, actor: User, user_id: str, live_id: int | None) -> None:
-        """Take a deputyship back, as the host, or resign: in one room, or without it in all.
+        """End a user's service, as the host, or resign: in one room, or without it in all.
 
         Raises UserNotFound, or as Room.end_deputy.
         """
-        person = (await self._stores.users.get(user_id)).person()
-        if user_id == actor.user_id and live_id is None:
+        person, actor_id = (await self._stores.users.get(user_id)).person(), actor.user_id
+        if user_id == actor_id and live_id is None:
             await self._room_changes.end_deputy(person)
             return
         live_id = live_id or await self._room_of(actor)
-        await self._room_changes.change(
-            live_id, lambda room: room.end_deputy(person, actor.user_id)
-        )
+        await self._room_changes.change(live_id, lambda room: room.end_deputy(person, actor_id))
+
+    async def block(self, user: User, other_id: str) -> None:
+        """Block a user, after which neither is a deputy of the other or invited by them.
+
+        Raises UserNotFound or TooManyBlocks.
+        """
+        other = await self._stores.users.get(other_id)
+        await self._stores.user_blocks.put(user.user_id, other_id)
+        await self._room_changes.separate(user.person(), other.person())
 
     async def _room_of(self, host: User) -> int:
         room = await self._stores.rooms.of_host(host.user_id)

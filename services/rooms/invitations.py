@@ -1,9 +1,14 @@
-"""Invitations into lives: tickets, with what WeChat adds to them, and entering with one."""
+"""Invitations into lives: issuing tickets, with what WeChat adds to them, and entering."""
 
+import asyncio
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
-from core.clock import now_ms
+from config.sections import UploadsSettings
+from core.clock import day_interval, day_of, now_ms
 from core.errors import InvalidParameter
 from ledger.errors import RequestIdReused
 from rooms.errors import InvitationInvalid
@@ -12,25 +17,17 @@ from rooms.tickets import Ticket, TicketKind
 from services.errors import SessionKeyMissing
 from services.moderation.user_safety import UserSafetyService
 from services.room_changes import RoomChanges
-from services.rooms.invitation_parts import InvitationParts
 from services.rooms.live_rooms import LiveRoomService
 from storage.accounts.users import User
 from storage.stores import Stores
-from tencent.errors import InvalidEncryptedData
-from tencent.wechat import decrypt_activity_id
+from tencent.cos import CosClient
+from tencent.errors import InvalidEncryptedData, ServiceUnavailable
+from tencent.invitations import PNG, InvitationClient
+from tencent.wechat import decrypt_profile
 
-
-@dataclass(frozen=True, slots=True)
-class IssuedTicket:
-    """A ticket and where it leads; `part` is the link or the address of the picture."""
-
-    ticket: Ticket
-    path: str
-    part: str = ""
-
-    @property
-    def lacks_wechat(self) -> bool:
-        return self.ticket.by != "app" and not (self.part or self.ticket.activity_id)
+LONGEST_TICKET = timedelta(days=1)
+CODE_SECONDS = 6.0
+"""Longest wait for a code. An attempt at COS may take 5 s, and is then logged."""
 
 
 @dataclass
@@ -41,7 +38,13 @@ class InvitationService:
     _room_changes: RoomChanges
     _lives: LiveRoomService
     _user_safety: UserSafetyService
-    _parts: InvitationParts
+    _wechat: InvitationClient
+    _cos: CosClient
+    _uploads: UploadsSettings
+    _page: str
+    """Page of the mini-program that an invitation opens."""
+
+    # ---- issuing
 
     async def issue(
         self,
@@ -49,91 +52,106 @@ class InvitationService:
         inviter: User,
         by: TicketKind,
         minutes: int,
-        *,
         uses: int = 1,
-        user_id: str = "",
-        request_id: str = "",
-    ) -> IssuedTicket:
+        user_id: str | None = None,
+        request_id: str | None = None,
+    ) -> tuple[Ticket, str]:
         """Invite by a ticket of `uses` uses, or into the app the user `user_id`.
 
-        The same request_id of an inviter returns the same ticket. Raises UserNotFound, Blocked,
+        Return the ticket, the same for the same request_id of an inviter, with its link or the
+        address of its picture; "" if WeChat or COS is away. Raises UserNotFound, Blocked,
         RequestIdReused, or as Room.issue_ticket.
         """
+        id_, until = secrets.token_hex(12), now_ms() + minutes * 60_000
+        ticket = Ticket(id_, by, inviter.user_id, until, minutes, uses, request_id=request_id or "")
         if by == "app":
             if not user_id:
                 raise InvalidParameter({"user_id": "this is required"})
-            uses = 1
-            user = await self._stores.users.get(user_id)
-            await self._check_pairs(user, inviter.user_id)
-        id_ = secrets.token_hex(12)
-        ticket = Ticket(
-            id_,
-            by,
-            inviter.user_id,
-            now_ms() + minutes * 60_000,
-            minutes,
-            uses,
-            user_id if by == "app" else "",
-            request_id,
-            picture=self._parts.picture_key(id_) if by == "code" else "",
-        )
+            ticket = replace(ticket, user_id=user_id, uses=1)
+        elif by == "code" and self._uploads.bucket:
+            # The ticket cannot be read from the picture's address.
+            key = f"pictures/code/{secrets.token_hex(16)}.jpg"
+            ticket = replace(ticket, picture=key)
         # On a copy first: neither a refused nor a repeated request costs a call of WeChat.
         room = await self._room_changes.load(live_id, inviter.user_id)
-        if by == "friend" and room.issue_ticket(ticket) is ticket:
-            ticket = replace(ticket, activity_id=await self._parts.friend(inviter))
-        if by == "app":
-            await self._check_pairs(user, room.host_id)
+        is_new = room.issue_ticket(ticket) is ticket
+        if ticket.user_id:
+            user = await self._stores.users.get(ticket.user_id)
+            await self._check_pairs(user, room.host_id, inviter.user_id)
+        elif is_new and by == "friend":
+            with suppress(ServiceUnavailable):
+                activity_id = await self._wechat.activity_id(inviter.app_id, inviter.openid)
+                ticket = replace(ticket, activity_id=activity_id)
         issued = await self._room_changes.change(
             live_id, lambda room: room.issue_ticket(ticket), inviter.user_id
         )
         if issued.content != ticket.content:
             raise RequestIdReused
-        part = ""
-        if by == "link":
-            part = await self._parts.link(inviter.app_id, issued.id)
-        elif by == "code":
-            part = await self._parts.code(inviter.app_id, issued.id)
-        return IssuedTicket(issued, self._parts.path(issued.id), part)
+        return issued, await self._part_of(issued, inviter.app_id)
 
-    async def open_tickets(self, live_id: int, user_id: str) -> list[IssuedTicket]:
-        """Return the open tickets that a user may see. Raises as Room.tickets_of."""
-        room = await self._room_changes.load(live_id, user_id)
-        room.expire(now_ms())
-        return [IssuedTicket(row, self._parts.path(row.id)) for row in room.tickets_of(user_id)]
+    async def _part_of(self, ticket: Ticket, app_id: str) -> str:
+        with suppress(ServiceUnavailable, TimeoutError):
+            if ticket.by == "link":
+                link = await self._link_of_today(app_id)
+                return f"{link}?cq={quote(f't={ticket.id}', safe='')}"
+            if ticket.picture:
+                async with asyncio.timeout(CODE_SECONDS):
+                    await self._make_code(ticket, app_id)
+                return f"{self._uploads.address}/{ticket.picture}"
+        return ""
 
-    async def withdraw(self, live_id: int, user_id: str, ticket_id: str) -> None:
-        """End a ticket, also as the user whom it names. Raises as Room.withdraw_ticket."""
-        await self._room_changes.change(
-            live_id, lambda room: room.withdraw_ticket(user_id, ticket_id), user_id
-        )
+    async def _link_of_today(self, app_id: str) -> str:
+        """Return the link of all tickets of a day in China: one spares the quota of WeChat."""
+        name, day = f"invitation_link:{app_id}:{self._page}", day_of(datetime.now(UTC))
+        made = await self._stores.job_leases.last_result(name)
+        if made.get("at") != str(day):
+            expires_at = day_interval(day)[1] + LONGEST_TICKET
+            link = await self._wechat.url_link(app_id, self._page, expires_at)
+            made = {"at": str(day), "link": link}
+            await self._stores.job_leases.store_result(name, made)
+        return str(made["link"])
+
+    async def _make_code(self, ticket: Ticket, app_id: str) -> None:
+        """Store a code with the ticket as its scene, unless there is one."""
+        if await self._cos.head(ticket.picture) is None:
+            picture = await self._wechat.code(app_id, self._page, ticket.id)
+            content_type = "image/png" if picture.startswith(PNG) else "image/jpeg"
+            await self._cos.put(ticket.picture, picture, content_type)
+
+    # ---- entering
 
     async def enter(
         self,
         live_id: int | None,
         user: User,
         token: str,
-        ticket_id: str,
+        ticket_id: str = "",
         encrypted: str = "",
         iv: str = "",
     ) -> Room:
-        """Enter the live that the ticket opens.
+        """Enter a live, or the one that the ticket opens.
 
         A friend proves by what WeChat has `encrypted` that the message has reached them. With
         `live_id`, the ticket must be of this room; a member comes back also without a valid one.
         Raises InvitationInvalid, Blocked, SessionKeyMissing, or as LiveRoomService.enter.
         """
-        room = await self._stores.rooms.of_ticket(ticket_id)
-        member = await self._stores.members.get(user.user_id)
-        if room and not (member and room.role_in(member)):
-            ticket = room.tickets[ticket_id]
-            await self._check_pairs(user, room.host_id, ticket.inviter)
-            if ticket.activity_id and user.user_id not in ticket.takers:
-                await self._check_friend(user, ticket.activity_id, encrypted, iv)
-        if room and live_id in (None, room.live_id):
-            return await self._lives.enter(room.live_id, user, token, ticket_id)
+        if not ticket_id and live_id is None:
+            raise InvalidParameter({"live_id": "this is required"})
+        if ticket_id and (room := await self._stores.rooms.of_ticket(ticket_id)):
+            member = await self._stores.members.get(user.user_id)
+            if not (member and room.role_in(member)):
+                await self._check_taker(user, room, room.tickets[ticket_id], encrypted, iv)
+            live_id = live_id or room.live_id
         if live_id is None:
             raise InvitationInvalid
         return await self._lives.enter(live_id, user, token, ticket_id)
+
+    async def _check_taker(
+        self, user: User, room: Room, ticket: Ticket, encrypted: str, iv: str
+    ) -> None:
+        await self._check_pairs(user, room.host_id, ticket.inviter)
+        if ticket.activity_id and user.user_id not in ticket.takers:
+            await self._check_friend(user, ticket.activity_id, encrypted, iv)
 
     async def _check_pairs(self, user: User, *other_ids: str) -> None:
         """Raise Blocked if one of these users and the user have blocked each other."""
@@ -151,8 +169,8 @@ class InvitationService:
         if not key:
             raise SessionKeyMissing
         try:
-            received = decrypt_activity_id(key, encrypted, iv, user.app_id)
+            message = decrypt_profile(key, encrypted, iv, user.app_id)
         except InvalidEncryptedData:
             raise SessionKeyMissing from None
-        if received != activity_id:
+        if message.get("activityId") != activity_id:
             raise InvitationInvalid

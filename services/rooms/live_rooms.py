@@ -2,7 +2,9 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -11,7 +13,7 @@ from core.cache import Cache
 from core.clock import now_ms
 from rooms.errors import NotHost, NotLive, NotMatchmaker, StreamForbidden
 from rooms.events import Visibility
-from rooms.members import MemberCounts, Person
+from rooms.members import MemberCounts
 from rooms.moderation import Item, Kind
 from rooms.room import Room
 from services.accounts.pictures import PictureService
@@ -100,8 +102,7 @@ class LiveRoomService:
         """Start a matchmaker's live, or resume the running one, whose visibility None keeps.
 
         The first call creates the room's chat group; later the outbox checks that it still exists.
-        A private live, and the first one after it, have groups that no one has been in: without IM
-        they do not start.
+        A private live, and the first one after it, start with a new group, and not without IM.
         """
         _check_may_host(user)
         host = user.person()
@@ -109,38 +110,28 @@ class LiveRoomService:
         if not has_group:
             await self._groups.create(live_id, group_id, host)
         await self._room_changes.remove(host.user_id, but=live_id)
-        word = visibility or "public"
+        word, stream = visibility or "public", self._stream_urls.new_stream(host.user_id)
         room = await self._room_changes.load(live_id)
-        if has_group and not room.live and room.needs_new_group(word):
-            async with self._groups.new(live_id, host) as new_group:
-                room, started = await self._begin(live_id, host, word, new_group)
-        else:
-            new_group = "" if has_group else room.group_id
-            room, started = await self._begin(live_id, host, word, new_group)
+        needs_group = not room.live and room.needs_new_group(word)
+        async with self._groups.new(live_id, host) if needs_group else nullcontext("") as group:
+
+            def start(room: Room) -> tuple[Room, bool]:
+                epoch, now = secrets.token_hex(8), now_ms()
+                return room, room.open(host, epoch, stream, now, word, group)
+
+            room, started = await self._room_changes.begin(live_id, start, host.user_id)
         if started:
             log.info("live_started", live_id=live_id)
             if has_group:
                 await queue_group_message(self._stores.outbox, ENSURE_GROUP, live_id, room.group_id)
         elif visibility:
-            room = await self.set_visibility(live_id, user, visibility) or room
+            room = await self._set_visibility(room, visibility) or room
         user = await self._recheck(room, host.user_id, token)
         if not user.is_matchmaker:
             await self._room_changes.remove(host.user_id, "operator")
         _check_may_host(user)
         await self._presence.seen(host.user_id, room)
         return room
-
-    async def _begin(
-        self, live_id: int, host: Person, visibility: Visibility, new_group: str
-    ) -> tuple[Room, bool]:
-        """Start a live; return the room, and whether it was not live yet."""
-        stream = self._stream_urls.new_stream(host.user_id)
-
-        def start(room: Room) -> tuple[Room, bool]:
-            epoch, now = secrets.token_hex(8), now_ms()
-            return room, room.open(host, epoch, stream, now, visibility, new_group)
-
-        return await self._room_changes.begin(live_id, start, host.user_id)
 
     async def _recheck(self, room: Room, user_id: str, token: str) -> User:
         """Reload the user, and apply what has changed meanwhile.
@@ -165,43 +156,29 @@ class LiveRoomService:
             await self._room_changes.change(live_id, lambda room: room.allow_stream(user_id))
         return user
 
-    async def set_visibility(self, live_id: int, host: User, visibility: Visibility) -> Room | None:
-        """Make a live private or public, as its host; return the room, None if it was so already.
-
-        Raises NotHost or NotLive, or as GroupService.new.
-        """
-        room = await self._room_changes.load(live_id)
-        _check_host_of(room, host.user_id, visibility)
-        if room.visibility == visibility:
-            return None
-        return await self._change_visibility(room, visibility)
-
     async def renew(self, live_id: int) -> None:
         """Give a private live another group and streams: a member was put out, who has them."""
         room = await self._room_changes.load(live_id)
         if room.live and room.visibility == "private":
-            await self._change_visibility(room, "private", renews=True)
+            await self._set_visibility(room, "private", renews=True)
 
-    async def _change_visibility(
+    async def _set_visibility(
         self, room: Room, visibility: Visibility, *, renews: bool = False
     ) -> Room | None:
-        urls, now = self._stream_urls, now_ms() // 1000
+        """Make a live private or public; return the room, or None if it was so already."""
+        if room.visibility == visibility and not renews:
+            return None
+        host, new_stream = room.owner.person, self._stream_urls.new_stream
+        play_url = partial(self._stream_urls.play, now=now_ms() // 1000)
+        async with self._groups.new(room.live_id, host) as group:
 
-        def rule(room: Room, group_id: str) -> tuple[Room, bool]:
-            return room, room.set_visibility(
-                room.host_id,
-                visibility,
-                group_id,
-                urls.new_stream,
-                lambda stream: urls.play(stream, now),
-                renews=renews,
-            )
+            def rule(room: Room) -> Room:
+                room.set_visibility(
+                    host.user_id, visibility, group, new_stream, play_url, renews=renews
+                )
+                return room
 
-        async with self._groups.new(room.live_id, room.owner.person) as group_id:
-            room, changed = await self._room_changes.change(
-                room.live_id, lambda room: rule(room, group_id)
-            )
-        return room if changed else None
+            return await self._room_changes.change(room.live_id, rule)
 
     # ---- name and picture
 
@@ -216,11 +193,14 @@ class LiveRoomService:
         """Change a room's name and picture, and who may enter it, as its host; None keeps one.
 
         With "" the room shows the host's name or picture. A value that has yet to be checked is
-        shown by `apply`. Return as `set_visibility`. Raises as
-        PictureService.address_of, ProposalService.propose and `set_visibility`.
+        shown by `apply`. Return the room if its visibility has changed. Raises NotHost, NotLive, or
+        as PictureService.address_of, ProposalService.propose and GroupService.new.
         """
         room, user_id = await self._room_changes.load(live_id), host.user_id
-        _check_host_of(room, user_id, visibility)
+        if room.host_id != user_id:
+            raise NotHost
+        if visibility and not room.live:
+            raise NotLive
         if cover not in (None, "", room.cover):
             cover = await self._pictures.address_of("cover", user_id, cover)
         proposed = {"title": title, "cover": cover}
@@ -231,7 +211,7 @@ class LiveRoomService:
                 proposal = await self._proposals.propose(kind, host, value, before, live_id)
                 await self._stores.moderation.put(proposal)
                 proposals.append(proposal)
-        changed = await self.set_visibility(live_id, host, visibility) if visibility else None
+        changed = await self._set_visibility(room, visibility) if visibility else None
         await self._show(live_id, *proposals)
         return changed
 
@@ -255,13 +235,6 @@ class LiveRoomService:
             )
 
         await self._room_changes.change_with(live_id, BatchData(read), live_id, rule)
-
-
-def _check_host_of(room: Room, user_id: str, visibility: Visibility | None) -> None:
-    if room.host_id != user_id:
-        raise NotHost
-    if visibility and not room.live:
-        raise NotLive
 
 
 def _check_may_host(user: User) -> None:

@@ -20,7 +20,7 @@ from realtime.hub import Hub
 from realtime.resume import View
 from realtime.socket_writer import SocketWriter
 from rooms.errors import NotAMember, NotLive, RemovedFromRoom, RoomNotFound
-from rooms.members import Member, MemberCounts, MemberSocket
+from rooms.members import Member, MemberSocket
 from rooms.room import Room
 from rooms.state import Snapshot
 from services.accounts.sessions import EvictionService
@@ -96,7 +96,10 @@ class RoomAccess:
     async def audiences(self, sessions: Sequence[tuple[int, str]]) -> dict[int, Audience]:
         """Return the numbers of users by live_id, of live sessions (live_id, epoch)."""
         counts = await self._stores.members.counts(sessions)
-        return {live_id: _audience(numbers) for live_id, numbers in counts.items()}
+        return {
+            live_id: {"audience_count": numbers.audience, "num_list": numbers.num_list}
+            for live_id, numbers in counts.items()
+        }
 
     async def _read(self, live_ids: Sequence[Any]) -> dict[Hashable, tuple[Room, View] | Exception]:
         """Read rooms, each with the view that all its callers of this moment share."""
@@ -115,10 +118,6 @@ class RoomAccess:
         counts = await self._stores.members.count(room.live_id, room.epoch)
         now = now_ms() // 1000
         return room.snapshot(counts, lambda stream: self._stream_urls.play(stream, now))
-
-
-def _audience(counts: MemberCounts) -> Audience:
-    return {"audience_count": counts.audience, "num_list": counts.num_list}
 
 
 def close_code_for(error: Exception) -> CloseCode:

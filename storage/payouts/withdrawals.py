@@ -14,7 +14,8 @@ from ledger.journal import debt_account, user_account
 from ledger.open_transfers import next_check_at
 from ledger.withdrawal_requests import Maturity, UserDay
 from ledger.withdrawals import OPEN_STATES, Withdrawal, WithdrawalState
-from rooms.user_events import UserEvent, WithdrawalMoved
+from rooms.events import NewEvent
+from rooms.user_events import WithdrawalMoved
 from storage.database import Collection, Database, Document, Session
 from storage.documents import change_one, make_partial_index, sums_of
 from storage.errors import UserNotFound
@@ -96,11 +97,11 @@ class WithdrawalStore(VersionedStore[Withdrawal]):
     def _document(self, value: Withdrawal) -> Document:
         return super()._document(value) | {"rate": str(value.rate)}
 
-    def _user_events(self, before: Withdrawal, after: Withdrawal) -> list[UserEvent]:
+    def _user_events(self, before: Withdrawal, after: Withdrawal) -> list[NewEvent]:
         if after.state == before.state:
             return []
         moved = WithdrawalMoved(withdrawal_id=after.id, state=after.state.value)
-        return [UserEvent("withdrawal", moved)]
+        return [NewEvent("withdrawal", moved)]
 
     def _due_at(self, value: Withdrawal) -> datetime | None:
         return next_check_at(value, datetime.now(UTC))

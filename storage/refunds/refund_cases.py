@@ -7,7 +7,8 @@ from pymongo.errors import DuplicateKeyError
 
 from ledger.refund_cases import IN_PROGRESS, OPEN_STATES, RefundCase
 from ledger.refund_plan import GiftStep, HostStep, OrderStep
-from rooms.user_events import RefundMoved, UserEvent
+from rooms.events import NewEvent
+from rooms.user_events import RefundMoved
 from storage.database import Document, Session
 from storage.documents import fields_of, known_fields
 from storage.errors import OrderInRefund, RefundCaseNotFound
@@ -92,12 +93,12 @@ class RefundCaseStore(VersionedStore[RefundCase]):
         open_orders = [order.number for order in value.orders]
         return super()._document(value) | steps | {"open_orders": open_orders}
 
-    def _user_events(self, before: RefundCase, after: RefundCase) -> list[UserEvent]:
+    def _user_events(self, before: RefundCase, after: RefundCase) -> list[NewEvent]:
         """Return an event for each order whose refund has moved; a preview moves nothing."""
         earlier = {order.number: order.state for order in before.orders}
         moved = [order for order in after.orders if order.state != earlier.get(order.number)]
         return [
-            UserEvent("refund", RefundMoved(order=step.number, gold=step.gold, state=step.state))
+            NewEvent("refund", RefundMoved(order=step.number, gold=step.gold, state=step.state))
             for step in moved
             if step.state != "waiting"
         ]

@@ -23,7 +23,7 @@ from storage.documents import change_one, documents_by_id, fields_of, known_fiel
 from storage.errors import StorageUnavailable
 from storage.jobs.outbox import RENEW_PRIVATE, OutboxStore
 from storage.rooms.members import MemberStore, add_membership_writes, member_from
-from storage.user_channels import Changed, UserChannelStore
+from storage.user_channels import UserChannelStore
 from storage.write_batch import GroupCommit, WriteBatch
 
 log = structlog.get_logger("qlive.storage")
@@ -49,11 +49,9 @@ class RoomStore:
         members: MemberStore,
         outbox: OutboxStore,
         channels: UserChannelStore,
-        user_changed: Changed,
     ) -> None:
         self._database = database
         self._channels = channels
-        self._user_changed = user_changed
         self._rooms: Collection = database.collection("rooms")
         self._members = members
         self._outbox = outbox
@@ -98,10 +96,6 @@ class RoomStore:
     def of_host(self, user_id: str) -> Awaitable[Room | None]:
         """Read the host's only room, as `read` does."""
         return self._by_host.get(user_id)
-
-    async def of_deputy(self, user_id: str) -> list[int]:
-        """Return the rooms in which the user is a deputy."""
-        return [row["_id"] async for row in self._rooms.find({"deputies": user_id}, {"_id": 1})]
 
     async def kept_by(self, *user_ids: str) -> list[int]:
         """Return the rooms of which one of these users is the host or a deputy."""
@@ -162,7 +156,7 @@ class RoomStore:
         for user_id, event in room.user_events:
             self._channels.add_to(batch, user_id, event)
         for user_id in _moved_users(room):
-            batch.after_commit.append(partial(self._user_changed, user_id, "where"))
+            batch.after_commit.append(partial(self._channels.changed, user_id, "where"))
         for add in add_writes:
             add(batch)
         if len(batch):

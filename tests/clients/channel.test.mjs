@@ -100,13 +100,6 @@ test("a lost channel resumes at its last number, and a gap is filled before its 
   assert.deepEqual(events.at(-1), ["reconnecting", 0]);
 });
 
-test("a listener that closes the channel gets no further event", () => {
-  const { device, channel, events } = newLiveChannel();
-  channel.on("state", () => channel.close());
-  device.socket.receive(payment(8));
-  assert.deepEqual([events, device.wakes.size], [[["closed", 1000]], 0]);
-});
-
 // ---- the end of the session
 
 test("a logout, a refused token and another user close the channel, whose state is its user's only", async () => {
@@ -196,22 +189,6 @@ test("a room without the channel has no frames of the user, also after the chann
   assert.deepEqual([events, channel.state.seq, socket.closed], [[], 7, false]);
 });
 
-test("a room's lost connection is resumed for both, by one socket", () => {
-  const { device, socket, events, roomEvents, channel } = newRidingChannel();
-  socket.receive(payment(8));
-  socket.disconnect(1006);
-  device.clock.runNext();
-  assert.deepEqual(queryOf(device.socket), {
-    ...{ live_id: "1", epoch: "e1", since: "3", own: "1", own_epoch: "o1", own_since: "8" },
-  });
-  device.socket.receive(resumed(3, 0));
-  device.socket.receive(ownResumed(9, 1));
-  device.socket.receive(payment(9));
-  assert.deepEqual(roomEvents, ["reconnecting", "connecting", "resumed"]);
-  assert.deepEqual(events.map(([name]) => name), ["payment", "reconnecting", "connecting", "payment", "resumed"]);
-  assert.deepEqual([device.sockets.length, channel.state.seq], [3, 9]);
-});
-
 test("when a room's socket ends, the channel connects by itself, and is closed only for its own reason", () => {
   for (const code of [4503, 4504, 4509, 4510, 1000]) {
     const { device, socket, room, events } = newRidingChannel();
@@ -225,40 +202,6 @@ test("when a room's socket ends, the channel connects by itself, and is closed o
     device.socket.receive(bye(4503)); // the user is banned
     assert.deepEqual(events.at(-1), ["closed", 4503]);
   }
-});
-
-test("a wake opens one more connection for both, and the first that answers stays", () => {
-  for (const oldIsAlive of [true, false]) {
-    const { device, socket, events, channel } = newRidingChannel();
-    device.wake();
-    channel.wake();
-    assert.equal(device.sockets.length, 3);
-    if (oldIsAlive) socket.receive({ type: "pong", n: 1 });
-    else {
-      socket.receive(payment(8));
-      device.socket.receive(resumed(3, 0));
-      device.socket.receive(ownResumed(8, 1));
-    }
-    const kept = oldIsAlive ? socket : device.socket;
-    for (const seq of [8, 9]) kept.receive(payment(seq));
-    assert.deepEqual([payments(events), openSockets(device)], [["order 8", "order 9"], [kept]]);
-  }
-});
-
-test("once a room's socket has carried the channel, its failures before do not count", () => {
-  const { device, client, events } = newLiveChannel({ random: () => 1 });
-  for (let failures = 0; failures < 4; failures++) {
-    device.socket.disconnect();
-    device.clock.runNext();
-  }
-  const room = client.room(1);
-  room.open();
-  device.socket.receive(snapshot(3));
-  device.socket.receive(ownResumed(7, 0));
-  room.close();
-  const before = device.clock.now;
-  device.clock.runNext();
-  assert.deepEqual([device.clock.now - before, events.at(-1)], [500, ["connecting"]]);
 });
 
 test("a gap of the channel resumes both at their numbers, and the same gap twice requests its snapshot", () => {

@@ -16,7 +16,6 @@ from realtime.bus import (
     ChannelChanged,
     ConnectionOpened,
     EventPublished,
-    LiveEnded,
     TokenRevoked,
     UserEvicted,
     pack,
@@ -82,17 +81,6 @@ AUDIENCE = {"audience_count": 9, "num_list": [0, 5, 1, 3]}
             {"type": "audience", "live_id": 7, "data": AUDIENCE},
         ),
         (
-            frames.event("12345678", EVENT),
-            {
-                "type": "profile",
-                "user_id": "12345678",
-                "epoch": "e1",
-                "seq": 43,
-                "ts": 1690000000123,
-                "data": {"nickname": "红"},
-            },
-        ),
-        (
             frames.transient("where", "12345678", {"live_id": None}),
             {"type": "where", "user_id": "12345678", "data": {"live_id": None}},
         ),
@@ -133,7 +121,6 @@ KEYS = IDS | st.from_regex(r"[0-9]{8}", fullmatch=True)
 MESSAGES = st.one_of(
     st.builds(EventPublished, KEYS, TEXTS, IDS, st.binary(max_size=300), st.booleans()),
     st.builds(ChannelChanged, KEYS, st.sampled_from(["events", "audience", "balance"])),
-    st.builds(LiveEnded, IDS),
     st.builds(UserEvicted, TEXTS, st.none() | IDS, st.sampled_from(CloseCode), IDS),
     st.builds(ConnectionOpened, KEYS, TEXTS, TEXTS, IDS),
     st.builds(TokenRevoked, TEXTS),

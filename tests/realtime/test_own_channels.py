@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from realtime.bus import ChannelChanged, ConnectionOpened, LiveEnded, UserEvicted
+from realtime.bus import ChannelChanged, ConnectionOpened, EventPublished, UserEvicted
 from realtime.frames import CloseCode
 from realtime.hub import USER_CHECKS
 from realtime.resume import ResumePosition
-from tests.support.hub import ROOM, USER, HubFixture, SlowJoin, WriterSpy, profile_events
+from tests.support.hub import ROOM, USER, HubFixture, SlowJoin, WriterSpy
 
 
 @pytest.fixture
@@ -21,24 +21,6 @@ def own_socket(number: int) -> WriterSpy:
     writer = WriterSpy(USER, number)
     writer.member_socket = None
     return writer
-
-
-async def test_a_hint_during_a_join_is_read_afterwards(own: HubFixture) -> None:
-    writer = own_socket(1)
-    join = SlowJoin(own, writer)
-    await join.has_read()
-    own.store_and_publish()
-    await join.finish()
-    await own.wait_backfilled()
-    assert writer.received_events == [("snapshot", 0), *profile_events(1, 1)]
-
-
-async def test_a_hint_during_a_read_is_not_lost(own: HubFixture) -> None:
-    writer = await own.join(own_socket(1))
-    own.stored.after_read = own.store_and_publish
-    own.store_and_publish()
-    await own.wait_backfilled()
-    assert writer.received_events == [("snapshot", 0), *profile_events(1, 2)]
 
 
 async def test_newer_sockets_replace_only_those_below_the_oldest_that_may_stay(
@@ -115,11 +97,11 @@ async def test_what_is_not_numbered_is_read_when_it_is_sent_and_sent_if_it_diffe
         place = place_of_time
         own.bus.publish(ChannelChanged(USER, "where"))
     assert await sent() == [None, 6]
-    own.bus.publish(LiveEnded(5))
+    own.bus.publish(EventPublished(5, "e", 9, b"", last=True))
     assert await sent() == [None, 6]
     assert len(reads) == 2
     place = None
-    own.bus.publish(LiveEnded(6))
+    own.bus.publish(EventPublished(6, "e", 9, b"", last=True))
     assert await sent() == [None, 6, None]
     own.hub.refresh_all()
     assert await sent() == [None, 6, None]

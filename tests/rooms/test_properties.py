@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from core.errors import QLiveError
 from rooms.events import EVENT_PAYLOADS, Visibility
+from rooms.inviting_room import MAX_DEPUTIES
 from rooms.members import SEAT_OF_GENDER, MemberCounts, Person
-from rooms.room import MAX_DEPUTIES, Admission, Room
+from rooms.room import Admission, Room
 from rooms.state import Seat
 from rooms.tickets import Ticket
 from tests.support.hypothesis_profiles import FEW_EXAMPLES, example_settings

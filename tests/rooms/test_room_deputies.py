@@ -6,15 +6,15 @@ from dataclasses import replace
 import pytest
 
 from core.errors import InvalidParameter, QLiveError
-from rooms.errors import NotHost, NotInRoom, NotLive, TooManyDeputies
+from rooms.errors import NotHost, NotInRoom, TooManyDeputies
+from rooms.inviting_room import MAX_DEPUTIES
 from rooms.members import MemberCounts, Person
-from rooms.room import MAX_DEPUTIES, MAX_MARKS, Room
+from rooms.room import Room
 from tests.support.room_builders import (
     ANNA,
     BERT,
     CARL,
     DORA,
-    EPOCH,
     HOST,
     KIM,
     NOW,
@@ -108,13 +108,6 @@ def test_the_host_the_deputy_or_a_ban_ends_it_also_without_a_live(actor: Person 
     assert (ended.deputies, ended.revision, ended.events) == ((CARL.user_id,), 1, [])
 
 
-def test_nobody_else_ends_it() -> None:
-    for person in (BERT, STRANGER):
-        check_refused(
-            moderated_room(), lambda room, by=person: room.end_deputy(DORA, by.user_id), NotHost
-        )
-
-
 @pytest.mark.parametrize(("actor", "is_present"), [(HOST, True), (None, True), (None, False)])
 def test_a_deputy_who_is_banned_is_none_any_more(actor: Person | None, *, is_present: bool) -> None:
     room = moderated_room() if is_present else room_without(moderated_room(), DORA)
@@ -137,24 +130,6 @@ def test_a_deputy_refuses_an_application_and_the_event_says_who() -> None:
     assert room.invited_by_message_until == {CARL.user_id: UNTIL}, "the host's"
 
 
-def test_a_deputy_may_refuse_an_applicant_whom_the_host_has_invited_and_another_deputy() -> None:
-    room = with_deputies(moderated_room(), CARL, DORA)
-    room.leave_mic(HOST, BERT.user_id)
-    room.invite(HOST.user_id, CARL, NOW)
-    room.leave_mic(DORA, CARL.user_id, CARL.gender)
-    assert room.applications.keys() == {ANNA.user_id}
-
-
-def test_an_applicant_who_has_left_the_queue_is_no_error_for_a_deputy() -> None:
-    room = moderated_room()
-    room.refuse(CARL.user_id)
-    room = reloaded(room)
-    room.leave_mic(DORA, CARL.user_id)
-    assert not changed(room)
-    with pytest.raises(InvalidParameter):
-        moderated_room().leave_mic(DORA, CARL.user_id, gender=2)
-
-
 def test_a_deputy_leaves_the_mic_like_any_guest_and_keeps_the_own_application() -> None:
     room = with_deputies(room_with_guests(BERT, watching=(CARL,)), BERT, CARL)
     room.leave_mic(BERT, BERT.user_id)
@@ -174,13 +149,6 @@ def test_a_deputy_mutes_and_lifts_also_the_mute_of_the_host() -> None:
         ("mute", {"user_id": BERT.user_id, "until": 0, **BY_DORA}),
         ("mute", {"user_id": STRANGER.user_id, "until": UNTIL, **BY_DORA}),
     ]
-
-
-def test_one_mute_too_many_by_a_deputy_lifts_the_first_and_says_by_whom() -> None:
-    muted = {f"m{n}": UNTIL + n for n in range(MAX_MARKS)}
-    room = replace(moderated_room(), muted=muted)
-    room.mute(DORA, BERT.user_id, UNTIL)
-    assert events_of(room)[0] == ("mute", {"user_id": "m0", "until": 0, **BY_DORA})
 
 
 def test_a_deputy_puts_an_applicant_out_but_shortens_no_ban_of_the_host() -> None:
@@ -235,10 +203,3 @@ def test_a_deputy_of_a_private_live_has_to_be_inside(name: str) -> None:
     check_refused(room_without(private, DORA), rule, NotHost)
     elsewhere = {**private.members, DORA.user_id: replace(private.members[DORA.user_id], live_id=2)}
     check_refused(replace(reloaded(private), members=elsewhere), rule, NotHost)
-
-
-@pytest.mark.parametrize("name", ["mute", "put out"])
-def test_a_deputy_may_do_it_during_the_live(name: str) -> None:
-    room = with_deputies(new_room(), DORA)
-    assert room.epoch != EPOCH
-    check_refused(room, ALLOWED_TO_A_DEPUTY[name], NotLive)

@@ -19,7 +19,7 @@ from ledger.journal import (
     StoredEntry,
 )
 from ledger.recharge import Order, Payment, Refund
-from rooms.user_events import UserEvent
+from rooms.events import NewEvent
 
 T = TypeVar("T")
 
@@ -180,9 +180,9 @@ class MemoryUserChannelStore:
     """UserChannelStore in memory; records the events of all users."""
 
     def __init__(self) -> None:
-        self.events: list[tuple[str, UserEvent]] = []
+        self.events: list[tuple[str, NewEvent]] = []
 
-    async def add(self, user_id: str, event: UserEvent, tx: Any) -> None:
+    async def add(self, user_id: str, event: NewEvent, tx: Any) -> None:
         assert tx == "tx"
         self.events.append((user_id, event))
 

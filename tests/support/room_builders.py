@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, get_type_hints
 
-from rooms.events import EVENT_PAYLOADS, NumberedEvent, RoomEvent
+from rooms.events import EVENT_PAYLOADS, NewEvent, NumberedEvent
 from rooms.members import GracePolicy, Member, Person, Role
 from rooms.room import Room
 from rooms.state import RoomState, Seat
@@ -112,7 +112,7 @@ def events_of(room: Room) -> list[tuple[str, Mapping[str, Any]]]:
     return [(event.type, event.data) for event in room.events]
 
 
-def check_payloads(events: Iterable[RoomEvent | NumberedEvent]) -> None:
+def check_payloads(events: Iterable[NewEvent | NumberedEvent]) -> None:
     """Every event has the fields that its type requires, and no others than it declares."""
     for event in events:
         payload: Any = EVENT_PAYLOADS[event.type]

@@ -5,10 +5,7 @@ from typing import Any
 import pytest
 
 from config.sections import UploadsSettings
-from devtools.simulator.wire import SimulatorReply
 from tencent.cos import CosClient, policy_signature, request_authorization
-from tencent.errors import ServiceUnavailable
-from tests.support.tencent import ScriptedService, Serve
 
 
 def settings_of(keys: dict[str, str]) -> UploadsSettings:
@@ -51,24 +48,3 @@ def test_every_field_of_a_form_has_a_condition(vectors: Any, make_service_client
     assert size == ["content-length-range", 1, 1000]
     assert time == {"q-sign-time": form["q-key-time"]} == {"q-sign-time": "1699999940;1700000600"}
     assert uploads.endpoint == "https://qlive-test-1250000000.cos.ap-guangzhou.myqcloud.com"
-
-
-async def test_an_object_is_put_with_a_signature_of_all_its_headers(
-    vectors: Any, serve: Serve, make_service_client: Any
-) -> None:
-    replies = SimulatorReply(200, {"ETag": '"1"'}, b""), SimulatorReply(403, {}, b"<Error/>")
-    service = ScriptedService(*replies)
-    url, keys = serve(service), settings_of(vectors("cos")["keys"])
-    uploads = keys.model_copy(update={"api_base": url})
-    cos = CosClient(make_service_client("cos", url), uploads, lambda: 1_700_000_000)
-    await cos.put("pictures/code/1.jpg", b"\xff\xd8\x00", "image/jpeg")
-    request = service.requests[0]
-    assert (request.method, request.body) == ("PUT", b"\xff\xd8\x00")
-    names = ("host", "content-type", "cache-control")
-    signed = {name: request.header(name) for name in names}
-    assert signed["content-type"] == "image/jpeg"
-    assert request.header("Authorization") == request_authorization(
-        "PUT", "/pictures/code/1.jpg", signed, keys, "1699999940;1700000600"
-    )
-    with pytest.raises(ServiceUnavailable):
-        await cos.put("pictures/code/1.jpg", b"\xff\xd8\x00", "image/jpeg")

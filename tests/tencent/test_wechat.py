@@ -27,7 +27,6 @@ from tencent.wechat import (
     WechatClient,
     WechatLogin,
     WechatProfile,
-    decrypt_activity_id,
     decrypt_profile,
     parse_media_event,
     parse_profile,
@@ -183,18 +182,6 @@ def test_invalid_ciphertext_content_or_key_is_refused():
     for key, data, iv in cases:
         with pytest.raises(InvalidEncryptedData):
             decrypt_profile(key, data, iv, APP)
-
-
-def test_a_private_message_decrypts_to_its_activity_id():
-    message = encrypt(with_watermark(activityId="a1"))
-    assert decrypt_activity_id(KEY, message, IV, APP) == "a1"
-    another_key = base64.b64encode(b"x" * 16).decode()
-    contents = ({}, {"activityId": ""}, {"activityId": 1}, {"activityId": "a" * 257})
-    cases = [(KEY, encrypt(with_watermark(**content)), APP) for content in contents]
-    cases += [(KEY, message, "wx2"), (another_key, message, APP), (KEY, "", APP)]
-    for key, data, app in cases:
-        with pytest.raises(InvalidEncryptedData):
-            decrypt_activity_id(key, data, IV, app)
 
 
 def test_a_profile_is_parsed_and_placeholders_and_invalid_values_are_unset(cases):

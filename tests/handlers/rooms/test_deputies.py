@@ -78,24 +78,7 @@ async def test_the_host_names_three_members_of_her_live_and_everybody_sees_it(
     assert detail["deputies"][2] == {"user_id": bert.id, "nickname": "bert", "face_url": ""}
 
 
-async def test_refused_namings(room: Moderated, api: ApiFixture) -> None:
-    await room.open()
-    stranger, other = await api.user("stranger", 1), await api.host("another host")
-    for client, params, refusal in (
-        (room.host, {"user_id": stranger.id}, (409, "not_in_room")),
-        (room.host, {"user_id": room.host.id}, (400, "bad_parameter")),
-        (room.host, {"user_id": "99999999"}, (404, "no_such_user")),
-        (room.host, {"user_id": room.carl.id, "live_id": other.live_id}, NOT_HOST),
-        (room.host, {"user_id": room.carl.id, "live_id": 4711}, (404, "no_such_room")),
-        (room.dora, {"user_id": room.carl.id}, NOT_HOST),
-        (room.dora, {"user_id": room.carl.id, "live_id": room.live_id}, NOT_HOST),
-        (room.carl, {"user_id": room.carl.id, "live_id": room.live_id}, NOT_HOST),
-    ):
-        assert (await client.post(DEPUTY, on=1, **params)).refusal == refusal, params
-    assert await room.listed() == ["dora", "kim"]
-
-
-# ---- the table of what they may do
+# ---- what they may do: tests/rooms/test_room_deputies.py has the rest of the table
 
 
 ALLOWED = {
@@ -106,11 +89,6 @@ ALLOWED = {
 }
 FORBIDDEN = {
     "take a guest off the mic": ("leave_micro", "bert", {}),
-    "take an invitation back": ("leave_micro", "ida", {}),
-    "mute the host": ("mute", "host", {"minutes": 5}),
-    "mute a deputy": ("mute", "kim", {"minutes": 5}),
-    "put the host out": ("put_out", "host", {}),
-    "put a guest out": ("put_out", "bert", {}),
     "put a deputy out": ("put_out", "kim", {}),
     "let in": ("let_in", "eva", {}),
     "see the bans": ("bans", "", {}),
@@ -119,16 +97,14 @@ FORBIDDEN = {
     "rename": ("update_room", "", {"room_name": "mine"}),
     "end the live": ("live_end", "", {}),
     "name a deputy": ("deputy", "eva", {"on": 1}),
-    "take one back": ("deputy", "kim", {"on": 0}),
 }
 
 
 async def test_what_a_deputy_may_do_and_what_not(room: Moderated) -> None:
     await room.open()
-    eva, ida = [await room.enter(name, 2) for name in ("eva", "ida")]
-    (await room.host.post(ROOM + "invite_micro/", live_id=room.live_id, user_id=ida.id)).ok()
+    eva = await room.enter("eva", 2)
     (await eva.post(ROOM + "apply_micro/", live_id=room.live_id)).ok()
-    people = {"eva": eva, "ida": ida, "host": room.host, "bert": room.bert, "kim": room.kim}
+    people = {"eva": eva, "bert": room.bert, "kim": room.kim}
 
     async def ask(client: ApiClient, call: str, target: str, more: dict[str, Any]) -> Any:
         params = {"live_id": room.live_id, **more}
@@ -141,34 +117,16 @@ async def test_what_a_deputy_may_do_and_what_not(room: Moderated) -> None:
         assert (await ask(room.dora, *row)).refusal == NOT_HOST, does
     for does, row in ALLOWED.items():
         assert (await ask(room.bert, *row)).refusal == NOT_HOST, does
+    private = {"live_id": room.live_id, "visibility": "private"}
+    (await room.host.post(ROOM + "update_room/", **private)).ok()  # a deputy has to be inside
     socket = await room.bert.watch()
     for row in ALLOWED.values():
         (await ask(room.dora, *row)).ok()
     by = {"user_id": room.dora.id, "nickname": "dora"}
-    refused = (await socket.next("micro_refuse"))["data"]
-    assert (refused["user_id"], refused["reason"], refused["by"]) == (eva.id, "host", by)
-    for is_muted in (True, False):
-        mute = (await socket.next("mute"))["data"]
-        assert (mute["user_id"], bool(mute["until"]), mute["by"]) == (room.bert.id, is_muted, by)
+    assert (await socket.next("micro_refuse"))["data"]["by"] == by
+    assert (await socket.next("mute"))["data"]["by"] == by
     refused_entry = await eva.get("get_playurl/", live_id=room.live_id)
     assert refused_entry.refusal == (403, "put_out")
-    (await ask(room.host, *ALLOWED["mute"])).ok()
-    assert (await socket.next("mute"))["data"].keys() == {"user_id", "until"}
-
-
-async def test_a_deputy_acts_from_outside_of_a_public_live_and_from_inside_of_a_private_one(
-    room: Moderated, db: Any
-) -> None:
-    await room.open()
-    mute = {"live_id": room.live_id, "user_id": room.carl.id, "minutes": 5}
-    (await room.dora.get(ROOM + "leave_room/", live_id=room.live_id)).ok()
-    (await room.dora.post(ROOM + "mute/", **mute)).ok()
-    db.rooms.update_one({"_id": room.live_id}, {"$set": {"visibility": "private"}})
-    assert (await room.dora.post(ROOM + "mute/", **mute)).refusal == NOT_HOST
-    params = {"live_id": room.live_id, "user_id": room.carl.id}
-    assert (await room.dora.post(ROOM + "put_out/", **params)).refusal == NOT_HOST
-    assert (await room.dora.get(ROOM + "leave_micro/", **params)).refusal == NOT_HOST
-    (await room.kim.post(ROOM + "mute/", **mute | {"minutes": 0})).ok()
 
 
 # ---- how it ends
@@ -179,35 +137,26 @@ async def test_the_host_takes_it_back_and_a_deputy_resigns_from_one_room_or_all(
 ) -> None:
     await room.open()
     host, dora, kim = room.host, room.dora, room.kim
-    socket = await host.watch()
     (await host.post(DEPUTY, user_id=kim.id, on=0)).ok()
-    assert await change(socket, on=False) == "kim"
-    assert (await kim.post(ROOM + "mute_all/", live_id=room.live_id, on=1)).refusal == NOT_HOST
+    assert await room.listed() == ["dora"]
     other = await api.host("another host")
     (await dora.get("get_playurl/", live_id=other.live_id)).ok()
     await name(other, dora)
     assert (await room.carl.post(DEPUTY, user_id=dora.id, on=0)).refusal == NOT_HOST
     (await dora.post(DEPUTY, user_id=dora.id, on=0, live_id=other.live_id)).ok()
     assert (await other.get(DEPUTIES)).ok() == []
-    assert await room.listed() == ["dora"]
     await name(other, dora)
-    (await other.post(ROOM + "live_end/", live_id=other.live_id)).ok()
     for _ in range(2):
         (await dora.post(DEPUTY, user_id=dora.id, on=0)).ok()
-    assert await change(socket, on=False) == "dora"
     assert (await other.get(DEPUTIES)).ok() == await room.listed() == []
 
 
-async def test_a_block_in_either_direction_ends_it(room: Moderated) -> None:
+async def test_a_block_ends_it_and_prevents_it(room: Moderated) -> None:
     await room.open()
     socket = await room.host.watch()
-    for by, of, ended in ((room.host, room.dora, "dora"), (room.kim, room.host, "kim")):
-        (await by.post("qlive_user/block/", user_id=of.id, blocked=True)).ok()
-        assert await change(socket, on=False) == ended
-        user = by if of is room.host else of
-        assert (await room.host.post(DEPUTY, user_id=user.id, on=1)).refusal == (403, "blocked")
-    (await room.host.post("qlive_user/block/", user_id=room.dora.id, blocked=False)).ok()
-    await name(room.host, room.dora)
+    (await room.kim.post("qlive_user/block/", user_id=room.host.id, blocked=True)).ok()
+    assert await change(socket, on=False) == "kim"
+    assert (await room.host.post(DEPUTY, user_id=room.kim.id, on=1)).refusal == (403, "blocked")
     (await room.dora.post("qlive_user/block/", user_id=room.kim.id, blocked=True)).ok()
     assert await room.listed() == ["dora"], "a block of somebody else ends nothing"
 

@@ -3,7 +3,8 @@
 import asyncio
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,15 +12,20 @@ from Crypto.Cipher import AES
 from Crypto.Util.Padding import pad
 from tornado.ioloop import IOLoop
 
+from config.sections import UploadsSettings
+from core.clock import day_interval, day_of
 from core.errors import InvalidParameter
 from ledger.errors import RequestIdReused
 from rooms.errors import InvitationInvalid, InvitationRequired, NotHost
 from rooms.room import Room
+from rooms.tickets import Ticket
 from services.errors import Blocked, SessionKeyMissing
 from services.moderation.user_safety import UserSafetyService
 from services.room_changes import RoomChanges
-from services.rooms.invitations import InvitationService, IssuedTicket
+from services.rooms.invitations import InvitationService
 from storage.accounts.users import User
+from storage.jobs.outbox import DELETE_OBJECT
+from tencent.errors import ServiceUnavailable
 from tests.support.races import run_before
 from tests.support.room_changes import RecordingListener
 from tests.support.storage import SETTINGS, StoresFixture
@@ -29,28 +35,37 @@ IV = base64.b64encode(bytes(16)).decode()
 MAX_MEMBERS = 3
 
 
-class PartsFixture:
-    """WeChat's parts, "" while it is away."""
+class WechatFixture:
+    """WeChat and COS; each call raises `away`, if that is set."""
 
     def __init__(self) -> None:
-        self.away = False
-        self.pictures: list[str] = []
+        self.away: Exception | None = None
+        self.links: list[datetime] = []
+        self.pictures: dict[str, bytes] = {}
 
-    async def friend(self, inviter: User) -> str:
-        return "" if self.away else f"activity of {inviter.user_id}"
+    def _check(self) -> None:
+        if self.away:
+            raise self.away
 
-    async def link(self, app_id: str, ticket: str) -> str:
-        return "" if self.away else f"https://wxaurl.cn/{app_id}?cq=t%3D{ticket}"
+    async def activity_id(self, _app_id: str, openid: str) -> str:
+        self._check()
+        return f"activity of {openid}"
 
-    async def code(self, _app_id: str, ticket: str) -> str:
-        self.pictures.append(self.picture_key(ticket))
-        return "" if self.away else f"https://pictures/{ticket}.png"
+    async def url_link(self, _app_id: str, _page: str, expires_at: datetime) -> str:
+        self._check()
+        self.links.append(expires_at)
+        return f"https://wxaurl.cn/{len(self.links)}"
 
-    def path(self, ticket: str) -> str:
-        return f"pages/room/room?t={ticket}"
+    async def code(self, _app_id: str, _page: str, scene: str) -> bytes:
+        return scene.encode()
 
-    def picture_key(self, ticket: str) -> str:
-        return f"pictures/code/{ticket}.png"
+    async def head(self, key: str) -> bytes | None:
+        self._check()
+        return self.pictures.get(key)
+
+    async def put(self, key: str, body: bytes, content_type: str) -> None:
+        assert (key not in self.pictures, content_type) == (True, "image/jpeg")
+        self.pictures[key] = body
 
 
 class Lives:
@@ -70,11 +85,20 @@ class ProcessFixture:
         self.stores = StoresFixture(stores.database)
         listener: Any = RecordingListener()
         self.room_changes = RoomChanges(self.stores.rooms, listener)
-        self.parts = PartsFixture()
+        self.wechat: Any = WechatFixture()
         lives: Any = Lives(self.room_changes)
-        no_wechat: Any = None
-        safety = UserSafetyService(self.stores, self.room_changes, no_wechat, SETTINGS.moderation)
-        self.service = InvitationService(self.stores, self.room_changes, lives, safety, self.parts)
+        no_checks: Any = None
+        safety = UserSafetyService(self.stores, no_checks, SETTINGS.moderation)
+        self.service = InvitationService(
+            self.stores,
+            self.room_changes,
+            lives,
+            safety,
+            self.wechat,
+            self.wechat,
+            UploadsSettings(bucket="qlive-1250000000", secret_id="AKID", secret_key="key"),
+            "pages/room/room",
+        )
 
     async def user(self, name: str) -> User:
         user, _ = await self.stores.users.create("app", name, nickname=name, gender=1)
@@ -102,21 +126,23 @@ class LiveFixture(ProcessFixture):
         )
         return self
 
-    async def issue(self, by: Any, **options: Any) -> IssuedTicket:
+    async def issue(self, by: Any, **options: Any) -> tuple[Ticket, str]:
         return await self.service.issue(self.live_id, self.host, by, 60, **options)
 
     async def ticket(self, by: Any = "link", **options: Any) -> str:
-        return (await self.issue(by, **options)).ticket.id
+        return (await self.issue(by, **options))[0].id
 
-    async def make_public(self) -> None:
-        await self.set_visibility("public")
+    async def change(self, rule: Callable[[Room], object]) -> None:
+        await self.room_changes.change(self.live_id, rule)
+
+    async def withdraw(self, ticket_id: str) -> None:
+        await self.change(lambda room: room.withdraw_ticket(self.host.user_id, ticket_id))
 
     async def set_visibility(self, visibility: Any) -> None:
-        await self.room_changes.change(
-            self.live_id,
+        await self.change(
             lambda room: room.set_visibility(
                 self.host.user_id, visibility, f"g-{visibility}", lambda user: f"{user}_s", str
-            ),
+            )
         )
 
     async def members(self) -> set[str]:
@@ -150,47 +176,61 @@ def kinds(outcomes: Sequence[Any]) -> list[str]:
 # ---- issuing
 
 
-async def test_each_kind_of_ticket_has_its_part_and_works_by_its_path_without_wechat(
-    live: LiveFixture,
-) -> None:
+async def test_each_kind_of_ticket_has_its_part_and_is_issued_without_it(live: LiveFixture) -> None:
     anna = await live.user("anna")
-    app = await live.issue("app", user_id=anna.user_id, uses=7)
-    assert (app.ticket.user_id, app.ticket.uses, app.lacks_wechat) == (anna.user_id, 1, False)
-    for away in (False, True):
-        live.parts.away = away
-        friend, link, code = [
-            await live.issue(by, user_id=anna.user_id) for by in ("friend", "link", "code")
-        ]
-        for issued in (friend, link, code):
-            assert issued.ticket.user_id == "", "only a ticket by app names a user"
-            assert issued.lacks_wechat == away
-            assert issued.path == f"pages/room/room?t={issued.ticket.id}"
-        assert bool(friend.ticket.activity_id) == bool(link.part) == bool(code.part) == (not away)
-        assert code.ticket.picture == live.parts.pictures[-1]
-    listed = await live.service.open_tickets(live.live_id, live.host.user_id)
-    assert len(listed) == 7
+    app, part = await live.issue("app", user_id=anna.user_id, uses=7)
+    assert (app.user_id, app.uses, part) == (anna.user_id, 1, "")
+    for away in (ServiceUnavailable("wechat"), None):
+        live.wechat.away = away
+        friend, _ = await live.issue("friend", user_id=anna.user_id)
+        assert friend.user_id == "", "only a ticket by app names a user"
+        assert bool(friend.activity_id) == (away is None)
+        parts = [await live.issue(by) for by in ("link", "code")]
+        assert [bool(part) for _, part in parts] == [away is None] * 2
+    live.wechat.away = TimeoutError()
+    assert (await live.issue("code"))[1] == ""
     for user in (anna, await live.user("bert")):
         with pytest.raises(NotHost):
-            await live.service.open_tickets(live.live_id, user.user_id)
-        with pytest.raises(NotHost):
             await live.service.issue(live.live_id, user, "friend", 60)
+
+
+async def test_all_tickets_of_a_day_share_one_link_that_outlives_them(
+    live: LiveFixture, other: ProcessFixture
+) -> None:
+    _, end = day_interval(day_of(datetime.now(UTC)))
+    first, second = [await live.issue("link") for _ in range(2)]
+    third = await other.service.issue(live.live_id, live.host, "link", 60)
+    for ticket, link in (first, second, third):
+        assert link == f"https://wxaurl.cn/1?cq=t%3D{ticket.id}"
+    [expires_at] = live.wechat.links
+    assert expires_at >= end + timedelta(days=1)
+
+
+async def test_a_code_is_made_once_and_deleted_also_if_its_ticket_has_ended_meanwhile(
+    live: LiveFixture,
+) -> None:
+    issued = [await live.issue("code", request_id="r1") for _ in range(2)]
+    assert issued[0] == issued[1]
+    assert live.wechat.pictures == {issued[0][0].picture: issued[0][0].id.encode()}
+    host_id = live.host.user_id
+    run_before(live.wechat, "put", lambda: live.change(lambda room: room.end(host_id)))
+    ticket, _ = await live.issue("code")
+    deleted = await live.stores.rows("outbox").find({"kind": DELETE_OBJECT}).to_list()
+    assert [row["payload"]["key"] for row in deleted].count(ticket.picture) == 2
 
 
 async def test_the_same_request_id_gives_the_same_ticket_on_two_processes(
     live: LiveFixture, other: ProcessFixture
 ) -> None:
-    issued = await asyncio.gather(
-        *(
-            process.service.issue(live.live_id, live.host, "link", 60, uses=2, request_id="r1")
-            for process in (live, other)
-            for _ in range(3)
-        )
-    )
-    assert len({one.ticket.id for one in issued}) == 1
+    requests = [
+        process.service.issue(live.live_id, live.host, "link", 60, 2, request_id="r1")
+        for process in (live, other) * 3
+    ]
+    issued = await asyncio.gather(*requests)
+    assert len({ticket.id for ticket, _ in issued}) == 1
     for options in ({"uses": 3}, {"uses": 2, "by": "code"}):
         with pytest.raises(RequestIdReused):
             await live.issue(**{"by": "link", "request_id": "r1", **options})
-    assert (await live.issue("link", uses=2, request_id="r2")).ticket.id != issued[0].ticket.id
 
 
 async def test_an_invitation_into_the_app_names_a_user_who_is_not_blocked(
@@ -215,7 +255,7 @@ async def test_forged_foreign_withdrawn_and_used_up_tickets_are_refused(
     anna, bert = await live.user("anna"), await live.user("bert")
     named = await live.ticket("app", user_id=anna.user_id)
     withdrawn, used = await live.ticket(), await live.ticket()
-    await live.service.withdraw(live.live_id, live.host.user_id, withdrawn)
+    await live.withdraw(withdrawn)
     assert (await live.enter(anna, used)).live_id == live.live_id
     for ticket in ("forged", named, withdrawn, used):
         for live_id in (None, live.live_id):
@@ -247,38 +287,26 @@ async def test_a_refused_ticket_leaves_the_user_in_the_room_where_they_are(
 
 async def test_a_friends_ticket_opens_only_with_wechats_proof(live: LiveFixture) -> None:
     anna = await live.user("anna")
-    issued = await live.issue("friend")
-    ticket, activity = issued.ticket.id, {"activityId": issued.ticket.activity_id}
+    issued, _ = await live.issue("friend")
+    ticket, activity = issued.id, {"activityId": issued.activity_id}
     with pytest.raises(InvitationInvalid):
         await live.enter(anna, ticket)
     with pytest.raises(SessionKeyMissing):
         await live.enter(anna, ticket, proof=encrypted(activity))
     await live.stores.users.store_session_key(anna.user_id, KEY)
-    for forged in ("AAAA", encrypted(activity, "another app"), encrypted({})):
+    for forged in ("AAAA", encrypted(activity, "another app")):
         with pytest.raises(SessionKeyMissing):
             await live.enter(anna, ticket, proof=forged)
-    with pytest.raises(InvitationInvalid):
-        await live.enter(anna, ticket, proof=encrypted({"activityId": "another"}))
+    for data in ({}, {"activityId": "another"}):
+        with pytest.raises(InvitationInvalid):
+            await live.enter(anna, ticket, proof=encrypted(data))
     await live.enter(anna, ticket, proof=encrypted(activity))
     await live.room_changes.remove(anna.user_id)
     await live.enter(anna, ticket)  # the taker needs no second proof
-    live.parts.away = True
+    live.wechat.away = ServiceUnavailable("wechat")
     bert = await live.user("bert")
     await live.enter(bert, await live.ticket("friend"))
     assert await live.members() == {anna.user_id, bert.user_id}
-
-
-async def test_a_taker_comes_back_and_keeps_another_out(live: LiveFixture) -> None:
-    anna, bert = await live.user("anna"), await live.user("bert")
-    ticket = await live.ticket()
-    for _ in range(2):
-        await live.enter(anna, ticket)
-        await live.room_changes.remove(anna.user_id)
-        with pytest.raises(InvitationInvalid):
-            await live.enter(bert, ticket)
-    await live.service.withdraw(live.live_id, live.host.user_id, ticket)
-    with pytest.raises(InvitationInvalid):
-        await live.enter(anna, ticket)
 
 
 # ---- at the same time
@@ -316,7 +344,7 @@ async def test_the_limit_of_members_is_exact_on_two_processes(
 async def test_a_user_who_enters_while_the_live_becomes_private_needs_a_ticket(
     live: LiveFixture, *, with_ticket: bool
 ) -> None:
-    await live.make_public()
+    await live.set_visibility("public")
     ticket = await live.ticket() if with_ticket else ""
     anna = await live.user("anna")
     if with_ticket:

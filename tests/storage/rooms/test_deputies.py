@@ -32,8 +32,7 @@ async def test_the_rooms_of_a_deputy_and_the_room_of_a_host_are_found(
     await change_room(stores, first, lambda room: room.leave(BERT.user_id), BERT.user_id)
     await change_room(stores, second, lambda room: room.enter(BERT, NOW), BERT.user_id)
     await name(stores, second, BERT, ANNA)
-    assert sorted(await stores.rooms.of_deputy(BERT.user_id)) == [first, second]
-    assert await stores.rooms.of_deputy(ANNA.user_id) == []
+    assert sorted(await stores.rooms.kept_by(BERT.user_id)) == [first, second]
     assert await stores.rooms.kept_by(ANNA.user_id, STRANGER.user_id) == [second]
     assert sorted(await stores.rooms.kept_by(ANNA.user_id, CARL.user_id)) == [first, second]
     room = await stores.rooms.of_host(HOST.user_id)
@@ -64,17 +63,4 @@ async def test_a_user_who_is_removed_meanwhile_is_not_made_a_deputy(stores: Stor
     await remove_user(stores, live_id, BERT, NOW + 9)
     with pytest.raises(WriteConflict):
         await save_room(stores, room)
-    assert await stores.rooms.of_deputy(BERT.user_id) == []
-
-
-async def test_a_room_of_an_older_server_has_no_deputies_and_can_be_changed(
-    stores: StoresFixture,
-) -> None:
-    live_id = await open_room(stores, BERT)
-    added = dict.fromkeys(("deputies", "revision", "visibility"), "")
-    await stores.rows("rooms").update_one({"_id": live_id}, {"$unset": added})
-    room = await load_room(stores, live_id)
-    assert (room.deputies, room.revision, room.visibility) == ((), 0, "public")
-    await change_room(stores, live_id, lambda room: room.set_mute_all(HOST.user_id, on=True))
-    await name(stores, live_id, BERT)
-    assert (await room_document(stores, live_id))["revision"] == 1
+    assert await stores.rooms.kept_by(BERT.user_id) == []
