@@ -42,7 +42,6 @@ async def create_live_rooms(uri: str, database_name: str, count: int) -> list[Ro
             MemberStore(database),
             OutboxStore(database),
             UserChannelStore(database, _ignore),
-            _ignore,
         )
         for n in range(count):
             host = Person(str(90_000_000 + n), f"host {n}", gender=2)

@@ -269,7 +269,7 @@ test("three users meet in a private room, which is made public and private again
   await other.sees("现在没有人开播");
   const room = await host.shares();
   await other.open(room, true);
-  await other.sees("需要红娘邀请");
+  await other.sees("这是专属房，需要邀请");
 
   // A user of the app, who refuses first.
   await host.tap("更多");

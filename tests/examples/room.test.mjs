@@ -118,7 +118,8 @@ test("a dead stream is asked for less and less often, not while the person is aw
     assert.ok(delays.length === 1 && Math.abs(delays[0] - ms) <= ms / 4, `${delays} for ${ms}`);
   }
   await asked();
-  await died(); // asked for already, but the person leaves
+  await phone.set({ speed: 1 });
+  await died(); // to be asked for in half a minute, but the person leaves
   await phone.frame("live_pause", HOST);
   await died();
   await phone.settle();
@@ -129,6 +130,7 @@ test("a dead stream is asked for less and less often, not while the person is aw
   await phone.settle();
   await phone.fire("seat--video", "statechange", { code: 2003 });
   await asked();
+  await phone.set({ speed: 10_000 });
   await died();
   await phone.asks("get_playurl/");
   const [first] = (await recorded(phone, "delays")).filter((delay) => delay >= 1000);
