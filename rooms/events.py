@@ -43,7 +43,7 @@ class NewEvent:
 
 @dataclass(frozen=True, slots=True)
 class NumberedEvent:
-    """A room event as stored, published and replayed: the frame before encoding."""
+    """An event of a room or a user as stored, published and replayed: the frame before encoding."""
 
     epoch: str
     seq: int
@@ -144,10 +144,13 @@ class SeatUrls(TypedDict):
 
 
 class VisibilityChange(TypedDict):
-    """The live has become private or public; in a private one, every stream has a new URL."""
+    """The live has become private or public; in a private one, every stream has a new URL.
+
+    Without `by` it stays private: it has new streams because a member was put out.
+    """
 
     visibility: Visibility
-    by: Actor
+    by: NotRequired[Actor]
     play_urls: NotRequired[SeatUrls]
 
 

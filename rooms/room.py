@@ -1,4 +1,4 @@
-"""Rules of a live room: membership, seats, applications, invitations, deputies, bans and mutes.
+"""Rules of a live room: membership, seats, applications, visibility, bans and mutes.
 
 Every rule is one method. It checks everything before it changes the room, so an error leaves the
 room unchanged; state, events and effects are saved in one write. Times are in ms.
@@ -137,18 +137,19 @@ class Room(InvitingRoom):
 
         It gets another chat group, and a private one also new streams: those who have left can
         neither read, hear nor see it, and newcomers do not read what was written in private.
-        Nothing changes if it is so already, unless it `renews` them.
+        Nothing changes if it is so already; with `renews`, only if it is so still.
         """
         self._check_host(user_id)
         if not self.live:
             raise NotLive
-        if visibility == self.visibility and not renews:
+        if (visibility == self.visibility) != renews:
             return
         self.visibility = visibility
         self._use_group(group_id)
         self._add_event("group", GroupChange(group_id=group_id))
-        by = Actor(user_id=user_id, nickname=self.owner.person.nickname)
-        change = VisibilityChange(visibility=visibility, by=by)
+        change = VisibilityChange(visibility=visibility)
+        if not renews:
+            change["by"] = Actor(user_id=user_id, nickname=self.owner.person.nickname)
         if visibility == "private":
             urls = SeatUrls(owner="", male=None, female=None)
             for name in ("owner", *SEAT_OF_GENDER.values()):

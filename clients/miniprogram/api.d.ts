@@ -905,11 +905,15 @@ export interface components {
             name: string;
             id_number: string;
         };
-        /** @description The live has become private or public; in a private one, every stream has a new URL. */
+        /**
+         * @description The live has become private or public; in a private one, every stream has a new URL.
+         *
+         *     Without `by` it stays private: it has new streams because a member was put out.
+         */
         VisibilityChange: {
             /** @enum {string} */
             visibility: "public" | "private";
-            by: components["schemas"]["Actor"];
+            by?: components["schemas"]["Actor"];
             play_urls?: components["schemas"]["SeatUrls"];
         };
         /** @description `income` is what is held, at most what was requested. */
@@ -1212,7 +1216,7 @@ export interface Calls {
   getInvitation(params: GetInvitationRequest): Promise<OpenInvitations>;
   /** Invite users into the live by a ticket, as its host or a deputy. */
   invitation(params: InvitationRequest): Promise<InvitationIssued>;
-  /** Withdraw an invitation, as the host, or refuse it, as the user whom it names. */
+  /** Withdraw an invitation, as the host or its deputy, or refuse one, as the user it names. */
   withdrawInvitation(params: WithdrawInvitationRequest): Promise<Ok>;
   /** Apply for the seat of the user's gender. */
   applyMicro(params: LiveRequest): Promise<Ok>;

@@ -11,6 +11,7 @@ function lineOf({ type, data }) {
     const values = { from: data.from.nickname, to: data.to.nickname, gift: data.gift.name, n: data.num };
     return { kind: "gift", text: format("feed_gift", values), image: data.gift.image };
   }
+  if (type === "visibility" && !data.by) return null; // only its streams are new
   const values = [data.reason, data.mute_all, data.visibility, data.on];
   const key = [...values.map((value) => `feed_${type}_${value}`), `feed_${type}`].find((name) => name in t);
   return key ? { kind: "event", text: format(key, { name: data.nickname || t.nameless }) } : null;

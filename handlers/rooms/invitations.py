@@ -129,7 +129,7 @@ class InvitationHandler(ActiveUserHandler):
 
 
 class WithdrawInvitationHandler(ActiveUserHandler):
-    """Withdraw an invitation, as the host, or refuse it, as the user whom it names."""
+    """Withdraw an invitation, as the host or its deputy, or refuse one, as the user it names."""
 
     @endpoint(limit="room_change", errors=[NotHost, RoomNotFound])
     async def post(self, params: WithdrawInvitationRequest) -> None:

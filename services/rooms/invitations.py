@@ -74,6 +74,7 @@ class InvitationService:
             ticket = replace(ticket, picture=key)
         # On a copy first: neither a refused nor a repeated request costs a call of WeChat.
         room = await self._room_changes.load(live_id, inviter.user_id)
+        room.expire(now_ms())
         is_new = room.issue_ticket(ticket) is ticket
         if ticket.user_id:
             user = await self._stores.users.get(ticket.user_id)

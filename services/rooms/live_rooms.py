@@ -113,7 +113,9 @@ class LiveRoomService:
         word, stream = visibility or "public", self._stream_urls.new_stream(host.user_id)
         room = await self._room_changes.load(live_id)
         needs_group = not room.live and room.needs_new_group(word)
-        async with self._groups.new(live_id, host) if needs_group else nullcontext("") as group:
+        first = "" if has_group else room.group_id  # nobody has been in it
+        needs_group = needs_group and not first
+        async with self._groups.new(live_id, host) if needs_group else nullcontext(first) as group:
 
             def start(room: Room) -> tuple[Room, bool]:
                 epoch, now = secrets.token_hex(8), now_ms()
@@ -159,14 +161,14 @@ class LiveRoomService:
     async def renew(self, live_id: int) -> None:
         """Give a private live another group and streams: a member was put out, who has them."""
         room = await self._room_changes.load(live_id)
-        if room.live and room.visibility == "private":
+        if room.live:
             await self._set_visibility(room, "private", renews=True)
 
     async def _set_visibility(
         self, room: Room, visibility: Visibility, *, renews: bool = False
     ) -> Room | None:
         """Make a live private or public; return the room, or None if it was so already."""
-        if room.visibility == visibility and not renews:
+        if (room.visibility == visibility) != renews:
             return None
         host, new_stream = room.owner.person, self._stream_urls.new_stream
         play_url = partial(self._stream_urls.play, now=now_ms() // 1000)

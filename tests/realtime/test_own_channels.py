@@ -9,7 +9,7 @@ from realtime.bus import ChannelChanged, ConnectionOpened, EventPublished, UserE
 from realtime.frames import CloseCode
 from realtime.hub import USER_CHECKS
 from realtime.resume import ResumePosition
-from tests.support.hub import ROOM, USER, HubFixture, SlowJoin, WriterSpy
+from tests.support.hub import ROOM, USER, HubFixture, SlowJoin, WriterSpy, profile_events
 
 
 @pytest.fixture
@@ -106,6 +106,24 @@ async def test_what_is_not_numbered_is_read_when_it_is_sent_and_sent_if_it_diffe
     own.hub.refresh_all()
     assert await sent() == [None, 6, None]
     assert len(reads) == 4
+
+
+async def test_a_hint_during_a_join_is_read_afterwards(own: HubFixture) -> None:
+    writer = own_socket(1)
+    join = SlowJoin(own, writer)
+    await join.has_read()
+    own.store_and_publish()
+    await join.finish()
+    await own.wait_backfilled()
+    assert writer.received_events == [("snapshot", 0), *profile_events(1, 1)]
+
+
+async def test_a_hint_during_a_read_is_not_lost(own: HubFixture) -> None:
+    writer = await own.join(own_socket(1))
+    own.stored.after_read = own.store_and_publish
+    own.store_and_publish()
+    await own.wait_backfilled()
+    assert writer.received_events == [("snapshot", 0), *profile_events(1, 2)]
 
 
 async def test_lost_hints_of_users_are_found_by_turns_and_at_once_after_a_gap(

@@ -44,6 +44,12 @@ def show(room: Room, visibility: Visibility, by: str = HOST.user_id) -> None:
     room.set_visibility(by, visibility, "new-group", lambda user: f"new-{user}", play_url)
 
 
+def renew(room: Room) -> None:
+    room.set_visibility(
+        HOST.user_id, "private", "third-group", lambda _user: "newer", play_url, renews=True
+    )
+
+
 def private_room(*viewers: Any, ticket: Ticket = LINK) -> Room:
     room = live_room(*viewers)
     show(room, "private")
@@ -77,6 +83,26 @@ def test_a_live_that_becomes_public_gets_a_new_group_and_keeps_its_streams() -> 
     assert "play_urls" not in events_of(room)[1][1]
     assert (room.owner.stream, room.streams_to_drop) == (stream, {})
     assert room.groups_to_destroy == ["new-group"]
+
+
+def test_a_private_live_is_renewed_once_a_member_was_put_out_unless_it_is_public_by_then() -> None:
+    room = private_room(BERT, CARL)
+    room.leave(CARL.user_id)
+    assert not room.must_renew, "who leaves by themselves may come back"
+    room.ban(BERT, SOON)
+    assert room.must_renew
+    room = reloaded(room)
+    renew(room)
+    urls = {"owner": play_url("newer"), "male": None, "female": None}
+    assert events_of(room) == [
+        ("group", {"group_id": "third-group"}),
+        ("visibility", {"visibility": "private", "play_urls": urls}),
+    ]
+    room = reloaded(room)
+    show(room, "public")
+    room = reloaded(room)
+    renew(room)
+    assert not changed(room)
 
 
 def test_the_same_visibility_changes_nothing_and_only_the_host_of_a_live_changes_it() -> None:

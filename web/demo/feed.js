@@ -22,7 +22,7 @@ export class Feed {
     if (frame.type === "snapshot" && !this._lines.length) this._add(() => [t("feed.welcome")], "note");
     if (frame.type === "room_info") this._add(() => [t("event.room_info", { name: frame.data.room_name })], "");
     if (frame.type === "mute_all") this._add(() => [t(`event.mute_all.${frame.data.mute_all}`)], "note");
-    if (frame.type === "visibility") this._add(() => [t(`event.visibility.${frame.data.visibility}`)], "note");
+    if (frame.type === "visibility" && frame.data.by) this._add(() => [t(`event.visibility.${frame.data.visibility}`)], "note");
     if (frame.type === "deputy") this._add(() => [eventText(frame, frame.data.on)], "");
     if (frame.type === "gift") this._add(() => giftContent(frame.data), "gift");
     else if (PLAIN_EVENTS.includes(frame.type)) this._add(() => [eventText(frame)], "");

@@ -21,6 +21,7 @@ export function sentence({ type, data }) {
     Object.assign(values, { name: nameOf(data.from), to: nameOf(data.to), gift: data.gift.name, n: data.num, gold: formatInteger(data.gold) });
   }
   const lifts = (type === "mute" && !data.until) || (type === "mute_all" && !data.mute_all) || (type === "deputy" && !data.on);
+  if (type === "visibility" && !data.by) type = "renewal";
   const key = `event.${lifts ? `un${type}` : type}${type === "mute" && data.by ? "_by" : ""}`;
   const text = t(key, values);
   return text === key ? t("event.other", { type }) : text;

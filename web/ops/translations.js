@@ -257,6 +257,7 @@ export const texts = {
   "event.live_resume": ["直播继续", "The live has resumed"],
   "event.profile": ["{name} 更新了昵称或头像", "{name} has a new nickname or face"],
   "event.group": ["直播间换了新的聊天群", "The room has a new chat group"],
+  "event.renewal": ["专属房因有人被移出，更换了聊天群和视频流", "The private live has a new group and new streams: a member was put out"],
   "event.visibility": ["{name} 把直播改为{why}", "{name} made the live {why}"],
   "event.room_info": ["房间资料更新了", "The room has a new name or cover"],
   "event.mute": ["{name} 被红娘禁言", "The host muted {name}"],

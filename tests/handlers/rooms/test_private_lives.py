@@ -110,6 +110,28 @@ async def test_a_live_that_becomes_private_and_public_again(
     assert refused.refusal == (409, "not_live")
 
 
+async def test_who_was_put_out_of_a_private_live_knows_neither_its_group_nor_its_streams(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    assert server.simulator
+    host = await api.host()
+    anna = await api.guest("anna", 2, host.live_id)
+    bert = await api.guest("bert", 1, host.live_id)
+    (await host.post(UPDATE, live_id=host.live_id, visibility="private")).ok()
+    known = (await bert.get("get_playurl/", live_id=host.live_id)).ok()
+    socket = await anna.connect()
+    await socket.next("snapshot")
+    put_out = {"live_id": host.live_id, "user_id": bert.id}
+    (await host.post("qlive_room/put_out/", **put_out)).ok()
+    group = (await socket.next("group"))["data"]["group_id"]
+    event = (await socket.next("visibility"))["data"]
+    assert event.keys() == {"visibility", "play_urls"}, "nobody has changed the visibility"
+    before = known["owner"]["play_url"].partition("?")[0]
+    assert event["play_urls"]["owner"].partition("?")[0] != before
+    await until_delivered(server)
+    assert list(server.simulator.im.groups) == [group] != [known["group_id"]]
+
+
 async def test_private_lives_and_the_first_public_one_after_them_have_new_groups(
     api: ApiFixture, server: ServerProcess
 ) -> None:
