@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 USERS ?= 60
 SECONDS ?= 60
 HOSTS ?= 1
-WORKERS ?= 3
+WORKERS ?= 4
 # More workers than cores, because tests wait most of their time.
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 # Tests of pure rules: no server, no database, no network.
@@ -26,7 +26,7 @@ help:
 	@echo "make quick      tests of the room and ledger rules, lint, types: 10 s"
 	@echo "make test       all tests: 4 min on two cores"
 	@echo "  COVER=1       measure coverage, for make check: a quarter longer"
-	@echo "  WORKERS=4     number of test workers; 3 by default"
+	@echo "  WORKERS=6     number of test workers; 4 by default"
 	@echo "make lint       format, lint, types, import rules, lock files: 15 s"
 	@echo "make check      make lint; coverage of the last make test COVER=1"
 	@echo "make test-long  property tests with 16,000 to 100,000 examples each, longer storm tests"
