@@ -125,3 +125,18 @@ async def test_an_own_channel_gives_no_presence_and_ends_with_token_and_ban(
 
 async def log_in(api: ApiFixture) -> Any:
     return (await api.log_in("anna")).ok()
+
+
+async def test_gifts_change_the_balance_of_a_host_and_write_nothing_to_the_channel(
+    api: ApiFixture, db: Any
+) -> None:
+    host = await api.host()
+    giver = await api.guest("bert", 1, host.live_id, gold=100)
+    socket = await host.own_channel()
+    await socket.next("snapshot")
+    stored = db.user_channels.find_one({"_id": host.id})
+    for _ in range(3):
+        (await giver.get("qlive_gift/push_gift/", user_id=host.id, gift_id=1, num=10)).ok()
+    while not (await socket.data_of("balance"))["income"]:
+        pass
+    assert db.user_channels.find_one({"_id": host.id}) == stored
