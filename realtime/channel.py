@@ -222,7 +222,7 @@ class Channel:
 
     @property
     def over(self) -> CloseCode:
-        """Close code if the epoch has ended; a user's does not end, so its clients look again."""
+        """Close code when the epoch ends. A user's lasts for ever, so those clients reconnect."""
         return CloseCode.RESTART if self.is_own else CloseCode.ENDED
 
     @property

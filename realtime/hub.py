@@ -239,8 +239,8 @@ class Hub:
     async def check_users(self) -> None:
         """Check users' own channels as `check` does those of rooms, by turns.
 
-        After a gap of the bus, and while it is down, it is the turn of all; so it is always of
-        those whose last read has failed.
+        After a gap of the bus, and while it is down, all have a turn. Channels whose last read has
+        failed have a turn every time.
         """
         users, gaps = [channel for channel in self.channels if channel.is_own], self._bus.gaps
         share = ceil(len(users) / USER_CHECKS)
@@ -363,7 +363,7 @@ class Hub:
 
     def _on_event_published(self, message: EventPublished) -> None:
         if message.last:
-            self._leave_ended(message.key)
+            self._on_live_ended(message.key)
         channel = self._channels.get(message.key)
         if channel is None:
             return
@@ -384,8 +384,8 @@ class Hub:
         else:
             channel.stale |= {message.part}
 
-    def _leave_ended(self, live_id: Key) -> None:
-        """Read again where the users are who may have been in this live."""
+    def _on_live_ended(self, live_id: Key) -> None:
+        """Have `where` read again for users who may have been in this live."""
         for channel in self._channels.values():
             where = channel.latest and channel.latest.get("where")
             if channel.is_own and where in (None, (live_id,)):

@@ -61,7 +61,7 @@ class InvitingRoom(ChangingRoom):
         return ticket
 
     def withdraw_ticket(self, user_id: str, ticket_id: str) -> None:
-        """End a ticket, if it has not ended, as the host, its inviter or the user whom it names."""
+        """End a ticket, if it has not ended, as the host, its inviter or the invited user."""
         ticket = self.tickets.get(ticket_id)
         if ticket is None:
             return
@@ -103,14 +103,14 @@ class InvitingRoom(ChangingRoom):
         self._set_deputy(person, on=True)
 
     def end_deputy(self, person: Person, actor_id: str | None = None) -> None:
-        """End a user's service as deputy, if any, as the host or that user; None is not checked."""
+        """End a deputyship, if there is one, as the host or that user; None is the server."""
         if actor_id not in (None, self.host_id, person.user_id):
             raise NotHost
         if person.user_id in self.deputies:
             self._set_deputy(person, on=False)
 
     def separate(self, person: Person, other: Person) -> None:
-        """End what joins two users of whom one has blocked the other: service, invitations."""
+        """End deputyships and invitations between two users, one of whom has blocked the other."""
         for invited, inviter in ((person, other), (other, person)):
             self.end_tickets("blocked", inviter=inviter.user_id, user_id=invited.user_id)
             if inviter.user_id == self.host_id:
@@ -140,7 +140,7 @@ class InvitingRoom(ChangingRoom):
         self._accept_invitation(user_id)
 
     def _accept_invitation(self, user_id: str) -> None:
-        """Note that a user who is in the live needs the invitation no more that names them."""
+        """Accept the invitation of a user who has entered, with it or another way."""
         for ticket in self.tickets.values():
             if ticket.user_id == user_id and not ticket.takers:
                 self._put_ticket(replace(ticket, takers=(user_id,)))
@@ -151,7 +151,7 @@ class InvitingRoom(ChangingRoom):
         self.revision += 1
 
     def _end_ticket(self, ticket: Ticket, reason: InvitationEndReason) -> None:
-        """Drop a ticket; tell the user whom it names, unless they have taken it."""
+        """Drop a ticket; tell the invited user, unless they have accepted it."""
         self.tickets = without(self.tickets, ticket.id)
         self.revision += 1
         if ticket.user_id and not ticket.takers:

@@ -105,7 +105,7 @@ class Item:
 
     @property
     def outcome(self) -> Literal["shown", "refused"] | None:
-        """What its owner is told; None until it is decided and the decision is applied."""
+        """The result for its owner; None until a decision has been made and applied."""
         if self.must_apply or self.state not in ("approved", "refused"):
             return None
         return "shown" if self.state == "approved" else "refused"

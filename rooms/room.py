@@ -136,8 +136,9 @@ class Room(InvitingRoom):
         """Make the live private or public, as the host.
 
         It gets another chat group, and a private one also new streams: those who have left can
-        neither read, hear nor see it, and newcomers do not read what was written in private.
-        Nothing changes if it is so already; with `renews`, only if it is so still.
+        neither read, hear nor see it, and newcomers do not read the messages of the private time.
+        The present visibility changes nothing, unless `renews` gives a private live another group
+        and streams; a live that is public by then stays as it is.
         """
         self._check_host(user_id)
         if not self.live:
@@ -168,8 +169,8 @@ class Room(InvitingRoom):
     def enter(self, person: Person, now: int, ticket_id: str = "", free_places: int = 0) -> None:
         """Join as a viewer, with a ticket if there is one; a member keeps the current role.
 
-        A private live needs a ticket, and one of its `free_places`, which it had when it was
-        loaded.
+        A private live requires a ticket and a place. `free_places`: the number of places when the
+        room was loaded.
         """
         if not self.live:
             raise NotLive

@@ -37,11 +37,11 @@ class Ticket:
     """The only user who may take an `app` ticket; "" for tickets of other kinds."""
     request_id: str = ""
     activity_id: str = ""
-    """The activity at WeChat that a friend proves to have received; "" without such a proof."""
+    """The activity whose message at WeChat the taker must have received; "" requires no proof."""
     picture: str = ""
     """Key of the picture of a `code`, which is deleted with the ticket."""
     takers: tuple[str, ...] = ()
-    """Who has entered with it; the user whom it names also if they have entered otherwise."""
+    """Users who have entered with it. An invited user counts also after entering without it."""
 
     @property
     def content(self) -> tuple[object, ...]:

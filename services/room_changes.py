@@ -202,12 +202,12 @@ class RoomChanges:
 
     async def end_deputy(self, person: Person) -> None:
         """End a user's service as deputy in all rooms."""
-        for live_id in await self._storage.kept_by(person.user_id):
+        for live_id in await self._storage.staffed_by(person.user_id):
             await self.change(live_id, lambda room: room.end_deputy(person))
 
     async def separate(self, person: Person, other: Person) -> None:
-        """End what joins two users, of whom one has blocked the other, in the rooms of both."""
-        for live_id in await self._storage.kept_by(person.user_id, other.user_id):
+        """End deputyships and invitations between two users after a block, in the rooms of both."""
+        for live_id in await self._storage.staffed_by(person.user_id, other.user_id):
             await self.change(live_id, lambda room: room.separate(person, other))
 
     async def _change_batch(self, live_id: int, changes: Sequence[Change]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Invitations from outside: what WeChat makes of a ticket for a friend, a link or a code."""
+"""Invitations at WeChat: private messages, URL Links and mini-program codes."""
 
 from collections.abc import Callable
 from datetime import datetime

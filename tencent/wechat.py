@@ -287,7 +287,9 @@ def _verdict(content: Mapping[str, Any]) -> Verdict | None:
     )
 
 
-def decrypt_profile(session_key: str, encrypted_data: str, iv: str, app_id: str) -> dict[str, Any]:
+def decrypt_open_data(
+    session_key: str, encrypted_data: str, iv: str, app_id: str
+) -> dict[str, Any]:
     """Decrypt `encrypted_data` to its JSON object; key, data and `iv` are base64.
 
     CBC does not authenticate: only the watermark's appid and the secrecy of the key do.

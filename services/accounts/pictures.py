@@ -94,7 +94,7 @@ class PictureService:
             if is_shown or not payload.get("replaced"):
                 await self._delete_after(REPLACED_KEPT, key, replaced=not is_shown)
                 return
-        # not a picture of another host
+        # Never a picture at another host.
         if match or UPLOAD_KEY.fullmatch(key) or CODE_KEY.fullmatch(key):
             await self._cos.delete(key)
 

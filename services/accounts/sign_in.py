@@ -15,7 +15,7 @@ from services.room_changes import RoomChanges
 from storage.accounts.users import User
 from storage.stores import Stores
 from tencent.errors import InvalidEncryptedData, InvalidWechatCode
-from tencent.wechat import WechatClient, WechatLogin, decrypt_profile, parse_profile
+from tencent.wechat import WechatClient, WechatLogin, decrypt_open_data, parse_profile
 
 
 class SignInService:
@@ -71,7 +71,7 @@ class SignInService:
         that is refused is left out. Raises AccountBanned.
         """
         login = await self._logins.get(app_id, code)
-        data = decrypt_profile(login.session_key, encrypted, iv, app_id) if encrypted else {}
+        data = decrypt_open_data(login.session_key, encrypted, iv, app_id) if encrypted else {}
         profile = parse_profile(data)
         if profile.openid not in (None, login.openid):
             raise InvalidEncryptedData

@@ -1,4 +1,4 @@
-"""A user's own channel: what it shows beside its events, and the sockets that have only it."""
+"""A user's own channel: its snapshot, its transient frames, and sockets without a room."""
 
 import asyncio
 from collections.abc import Sequence
@@ -84,7 +84,7 @@ class UserChannelService:
             await self._stores.user_channels.close_sockets(closed)
             del self._closed[: len(closed)]
 
-    # ---- what is not numbered
+    # ---- transient frames
 
     async def balances(self, channels: Sequence[tuple[str, str]]) -> dict[str, Balances]:
         """Return the balances by user_id, of channels (user_id, epoch)."""

@@ -121,7 +121,7 @@ class ImPublisher:
         seq = claim.seq
         if claim.epoch != room.epoch:  # of the present live, all events, or the latest at first
             seq = 0 if claim.epoch else max(0, room.version - FIRST_EVENTS)
-        seq = max(seq, room.public_since)  # the group of today does not learn what was private
+        seq = max(seq, room.public_since)  # the present group gets no events of the private time
         events: Sequence[NumberedEvent] | None = []
         if seq != room.version:
             recent = self.recent.take(claim.live_id, room.epoch, seq, room.version)

@@ -94,8 +94,8 @@ class CallbackService:
                     # The push URL is signed for a day, so a user can push to a lost seat again.
                     # Not urgent, as users choose how often they push: the room shows only the
                     # streams of its seats, and the drop that took this stream away was urgent if
-                    # the user was removed or banned. But who had the old URL must not see what is
-                    # private now.
+                    # the user was removed or banned. Urgent in a private live, since former
+                    # viewers know the old URL.
                     payload, urgent = {"streams": [stream]}, await self._is_in_private(stream)
                     await self._stores.outbox.add("drop_stream", payload, key=stream, urgent=urgent)
                 return outcome

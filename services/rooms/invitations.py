@@ -23,7 +23,7 @@ from storage.stores import Stores
 from tencent.cos import CosClient
 from tencent.errors import InvalidEncryptedData, ServiceUnavailable
 from tencent.invitations import PNG, InvitationClient
-from tencent.wechat import decrypt_profile
+from tencent.wechat import decrypt_open_data
 
 LONGEST_TICKET = timedelta(days=1)
 CODE_SECONDS = 6.0
@@ -170,7 +170,7 @@ class InvitationService:
         if not key:
             raise SessionKeyMissing
         try:
-            message = decrypt_profile(key, encrypted, iv, user.app_id)
+            message = decrypt_open_data(key, encrypted, iv, user.app_id)
         except InvalidEncryptedData:
             raise SessionKeyMissing from None
         if message.get("activityId") != activity_id:

@@ -113,7 +113,7 @@ class LiveRoomService:
         word, stream = visibility or "public", self._stream_urls.new_stream(host.user_id)
         room = await self._room_changes.load(live_id)
         needs_group = not room.live and room.needs_new_group(word)
-        first = "" if has_group else room.group_id  # nobody has been in it
+        first = "" if has_group else room.group_id  # it is new, and has no members
         needs_group = needs_group and not first
         async with self._groups.new(live_id, host) if needs_group else nullcontext(first) as group:
 
@@ -159,7 +159,7 @@ class LiveRoomService:
         return user
 
     async def renew(self, live_id: int) -> None:
-        """Give a private live another group and streams: a member was put out, who has them."""
+        """Replace the group and streams of a private live, which a removed member knows."""
         room = await self._room_changes.load(live_id)
         if room.live:
             await self._set_visibility(room, "private", renews=True)

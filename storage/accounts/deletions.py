@@ -93,7 +93,7 @@ class DeletionStore:
                 await self._in(name).delete_many(where)
 
     async def _clear_host(self, user_id: str) -> None:
-        """Clear the host of a room where others were reported in it, and whom it has invited."""
+        """Clear the user as a host, in reports about others and in invitations of others."""
         if room := await self._in("rooms").find_one({"host_id": user_id}, {"_id": 1}):
             reported = {"kind": "report", "live_id": room["_id"]}
             named = {"evidence.room_name": "", "evidence.room_image": ""}

@@ -97,7 +97,7 @@ class RoomStore:
         """Read the host's only room, as `read` does."""
         return self._by_host.get(user_id)
 
-    async def kept_by(self, *user_ids: str) -> list[int]:
+    async def staffed_by(self, *user_ids: str) -> list[int]:
         """Return the rooms of which one of these users is the host or a deputy."""
         keepers = [{name: {"$in": [*user_ids]}} for name in ("host_id", "deputies")]
         return [row["_id"] async for row in self._rooms.find({"$or": keepers}, {"_id": 1})]

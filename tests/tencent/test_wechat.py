@@ -27,7 +27,7 @@ from tencent.wechat import (
     WechatClient,
     WechatLogin,
     WechatProfile,
-    decrypt_profile,
+    decrypt_open_data,
     parse_media_event,
     parse_profile,
 )
@@ -138,7 +138,7 @@ def cases(vectors):
 
 
 def decrypt_case(case):
-    return decrypt_profile(case["session_key"], case["encryptedData"], case["iv"], case["appid"])
+    return decrypt_open_data(case["session_key"], case["encryptedData"], case["iv"], case["appid"])
 
 
 def test_vectors_decrypt_or_are_refused(cases):
@@ -162,12 +162,12 @@ def test_line_breaks_and_spaces_in_base64_are_repaired(cases):
     assert decrypt_case({**case, "iv": case["iv"] + "\n"}) == decrypt_case(case)
     encrypted = ((n, encrypt(with_watermark(n=n))) for n in range(1000))
     number, data = next((n, data) for n, data in encrypted if data.startswith("+"))
-    assert decrypt_profile(KEY, " " + data[1:], IV, APP)["n"] == number
+    assert decrypt_open_data(KEY, " " + data[1:], IV, APP)["n"] == number
 
 
 def test_invalid_ciphertext_content_or_key_is_refused():
     valid = encrypt(with_watermark())
-    assert decrypt_profile(KEY, valid, IV, APP)
+    assert decrypt_open_data(KEY, valid, IV, APP)
     invalid = (
         *("", "not base64!", "é"),
         *map(encrypt, (b"no json", b"[1]", b"{}", b'{"watermark": 1}', b"[" * 100_000)),
@@ -181,7 +181,7 @@ def test_invalid_ciphertext_content_or_key_is_refused():
         cases += [(wrong, valid, IV), (KEY, valid, wrong)]
     for key, data, iv in cases:
         with pytest.raises(InvalidEncryptedData):
-            decrypt_profile(key, data, iv, APP)
+            decrypt_open_data(key, data, iv, APP)
 
 
 def test_a_profile_is_parsed_and_placeholders_and_invalid_values_are_unset(cases):

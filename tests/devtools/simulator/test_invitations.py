@@ -15,7 +15,7 @@ from devtools.simulator.wire import SimulatorRequest
 from tencent.errors import ServiceUnavailable
 from tencent.invitations import InvitationClient
 from tencent.service_client import ServiceClient
-from tencent.wechat import AccessTokenCache, decrypt_profile
+from tencent.wechat import AccessTokenCache, decrypt_open_data
 from tests.support.tencent import Clock
 
 APP, PAGE, SCENE = "wxd678efh567hg6787", "pages/room/room", "K7" * 16
@@ -40,7 +40,7 @@ async def test_a_private_message_is_opened_for_a_day_with_the_present_session_ke
     assert "logged in" in (await open_message(simulator, activity_id))["detail"]
     login = simulator.wechat.issue(APP, "bert")
     answer = await open_message(simulator, activity_id)
-    data = decrypt_profile(login.session_key, answer["encryptedData"], answer["iv"], APP)
+    data = decrypt_open_data(login.session_key, answer["encryptedData"], answer["iv"], APP)
     assert data["activityId"] == activity_id
     invalid = {"valid": False, "encryptedData": "", "iv": ""}
     assert await open_message(simulator, "guessed") == invalid

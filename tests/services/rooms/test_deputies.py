@@ -17,4 +17,4 @@ async def test_a_block_during_the_naming_ends_it_at_once(
     run_after(server.context.services.moderation.user_safety, "check_pair", block)
     named = await host.post("qlive_room/deputy/", user_id=bert.id, on=1)
     assert named.refusal == (403, "blocked")
-    assert await server.context.stores.rooms.kept_by(bert.id) == []
+    assert await server.context.stores.rooms.staffed_by(bert.id) == []

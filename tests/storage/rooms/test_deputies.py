@@ -32,9 +32,9 @@ async def test_the_rooms_of_a_deputy_and_the_room_of_a_host_are_found(
     await change_room(stores, first, lambda room: room.leave(BERT.user_id), BERT.user_id)
     await change_room(stores, second, lambda room: room.enter(BERT, NOW), BERT.user_id)
     await name(stores, second, BERT, ANNA)
-    assert sorted(await stores.rooms.kept_by(BERT.user_id)) == [first, second]
-    assert await stores.rooms.kept_by(ANNA.user_id, STRANGER.user_id) == [second]
-    assert sorted(await stores.rooms.kept_by(ANNA.user_id, CARL.user_id)) == [first, second]
+    assert sorted(await stores.rooms.staffed_by(BERT.user_id)) == [first, second]
+    assert await stores.rooms.staffed_by(ANNA.user_id, STRANGER.user_id) == [second]
+    assert sorted(await stores.rooms.staffed_by(ANNA.user_id, CARL.user_id)) == [first, second]
     room = await stores.rooms.of_host(HOST.user_id)
     assert room
     assert (room.live_id, room.deputies) == (first, (BERT.user_id, CARL.user_id))
@@ -63,4 +63,4 @@ async def test_a_user_who_is_removed_meanwhile_is_not_made_a_deputy(stores: Stor
     await remove_user(stores, live_id, BERT, NOW + 9)
     with pytest.raises(WriteConflict):
         await save_room(stores, room)
-    assert await stores.rooms.kept_by(BERT.user_id) == []
+    assert await stores.rooms.staffed_by(BERT.user_id) == []
