@@ -60,6 +60,10 @@ class TooManyBlocks(StateConflict):
     code, detail = "too_many_blocks", "You have blocked too many users; unblock one first."
 
 
+class TooManyFollows(StateConflict):
+    code, detail = "too_many_follows", "You follow too many users; stop following one first."
+
+
 class OperatorExists(StateConflict):
     code, detail = "operator_exists", "An operator of this name exists already."
 

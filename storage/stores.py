@@ -4,6 +4,7 @@ from config.settings import Settings
 from rooms.members import GracePolicy
 from storage.accounts.deletions import DeletionStore
 from storage.accounts.exports import ExportStore
+from storage.accounts.follows import FollowStore
 from storage.accounts.tokens import CodeSessionStore, EvictionStore, TokenStore
 from storage.accounts.users import LikeStore, UserStore
 from storage.chat import ChatLineStore, RelayCursorStore, RoomGroupStore
@@ -61,6 +62,7 @@ class Stores:
         self.blocks = RechargeBlockStore(database)
         self.configs = ConfigStore(database)
         self.likes = LikeStore(database)
+        self.follows = FollowStore(database)
         self.orders = OrderStore(database, settings.retention.unpaid_order_days)
         self.bills = BillStore(database, cipher)
         self.approvals = ApprovalStore(database)

@@ -1,0 +1,100 @@
+"""follows: one document per follower and followed user. follower_counts: followers of a user.
+
+The `_id` of a follow has the followed user first, so that it orders the followers of a user.
+"""
+
+from collections.abc import Collection as Group
+from datetime import UTC, datetime
+
+from core.retry import retry_on_conflict
+from storage.database import Collection, Database, Document
+from storage.documents import documents_by_id, starts_with
+from storage.errors import TooManyFollows
+from storage.write_batch import GroupCommit, WriteBatch
+
+MAX_FOLLOWS = 1_000
+"""Users whom one user may follow: the list of them is read as a whole, about 100 KB."""
+
+
+class FollowStore:
+    """Follows, each counted in the transaction that adds or ends it."""
+
+    def __init__(self, database: Database) -> None:
+        self._follows: Collection = database.collection("follows")
+        self._by_id = documents_by_id(self._follows, lambda row: row)
+        self._counts = documents_by_id(
+            database.collection("follower_counts"), lambda row: int(row["n"])
+        )
+        self._commits = GroupCommit(database)
+
+    async def make_indexes(self) -> None:
+        await self._follows.create_index([("by", 1), ("at", -1)])
+
+    async def put(self, by: str, of: str, epoch: str = "") -> None:
+        """Follow a user. `epoch` is that of the live that they host, whose report counts it.
+
+        Raises TooManyFollows beyond MAX_FOLLOWS.
+        """
+        if await self._follows.count_documents({"by": by}, limit=MAX_FOLLOWS) >= MAX_FOLLOWS:
+            if await self.has(by, of):
+                return
+            raise TooManyFollows
+        row = {"_id": _id(by, of), "by": by, "of": of, "at": datetime.now(UTC), "epoch": epoch}
+
+        async def add() -> None:
+            if await self.has(by, of):
+                return
+            batch = WriteBatch()
+            batch.insert("follows", row)
+            _count(batch, of, epoch, 1)
+            await self._commits.commit(batch)
+
+        await retry_on_conflict(add)
+
+    async def drop(self, by: str, of: str) -> None:
+        """Stop following a user; no error without a follow."""
+
+        async def end() -> None:
+            if row := await self._by_id.get(_id(by, of)):
+                batch = WriteBatch()
+                batch.delete("follows", {"_id": row["_id"]})
+                _count(batch, of, row["epoch"], -1)
+                await self._commits.commit(batch)
+
+        await retry_on_conflict(end)
+
+    async def has(self, by: str, of: str) -> bool:
+        return await self._by_id.get(_id(by, of)) is not None
+
+    async def count(self, user_id: str) -> int:
+        """Return the number of followers of a user."""
+        return await self._counts.get(user_id) or 0
+
+    async def followed_by(self, user_id: str) -> list[str]:
+        """Return all users whom a user follows, the newest follow first."""
+        rows = self._follows.find({"by": user_id}, {"of": 1}).sort("at", -1)
+        return [row["of"] async for row in rows]
+
+    async def followers(self, user_id: str, after: str, limit: int) -> list[str]:
+        """Return followers of a user in the order of their ids, starting after the id `after`."""
+        bounds = {**starts_with(f"{user_id}:"), "$gt": _id(after, user_id)}
+        rows = self._follows.find({"_id": bounds}, {"by": 1}).sort("_id", 1).limit(limit)
+        return [row["by"] async for row in rows]
+
+    async def followers_among(self, user_id: str, others: Group[str]) -> set[str]:
+        """Return the others who follow a user."""
+        rows = await self._by_id.get_many([_id(other, user_id) for other in others])
+        return {row["by"] for row in rows if row}
+
+
+def _id(by: str, of: str) -> str:
+    return f"{of}:{by}"
+
+
+def _count(batch: WriteBatch, user_id: str, epoch: str, number: int) -> None:
+    """Count a follow, also in the report of the live in which it began, until that live ends."""
+    change: Document = {"$inc": {"n": number}}
+    batch.upsert("follower_counts", {"_id": user_id}, change)
+    if epoch:
+        gained = {"$inc": {"followers": number}}
+        batch.update_if_present("lives", {"_id": epoch, "ended_at": None}, gained)
