@@ -376,11 +376,11 @@ class Hub:
 
     def _has_own_frames(self, writer: SocketWriter) -> bool:
         """Return whether a socket has joined, and receives frames of the own channel."""
-        own = self._channels.get(writer.user_id)
+        own, place = self._channels.get(writer.user_id), writer.member_socket
         if own and own.sockets:
             return writer in own.sockets
-        room = writer.member_socket and self._channels.get(writer.member_socket.live_id)
-        return isinstance(room, Channel) and room.sockets.get(writer.user_id) is writer
+        room = self._channels.get(place.live_id) if place else None
+        return room is not None and room.sockets.get(writer.user_id) is writer
 
     def _source(self, channel: Channel) -> Source:
         return self._users if channel.is_own else self._rooms

@@ -6,7 +6,7 @@ from pydantic import Field, RootModel
 
 from core.errors import InvalidParameter
 from handlers.base import ActiveUserHandler, endpoint
-from handlers.models import LIST_PAGE_SIZE, PageRequest, Response, UserRequest
+from handlers.models import LIST_PAGE_SIZE, FaceView, PageRequest, Response, UserRequest
 from services.errors import Blocked
 from storage.errors import TooManyFollows, UserNotFound
 
@@ -22,12 +22,9 @@ class FollowedResponse(Response):
     followers: int
 
 
-class FollowedUserResponse(Response):
+class FollowedUserResponse(FaceView):
     """`live_id`: the user's live; null if there is none, or a private one."""
 
-    user_id: str
-    nickname: str
-    face_url: str
     live_id: int | None
 
 
