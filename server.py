@@ -15,6 +15,7 @@ from config.settings import Settings
 from core.errors import QLiveError, StartupError
 from core.version import VERSION
 from runtime import commands, gc_tuning
+from runtime.doctor import add_doctor
 from runtime.process import ServerProcess
 from storage.errors import storage_error
 from telemetry.logging import configure_logging
@@ -37,7 +38,7 @@ def main(arguments: list[str]) -> int:
             configure_logging("info", as_json=True)
             log.error("settings_invalid", problems=invalid.problems)
         return 2
-    configure_logging(settings.logging.level, as_json=settings.logging.as_json)
+    configure_logging(args.log_level or settings.logging.level, as_json=settings.logging.as_json)
     simulator_key = None
     if settings.environment == "development":
         from runtime.development import fill_in  # noqa: PLC0415 - not in production
@@ -73,10 +74,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--settings", type=Path, default=Path("settings.yaml"), help="default: settings.yaml"
     )
     parser.add_argument("--version", action="version", version=VERSION)
-    parser.set_defaults(run=_serve)
+    parser.set_defaults(run=_serve, log_level="")
     subparsers = parser.add_subparsers(metavar="COMMAND")
     subparsers.add_parser("serve", help="serve until SIGTERM or Ctrl-C (the default)")
     commands.add_commands(subparsers)
+    add_doctor(subparsers)
     return parser.parse_args(arguments)
 
 

@@ -14,7 +14,7 @@ from devtools.simulator.requests import (
     PhonePayRequest,
 )
 from devtools.simulator.simulator import Simulator
-from devtools.simulator.wire import SimulatorReply, SimulatorRequest
+from devtools.simulator.wire import NO_ANSWER, SimulatorReply, SimulatorRequest
 from handlers.base import MAX_BODY_BYTES, Handler, Route, endpoint
 from handlers.context import Context
 from handlers.errors import BadRequest, PayloadTooLarge
@@ -148,6 +148,9 @@ class ForwardingHandler(SimulatorHandler):
         reply = await self._simulator.answer(
             SimulatorRequest(request.method or "", path, query, request.headers, bytes(self._body))
         )
+        if reply.status == NO_ANSWER:
+            self.detach().close()
+            return
         self.set_status(reply.status)
         for name, value in reply.headers.items():
             self.set_header(name, value)

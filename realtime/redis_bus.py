@@ -36,6 +36,21 @@ MIN_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.1, 2.0
 CONNECTION_ERRORS = (RedisError, OSError, TimeoutError)
 
 
+def open_redis(url: str) -> Redis:
+    """Return a client whose requests fail within REDIS_TIMEOUT_SECONDS."""
+    return Redis.from_url(
+        url,
+        # Pinned, since redis-py's default depends on its release; the bus needs no RESP3.
+        protocol=2,
+        # No retries inside redis-py: `receive` reconnects with its own backoff, and a message
+        # that failed to be published is too old to be repeated.
+        retry=Retry(NoBackoff(), 0),
+        retry_on_timeout=False,
+        socket_timeout=REDIS_TIMEOUT_SECONDS,
+        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+    )
+
+
 class RedisBus(Bus):
     """Redis bus with one channel per room and user, a shared one, and one for its own ping."""
 
@@ -54,17 +69,7 @@ class RedisBus(Bus):
         self._pubsub: PubSub | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._ping_received_at = 0.0
-        self._redis = Redis.from_url(
-            url,
-            # Pinned, since redis-py's default depends on its release; the bus needs no RESP3.
-            protocol=2,
-            # No retries inside redis-py: `receive` reconnects with its own backoff, and a message
-            # that failed to be published is too old to be repeated.
-            retry=Retry(NoBackoff(), 0),
-            retry_on_timeout=False,
-            socket_timeout=REDIS_TIMEOUT_SECONDS,
-            socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
-        )
+        self._redis = open_redis(url)
 
     @property
     def waiting(self) -> int:

@@ -1,6 +1,7 @@
 """Figures of a process: metrics read at scrape time, and the report in its lease."""
 
 import os
+import resource
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -62,7 +63,7 @@ def register_gauges(context: Context) -> None:
 
 def reporter(context: Context, address: str) -> Callable[[], Awaitable[None]]:
     """Return a function that stores the present values, and the counts since its last call."""
-    machine = socket.gethostname()
+    machine, (open_files, _) = socket.gethostname(), resource.getrlimit(resource.RLIMIT_NOFILE)
     version, started_at = build(), datetime.now(UTC)
     reported_at, events = time.monotonic(), 0
 
@@ -81,6 +82,7 @@ def reporter(context: Context, address: str) -> Callable[[], Awaitable[None]]:
                 started_at=started_at,
                 draining=context.lifecycle.draining,
                 readings=readings,
+                open_files=open_files,
             ),
         )
 

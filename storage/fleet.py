@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Container
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
@@ -75,6 +75,8 @@ class ProcessReport:
     draining: bool
     """It finishes its requests and stops."""
     readings: Readings
+    open_files: int = field(default=0, kw_only=True)
+    """File descriptors that it may open; 0 if unknown."""
 
 
 @dataclass(frozen=True, slots=True)

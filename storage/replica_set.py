@@ -107,12 +107,17 @@ async def warn_of_mongodb_risks(database: Database, *, production: bool) -> None
 
 
 async def _ask(database: Database, command: str, **options: Any) -> Document:
-    """Return the answer to a command of the database `admin`; {} without one."""
+    answer, why = await ask(database, command, **options)
+    if why:
+        log.info("mongodb_check_skipped", command=command, why=why)
+    return answer
+
+
+async def ask(database: Database, command: str, **options: Any) -> tuple[Document, str]:
+    """Return the answer to a command of the database `admin`, or {} and why there is none."""
     try:
-        return await database.client.admin.command(command, **options)
+        return await database.client.admin.command(command, **options), ""
     except OperationFailure as error:
-        why = (error.details or {}).get("codeName", str(error.code))
+        return {}, (error.details or {}).get("codeName", str(error.code))
     except PyMongoError as error:
-        why = type(error).__name__
-    log.info("mongodb_check_skipped", command=command, why=why)
-    return {}
+        return {}, type(error).__name__

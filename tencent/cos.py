@@ -15,7 +15,7 @@ from yarl import URL
 
 from config.sections import UploadsSettings
 from tencent.errors import ServiceUnavailable
-from tencent.service_client import Method, ServiceClient, ServiceResponse
+from tencent.service_client import EMPTY, Method, ServiceClient, ServiceResponse
 
 log = structlog.get_logger("tencent.cos")
 
@@ -79,7 +79,7 @@ class CosClient:
 
     async def head(self, key: str) -> CosObject | None:
         """Return the object, or None if it does not exist. Raises ServiceUnavailable."""
-        response = await self._request("GET", key, {"range": f"bytes=0-{START_BYTES - 1}"})
+        response = await self.request("GET", key, {"range": f"bytes=0-{START_BYTES - 1}"})
         if response.status == 404:
             return None
         self._check(response, 206)
@@ -91,23 +91,22 @@ class CosClient:
     async def put(self, key: str, body: bytes, content_type: str) -> None:
         """Store an object, in place of an existing one. Raises ServiceUnavailable."""
         headers = {"content-type": content_type, "cache-control": IMMUTABLE}
-        self._check(await self._request("PUT", key, headers, body), 200)
+        self._check(await self.request("PUT", key, headers, body), 200)
 
     async def copy(self, source: str, target: str, found: CosObject) -> bool:
         """Copy an object as `head` has found it; return False if it has changed since.
 
         An existing target stays as it is. Source: Tencent COS, PUT Object - Copy.
         """
-        bucket = f"{self._uploads.bucket}.cos.{self._uploads.region}.myqcloud.com"
         headers = {
             "content-type": found.content_type,
             "cache-control": IMMUTABLE,
-            "x-cos-copy-source": f"{bucket}/{quote(source)}",
+            "x-cos-copy-source": self.copy_source(source),
             "x-cos-copy-source-if-match": found.etag,
             "x-cos-forbid-overwrite": "true",
             "x-cos-metadata-directive": "Replaced",
         }
-        response = await self._request("PUT", target, headers)
+        response = await self.request("PUT", target, headers)
         if response.status in (404, 412):
             return False
         if response.status != 409:  # 200 may also report an error
@@ -116,20 +115,30 @@ class CosClient:
 
     async def delete(self, key: str) -> None:
         """Delete an object, also one that does not exist. Raises ServiceUnavailable."""
-        self._check(await self._request("DELETE", key), 204, 404)
+        self._check(await self.request("DELETE", key), 204, 404)
 
-    async def _request(
+    def copy_source(self, key: str) -> str:
+        """Return the header by which a copy names its source."""
+        return f"{self._uploads.bucket}.cos.{self._uploads.region}.myqcloud.com/{quote(key)}"
+
+    async def request(
         self,
         method: Method,
         key: str,
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
+        *,
+        query: Mapping[str, str] = EMPTY,
     ) -> ServiceResponse:
+        """Return the answer to a signed request, which may be an error; no `key` is the bucket."""
         path, signed = f"/{key}", {"host": self._host, **(headers or {})}
-        authorization = request_authorization(method, path, signed, self._uploads, self._key_time())
+        authorization = request_authorization(
+            method, path, signed, self._uploads, self._key_time(), query
+        )
         return await self._client.request(
             method,
             quote(path),
+            query,
             body=body,
             headers={**signed, "Authorization": authorization},
             safe_to_repeat=True,
@@ -154,22 +163,33 @@ def policy_signature(policy: str, secret_key: str, key_time: str) -> str:
 
 
 def request_authorization(
-    method: str, path: str, headers: Mapping[str, str], uploads: UploadsSettings, key_time: str
+    method: str,
+    path: str,
+    headers: Mapping[str, str],
+    uploads: UploadsSettings,
+    key_time: str,
+    query: Mapping[str, str] = EMPTY,
 ) -> str:
-    """Return the `Authorization` of a request without a query that signs these headers.
+    """Return the `Authorization` of a request that signs its query and these headers.
 
     `path` is decoded, and without a path of the base URL. Source: Tencent COS, request signature.
     """
-    covered = sorted((_encoded(name).lower(), _encoded(value)) for name, value in headers.items())
-    lines = "&".join(f"{name}={value}" for name, value in covered)
-    digest = _sha1(f"{method.lower()}\n{path}\n\n{lines}\n")
+    header_names, header_lines = _covered(headers)
+    parameter_names, parameter_lines = _covered(query)
+    digest = _sha1(f"{method.lower()}\n{path}\n{parameter_lines}\n{header_lines}\n")
     sign_key = _hmac(uploads.secret_key, key_time)
     signature = _hmac(sign_key, f"sha1\n{key_time}\n{digest}\n")
     return (
         f"q-sign-algorithm=sha1&q-ak={uploads.secret_id}&q-sign-time={key_time}"
-        f"&q-key-time={key_time}&q-header-list={';'.join(name for name, _ in covered)}"
-        f"&q-url-param-list=&q-signature={signature}"
+        f"&q-key-time={key_time}&q-header-list={header_names}"
+        f"&q-url-param-list={parameter_names}&q-signature={signature}"
     )
+
+
+def _covered(fields: Mapping[str, str]) -> tuple[str, str]:
+    """Return the names of signed fields, and their values as they are signed."""
+    pairs = sorted((_encoded(name).lower(), _encoded(value)) for name, value in fields.items())
+    return ";".join(name for name, _ in pairs), "&".join(f"{k}={v}" for k, v in pairs)
 
 
 def _encoded(text: str) -> str:

@@ -43,10 +43,11 @@ class WechatBlocked(PermissionDenied):
 
 
 class ServiceUnavailable(Unavailable):
-    """`service` is unreachable or returned no usable answer."""
+    """`service` is unreachable or returned no usable answer; `why` is for the doctor."""
 
-    def __init__(self, service: str) -> None:
+    def __init__(self, service: str, why: str = "") -> None:
         super().__init__(f"{service} is unavailable; try again later.")
+        self.why = why
         self.code = f"{service}_away"
 
 

@@ -17,7 +17,7 @@ from tencent.errors import (
     ServiceUnavailable,
 )
 from tencent.json_reader import json_text
-from tencent.service_client import ServiceClient
+from tencent.service_client import ServiceClient, ServiceResponse
 
 log = structlog.get_logger("tencent.im")
 
@@ -206,6 +206,19 @@ class ImClient:
         }
         await self._command("openim/sendmsg", body, account=to)
 
+    async def request(self, command: str, body: dict[str, Any]) -> ServiceResponse:
+        """Send a command as the administrator; return the answer, which may be an error."""
+        query = {
+            "sdkappid": str(self._settings.sdk_app_id),
+            "identifier": self._settings.admin,
+            "usersig": self.user_sig(self._settings.admin, ADMIN_SECONDS),
+            "random": str(secrets.randbits(32)),
+            "contenttype": "json",
+        }
+        return await self._client.request(
+            "POST", f"/v4/{command}", query, json_text(body), safe_to_repeat=True
+        )
+
     async def _command(
         self,
         command: str,
@@ -218,16 +231,7 @@ class ImClient:
 
         An `account` that IM does not know is imported, and the command sent again.
         """
-        query = {
-            "sdkappid": str(self._settings.sdk_app_id),
-            "identifier": self._settings.admin,
-            "usersig": self.user_sig(self._settings.admin, ADMIN_SECONDS),
-            "random": str(secrets.randbits(32)),
-            "contenttype": "json",
-        }
-        response = await self._client.request(
-            "POST", f"/v4/{command}", query, json_text(body), safe_to_repeat=True
-        )
+        response = await self.request(command, body)
         answer = response.content
         code = answer.get("ErrorCode")
         if type(code) is not int:

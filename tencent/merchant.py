@@ -262,13 +262,20 @@ def decrypt_resource(apiv3_key: str, resource: Mapping[str, Any]) -> dict[str, A
     `apiv3_key`: 32 ASCII characters. The caller must still compare mchid, appid and amount.total
     with the order. Raises NotVerified if it was not encrypted with that key.
     """
+    return read_object(decrypt(apiv3_key, resource))
+
+
+def decrypt(apiv3_key: str, resource: Mapping[str, Any]) -> bytes:
+    """Decrypt a `resource`, or the `encrypt_certificate` of a platform certificate.
+
+    Raises NotVerified if it was not encrypted with that key.
+    """
     try:
         if resource.get("algorithm") != "AEAD_AES_256_GCM":
             raise ValueError("algorithm")
         raw = base64.b64decode(str(resource["ciphertext"]), validate=True)
         cipher = AES.new(apiv3_key.encode(), AES.MODE_GCM, nonce=str(resource["nonce"]).encode())
         cipher.update(str(resource.get("associated_data") or "").encode())
-        plain = cipher.decrypt_and_verify(raw[:-TAG_BYTES], raw[-TAG_BYTES:])
+        return cipher.decrypt_and_verify(raw[:-TAG_BYTES], raw[-TAG_BYTES:])
     except (ValueError, KeyError):
         raise NotVerified(Reason.DECRYPTION, "not encrypted with our key") from None
-    return read_object(plain)

@@ -39,6 +39,8 @@ failure fires none."""
 State = Literal["unknown", "ok", "down"]
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 EMPTY: Mapping[str, str] = {}
+OnResponse = Callable[[Mapping[str, str]], None]
+"""Called with the headers of every response, also of HTTP 5xx."""
 Send = Callable[[], AbstractAsyncContextManager[aiohttp.ClientResponse]]
 
 
@@ -82,6 +84,7 @@ class ServiceClient:
         service: str = "",
         timeout: float = 5.0,
         max_bytes: int = MAX_RESPONSE_BYTES,
+        on_response: OnResponse = lambda _headers: None,
     ) -> None:
         """Create a client; `timeout` of each attempt, in seconds; `max_bytes` of a response."""
         self.name = name
@@ -94,6 +97,8 @@ class ServiceClient:
         self._base_url = base_url.rstrip("/")
         self.timeout = timeout
         self._max_bytes = max_bytes
+        self._on_response = on_response
+        self._failure = ""
         self._in_flight = 0
         self._kept = _open_session(keepalive_timeout=IDLE_SECONDS)
         self._single = _open_session(force_close=True)
@@ -141,7 +146,7 @@ class ServiceClient:
             await asyncio.sleep(jittered(PAUSE_SECONDS))
             response = await self._attempt(send, path, is_kept=True)
         if response is None:
-            raise ServiceUnavailable(self.service)
+            raise ServiceUnavailable(self.service, self._failure)
         return response
 
     async def _attempt(self, send: Send, path: str, *, is_kept: bool) -> ServiceResponse | None:
@@ -176,6 +181,7 @@ class ServiceClient:
                 body += chunk
                 if len(body) > self._max_bytes:
                     raise aiohttp.ClientPayloadError("too long")
+            self._on_response(response.headers)
             return ServiceResponse(response.status, response.headers, bytes(body))
 
     def _record(self, started: float, path: str, failure: str) -> None:
@@ -183,6 +189,7 @@ class ServiceClient:
         self._last_ended = monotonic()
         self.latency_ms = round((self._last_ended - started) * 1000, 1)
         if failure:
+            self._failure = failure
             log.warning("service_request_failed", service=self.name, path=path, why=failure)
         if state != self.state:
             log.info("service_state_changed", service=self.name, before=self.state, now=state)

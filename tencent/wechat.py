@@ -192,17 +192,21 @@ class AccessTokenCache:
             raise ServiceUnavailable(client.service) from None
         return response
 
-    async def _fetch(self, app_id: str) -> str:
+    async def request(self, app_id: str) -> ServiceResponse:
+        """Return the answer to a request for a token, which may be an error."""
         request = {
             "grant_type": "client_credential",
             "appid": app_id,
             "secret": self._apps.get(app_id, ""),
             "force_refresh": False,
         }
-        start = self._tokens.begin_read()
-        response = await self._client.request(
+        return await self._client.request(
             "POST", "/cgi-bin/stable_token", body=json_text(request), safe_to_repeat=True
         )
+
+    async def _fetch(self, app_id: str) -> str:
+        start = self._tokens.begin_read()
+        response = await self.request(app_id)
         answer = response.content
         token, seconds = answer.get("access_token"), answer.get("expires_in")
         if not isinstance(token, str) or not token or type(seconds) is not int:

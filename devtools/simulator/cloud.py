@@ -61,12 +61,17 @@ def cloud_reply(code: str, **content: Any) -> SimulatorReply:
 def compare_identity(
     settings: AgeVerificationSettings, now: Callable[[], float], request: SimulatorRequest
 ) -> SimulatorReply:
-    """Compare a name and an ID number, as FaceID, by the name alone. The log has neither."""
+    """Compare a name and an ID number, as FaceID, by the name alone. The log has neither.
+
+    No number begins with 0: that of no region does.
+    """
     code = auth_error(request, "faceid", settings, now())
     if not code and request.header("X-TC-Action") != "IdCardVerification":
         code = "InvalidAction"
-    name = (request.json_object() or {}).get("Name")
-    return cloud_reply(code, Result=RESULTS.get(str(name), "0"))
+    content = request.json_object() or {}
+    is_number = not str(content.get("IdCard")).startswith("0")
+    result = RESULTS.get(str(content.get("Name")), "0") if is_number else "-2"
+    return cloud_reply(code, Result=result)
 
 
 class SimulatedLiveStreaming:
@@ -102,6 +107,9 @@ class SimulatedLiveStreaming:
             case "ForbidLiveStream":
                 until = datetime.strptime(str(content["ResumeTime"]), "%Y-%m-%dT%H:%M:%S%z")
                 self.forbidden[stream] = until.timestamp()
+            case "DescribeLiveStreamState":
+                state = "forbid" if stream in self.forbidden else "inactive"
+                return cloud_reply("", StreamState=state)
             case _:
                 return cloud_reply("InvalidAction")
         return cloud_reply("")

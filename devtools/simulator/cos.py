@@ -17,7 +17,8 @@ from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 from tencent.cos import policy_signature, request_authorization
 
 PREFIX = "/cos/"
-KEY = re.compile(r"[a-z]+(/[a-z0-9]+)*/[a-z0-9]+\.[a-z]+")
+KEY = re.compile(r"[a-z]+(/[a-z0-9-]+)*/[a-z0-9]+\.[a-z]+")
+LIFECYCLE = b"<LifecycleConfiguration><Prefix>uploads/</Prefix></LifecycleConfiguration>"
 
 
 class Refusal(Exception):
@@ -41,6 +42,9 @@ class SimulatedCos:
         try:
             if request.method == "POST" and request.path == PREFIX:
                 return self._post_form(request)
+            if request.path == PREFIX and "lifecycle" in request.query:
+                self._check_signature(request, "")
+                return SimulatorReply(200, {"Content-Type": "application/xml"}, LIFECYCLE)
             return self._act_on_object(request)
         except Refusal as refusal:
             body = f"<Error><Code>{refusal.code}</Code></Error>".encode()
@@ -67,6 +71,11 @@ class SimulatedCos:
                 (self._folder / key).unlink(missing_ok=True)
                 return SimulatorReply(204, {}, b"")
         raise Refusal(405, "MethodNotAllowed")
+
+    def show(self, request: SimulatorRequest) -> SimulatorReply:
+        """Answer as a domain of the bucket (uploads.public_url): every object is public."""
+        path = PREFIX + request.path.removeprefix("/cdn/")
+        return self.answer(SimulatorRequest("GET", path))
 
     def _post_form(self, request: SimulatorRequest) -> SimulatorReply:
         """Store the file of a form that keeps to its policy."""
@@ -96,7 +105,7 @@ class SimulatedCos:
         headers = {name: request.header(name) for name in names}
         key_time = fields.get("q-sign-time", "")
         expected = request_authorization(
-            request.method, f"/{key}", headers, self._uploads, key_time
+            request.method, f"/{key}", headers, self._uploads, key_time, request.query
         )
         if "host" not in names or not hmac.compare_digest(expected, authorization):
             raise Refusal(403, "SignatureDoesNotMatch")

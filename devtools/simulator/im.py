@@ -15,7 +15,11 @@ from urllib.parse import urlencode
 from tornado.httpclient import HTTPRequest
 
 from config.sections import ImSettings
-from devtools.simulator.notifications import JSON_HEADERS, post_notification
+from devtools.simulator.notifications import (
+    JSON_HEADERS,
+    SimulatedDelivery,
+    post_notification,
+)
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
 
 NOT_JSON, INVALID_URL, NOT_ADMIN, BAD_APP = 60003, 60009, 60010, 60006
@@ -47,8 +51,13 @@ class SimulatedIm:
     """
 
     def __init__(
-        self, settings: ImSettings, now: Callable[[], float], callback_address: str = ""
+        self,
+        settings: ImSettings,
+        now: Callable[[], float],
+        callback_address: str = "",
+        delivery: SimulatedDelivery | None = None,
     ) -> None:
+        """Create the application; it reports dissolved groups if there is a `delivery`."""
         self.accounts: dict[str, dict[str, str]] = {}
         self.groups: dict[str, dict[str, Any]] = {}
         self.kicked: dict[str, int] = {}
@@ -56,11 +65,13 @@ class SimulatedIm:
         self.messages: deque[dict[str, Any]] = deque(maxlen=MAX_RECORDED)
         self.deletes_accounts = True
         self._callback_address = callback_address
+        self._delivery = delivery
         self._settings = settings
         self._now = now
         self._sequence = count(1)
         self._answered: dict[tuple[object, ...], tuple[float, dict[str, Any]]] = {}
         self._commands: dict[str, Callable[[dict[str, Any]], Outcome]] = {
+            "/v4/im_open_login_svc/account_check": self._account_check,
             "/v4/im_open_login_svc/account_import": self._account_import,
             "/v4/im_open_login_svc/account_delete": self._account_delete,
             "/v4/im_open_login_svc/kick": self._kick,
@@ -76,7 +87,7 @@ class SimulatedIm:
 
     def answer(self, request: SimulatorRequest) -> SimulatorReply:
         """Answer every request with HTTP 200; the result is in ErrorCode."""
-        return _envelope(*self._outcome(request))
+        return envelope(*self._outcome(request))
 
     def is_muted(self, group_id: str, user_id: str) -> bool:
         group = self.groups.get(group_id, {})
@@ -94,13 +105,13 @@ class SimulatedIm:
         """
         content = request.json_object()
         if content is None:
-            return _envelope(NOT_JSON, {})
+            return envelope(NOT_JSON, {})
         code, info = self._chat_error(content), ""
         if code == 0 and "body" in content:
             name, to = ("To_Account", "to") if "to" in content else ("GroupId", "group_id")
             message = {"From_Account": content["user_id"], name: content.get(to)}
             code, info = await self._ask_server({**message, "MsgBody": content["body"]})
-        return _envelope(code, {"ErrorInfo": info} if info else {})
+        return envelope(code, {"ErrorInfo": info} if info else {})
 
     def _chat_error(self, content: dict[str, Any]) -> int:
         user_id, usersig = str(content.get("user_id")), str(content.get("user_sig", ""))
@@ -122,18 +133,9 @@ class SimulatedIm:
         Returns the code and text of a refusal. After any other answer, or none in time, the code
         is 0: the message is sent.
         """
-        now, in_group = self._now(), "GroupId" in message
+        in_group = "GroupId" in message
         command = f"{'Group' if in_group else 'C2C'}.CallbackBeforeSendMsg"
-        signed = f"{self._settings.callback_token}{int(now)}".encode()
-        query = {
-            "SdkAppid": self._settings.sdk_app_id,
-            "CallbackCommand": command,
-            "Sign": hashlib.sha256(signed).hexdigest(),
-            "RequestTime": int(now),
-        }
-        content = json.dumps({"CallbackCommand": command, **message, "EventTime": int(now * 1000)})
-        url = f"{self._callback_address}?{urlencode(query)}"
-        request = HTTPRequest(url, "POST", JSON_HEADERS, content.encode())
+        request = self._callback(command, message)
         _status, body = await post_notification(request, ANSWER_SECONDS)
         try:
             answer = json.loads(body)
@@ -141,6 +143,20 @@ class SimulatedIm:
         except (ValueError, KeyError, TypeError):
             return 0, ""
         return (code, info) if code in (GROUP_CODES if in_group else USER_CODES) else (0, "")
+
+    def _callback(self, command: str, content: Mapping[str, Any]) -> HTTPRequest:
+        """Build a signed callback of IM."""
+        now = self._now()
+        signed = f"{self._settings.callback_token}{int(now)}".encode()
+        query = {
+            "SdkAppid": self._settings.sdk_app_id,
+            "CallbackCommand": command,
+            "Sign": hashlib.sha256(signed).hexdigest(),
+            "RequestTime": int(now),
+        }
+        body = json.dumps({"CallbackCommand": command, **content, "EventTime": int(now * 1000)})
+        url = f"{self._callback_address}?{urlencode(query)}"
+        return HTTPRequest(url, "POST", JSON_HEADERS, body.encode())
 
     # ---- authentication
 
@@ -187,6 +203,20 @@ class SimulatedIm:
         return 0 if ticket["TLS.sdkappid"] == self._settings.sdk_app_id else OTHER_APP
 
     # ---- accounts
+
+    def _account_check(self, content: dict[str, Any]) -> Outcome:
+        """Return which accounts exist; the administrator's does without an import."""
+        known = {*self.accounts, self._settings.admin}
+        user_ids = [item["UserID"] for item in content["CheckItem"]]
+        results = [
+            {
+                "UserID": user_id,
+                "ResultCode": 0,
+                "AccountStatus": "Imported" if user_id in known else "NotImported",
+            }
+            for user_id in user_ids
+        ]
+        return 0, {"ResultItem": results}
 
     def _account_import(self, content: dict[str, Any]) -> Outcome:
         profile = self.accounts.setdefault(content["UserID"], {})
@@ -251,7 +281,18 @@ class SimulatedIm:
     def _destroy_group(self, content: dict[str, Any]) -> Outcome:
         group_id = str(content.get("GroupId"))
         self.muted.pop(group_id, None)
-        return (0 if self.groups.pop(group_id, None) is not None else GROUP_NOT_FOUND), {}
+        group = self.groups.pop(group_id, None)
+        if group is None:
+            return GROUP_NOT_FOUND, {}
+        if self._delivery:
+            about = {"GroupId": group_id, "Type": group["Type"], "Name": group["Name"]}
+            request = self._callback("Group.CallbackAfterGroupDestroyed", about)
+            self._delivery.run(lambda _attempt: self._send(request))
+        return 0, {}
+
+    async def _send(self, request: HTTPRequest) -> None:
+        """Send once, as IM does unless its console says otherwise."""
+        await post_notification(request, ANSWER_SECONDS)
 
     def _forbid_send_msg(self, content: dict[str, Any]) -> Outcome:
         group_id, user_ids = str(content.get("GroupId")), content["Members_Account"]
@@ -315,7 +356,7 @@ class SimulatedIm:
         return 0, self._answered[key][1]
 
 
-def _envelope(code: int, extra: dict[str, Any]) -> SimulatorReply:
+def envelope(code: int, extra: dict[str, Any]) -> SimulatorReply:
     envelope = {"ActionStatus": "FAIL" if code else "OK", "ErrorCode": code}
     info = f"error {code}" if code else ""
     return json_reply({**envelope, "ErrorInfo": info, **extra})

@@ -18,6 +18,7 @@ from config.sections import PaySettings
 from core.clock import CHINA_TZ
 from devtools.simulator.notifications import HOUR, JSON_HEADERS
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
+from tencent.json_reader import json_text
 from tencent.merchant import SCHEME, is_signed, sign
 
 AUTHORIZATION = re.compile(
@@ -97,7 +98,7 @@ class SimulatedMerchantApi:
             "resource_type": "encrypt-resource",
             "event_type": event,
             "summary": event,
-            "resource": self._encrypt(original, content),
+            "resource": self._encrypt(original, json_text(content)),
         }
         body = json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode()
         headers = self.signed(body, self.now() - (HOUR if mode == "stale" else 0))
@@ -109,12 +110,22 @@ class SimulatedMerchantApi:
             body = body.replace(b'"EV-', b'"EV_')
         return HTTPRequest(address, "POST", {**headers, **JSON_HEADERS}, body)
 
-    def _encrypt(self, original: str, content: Mapping[str, Any]) -> dict[str, str]:
+    def certificates(self, _request: SimulatorRequest) -> Outcome:
+        """List one platform certificate, whose content is a key only."""
+        pem = self._platform.public_key().export_key().decode()
+        certificate = {
+            "serial_no": self._serial,
+            "effective_time": self.china_time(self.now()),
+            "expire_time": self.china_time(self.now() + HOUR),
+            "encrypt_certificate": self._encrypt("certificate", pem),
+        }
+        return 200, {"data": [certificate]}
+
+    def _encrypt(self, original: str, text: str) -> dict[str, str]:
         nonce = secrets.token_hex(6)
         cipher = AES.new(self._apiv3_key.encode(), AES.MODE_GCM, nonce=nonce.encode())
         cipher.update(original.encode())
-        text = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
-        ciphertext, tag = cipher.encrypt_and_digest(text)
+        ciphertext, tag = cipher.encrypt_and_digest(text.encode())
         return {
             "original_type": original,
             "algorithm": "AEAD_AES_256_GCM",

@@ -119,6 +119,12 @@ class StreamEventRequest(BaseModel):
     report: Report = "once"
 
 
+class SetupRequest(BaseModel):
+    """A wrong set-up by its name, to be played until the next; "" for a right one."""
+
+    wrong: str = ""
+
+
 class OutageRequest(BaseModel):
     """The HTTP status of a service's answers, or their delay; without both, the outage ends."""
 

@@ -26,6 +26,7 @@ from devtools.simulator.notifications import (
 from devtools.simulator.pay import SimulatedPay
 from devtools.simulator.refunds import SimulatedRefunds
 from devtools.simulator.requests import EmptyRequest, OutageRequest, PhonePayRequest
+from devtools.simulator.setup import SimulatedSetup
 from devtools.simulator.transfers import SimulatedTransfers
 from devtools.simulator.wechat import SimulatedWechat
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
@@ -56,6 +57,8 @@ class Simulator:
 
         Without a public URL, `address` receives their pushes and callbacks.
         """
+        self.setup = setup = SimulatedSetup(now)
+        now = setup.now
         api, pay = f"{settings.server.public_url or address}/wx/api/qlive", settings.pay
         apps = {name: app.secret for name, app in settings.wechat.apps.items()}
         app_id = next(iter(apps), "")
@@ -66,7 +69,7 @@ class Simulator:
             f"{api}/qlive_pay/xpay_notify/", pay.push_token, pay.push_aes_key, app_id, now
         )
         self.wechat = wechat = SimulatedWechat(apps, now)
-        self.im = SimulatedIm(settings.im, now, f"{api}/im/callback/")
+        self.im = SimulatedIm(settings.im, now, f"{api}/im/callback/", delivery)
         self.live_streaming = SimulatedLiveStreaming(
             settings.live_streaming, now, f"{api}/live/callback/", delivery
         )
@@ -106,6 +109,7 @@ class Simulator:
             "/wechat_event": self.platform_events.start,
             "/log": self._show_log,
             "/outage": self._set_outage,
+            "/setup": self.setup.play,
         }
 
     def _make_services(self) -> list[tuple[str, str, Answer]]:
@@ -122,9 +126,11 @@ class Simulator:
             (r"/v3/fund-app/mch-transfer/transfer-bills", "pay", verified(transfers.create)),
             (r"/v3/fund-app/mch-transfer/.*", "pay", verified(transfers.query_or_cancel)),
             (r"/v3/bill/.*", "pay", verified(self.bills.describe)),
+            (r"/v3/certificates", "pay", verified(self.merchant_api.certificates)),
             (r"/v3/billdownload/file", "pay", self.bills.download),
             (r"/bill_file", "wechat", self.bills.file),
             (r"/cgi-bin/stable_token", "wechat", self.wechat.stable_token),
+            (r"/wxaapi/newtmpl/gettemplate", "wechat", self.wechat.templates),
             (
                 r"/cgi-bin/message/wxopen/activityid/create|/wxa/(generate_urllink|getwxacodeunlimit)",
                 "wechat",
@@ -139,6 +145,7 @@ class Simulator:
             (r"/xpay/.*", "wechat", self.xpay.answer),
             (r"/live/?", "live", self.live_streaming.answer),
             (r"/cos/.*", "cos", self.cos.answer),
+            (r"/cdn/.*", "cos", self.cos.show),
             (r"/faceid/?", "faceid", self._faceid),
         ]
 
@@ -161,8 +168,9 @@ class Simulator:
                 else:
                     if outage:
                         await asyncio.sleep(outage)
-                    answer = handler(request)
+                    answer = self.setup.answer(request) or handler(request)
                     reply = answer if isinstance(answer, SimulatorReply) else await answer
+                    reply = self.setup.changed(request, reply)
                 # Query and body are left out, because they have codes, secrets and signatures.
                 at = datetime.now(UTC).isoformat(timespec="milliseconds")
                 outcome = _outcome(reply)

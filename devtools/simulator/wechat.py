@@ -156,6 +156,12 @@ class SimulatedWechat:
         seconds = int(expires_at - self._now())
         return json_reply({"access_token": token, "expires_in": seconds})
 
+    def templates(self, request: SimulatorRequest) -> SimulatorReply:
+        """List the templates of subscription messages: none."""
+        if not self.is_access_token(request.query.get("access_token", "")):
+            return error_reply(40001, "invalid credential")
+        return json_reply({"errcode": 0, "errmsg": "ok", "data": []})
+
     def is_access_token(self, token: str) -> bool:
         """Return whether `token` was issued and has not expired."""
         now = self._now()

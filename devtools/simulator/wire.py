@@ -30,6 +30,10 @@ class SimulatorRequest:
         return content if isinstance(content, dict) else None
 
 
+NO_ANSWER = 0
+"""Status of a reply that is none: the connection is closed."""
+
+
 @dataclass(frozen=True, slots=True)
 class SimulatorReply:
     status: int

@@ -16,7 +16,7 @@ from tornado.web import Application, RequestHandler
 from config.sections import PaySettings
 from config.settings import Settings
 from devtools.simulator.simulator import Simulator
-from devtools.simulator.wire import SimulatorReply, SimulatorRequest
+from devtools.simulator.wire import NO_ANSWER, SimulatorReply, SimulatorRequest
 from tencent.merchant import MerchantClient, read_key, sign
 from tencent.pay import JsapiClient
 from tencent.service_client import ServiceClient
@@ -76,6 +76,9 @@ class ResponderHandler(RequestHandler):
             self.request.body,
         )
         reply = await self.responder(request)
+        if reply.status == NO_ANSWER:
+            self.detach().close()
+            return
         self.set_status(reply.status)
         for name, value in reply.headers.items():
             self.set_header(name, value)

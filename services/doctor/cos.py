@@ -1,0 +1,121 @@
+"""Checks of COS: an object that is written, copied, shown and deleted."""
+
+import re
+import secrets
+
+from services.doctor.findings import Examination, Findings
+from tencent.cos import CosClient
+from tencent.service_client import ServiceClient, ServiceResponse
+
+CHECKS = {
+    "cos.write": "an object below uploads/doctor-…, written, read and copied",
+    "cos.versions": "versions of the bucket",
+    "cos.public_reads": "read without a signature",
+    "cos.address": "read at uploads.public_url",
+    "cos.delete": "deletion of both objects",
+    "cos.lifecycle": "lifecycle rules of the bucket",
+}
+CONSOLE = "console.cloud.tencent.com/cos"
+CAM = "console.cloud.tencent.com/cam"
+KEY = f"Set uploads.secret_id and secret_key to a key: {CAM}, 访问密钥 → API密钥管理."
+RIGHTS = f"Let the key's user put, read and delete objects of this bucket: {CAM} (docs/deploy.md)."
+WRITE = {
+    "NoSuchBucket": f"Set uploads.bucket and uploads.region: {CONSOLE}, 存储桶列表.",
+    **dict.fromkeys(("SignatureDoesNotMatch", "InvalidAccessKeyId"), KEY),
+    "AccessDenied": RIGHTS,
+}
+EXPIRED = ("AccessDenied", "RequestTimeTooSkewed")
+VERSIONS = f"Suspend the versions and delete old ones: {CONSOLE}, 容错容灾管理 → 版本控制."
+PUBLIC = f"Set 公有读私有写: {CONSOLE}, 权限管理 → 存储桶访问权限."
+ADDRESS = (
+    "Set uploads.public_url to an address of this bucket, or leave it empty: "
+    f"{CONSOLE}, 域名与传输管理."
+)
+LIFECYCLE = f"Delete objects below uploads/ after two days: {CONSOLE}, 基础配置 → 生命周期."
+
+
+async def check_cos(examination: Examination) -> None:
+    settings, findings = examination.settings.uploads, examination.findings
+    if not settings.bucket:
+        findings.not_used("uploads.bucket is empty")
+        return
+    client = examination.client("cos", settings.endpoint)
+    cos = CosClient(client, settings)
+    folder, content = f"uploads/doctor-{secrets.token_hex(8)}", secrets.token_hex(16).encode()
+    keys = [f"{folder}/object.txt", f"{folder}/copy.txt"]
+    left = [*keys]
+
+    async def delete() -> None:
+        for key in left:
+            await cos.request("DELETE", key)
+
+    examination.clean_up(delete)
+    written = await cos.request("PUT", keys[0], {"content-type": "text/plain"}, content)
+    code = _code(written) or await _read_and_copy(cos, *keys)
+    shown = code or "written, read and copied"
+    if not findings.judge("cos.write", code, ("",), WRITE, timed=EXPIRED, shown=shown):
+        return
+    if written.headers.get("x-cos-version-id"):
+        findings.wrong("cos.versions", "x-cos-version-id in the answer", VERSIONS)
+    else:
+        findings.right("cos.versions", "none")
+    await _check_reads(examination, client, keys[0], content)
+    refusals = [code for key in keys if (code := _code(await cos.request("DELETE", key)))]
+    left.clear()
+    if refusals:
+        to_do = f"{RIGHTS} Delete {folder}/ by hand: {CONSOLE}, 文件列表."
+        findings.wrong("cos.delete", refusals[0], to_do)
+    else:
+        findings.right("cos.delete", "both are deleted")
+    _judge_lifecycle(findings, await cos.request("GET", "", query={"lifecycle": ""}))
+
+
+async def _read_and_copy(cos: CosClient, key: str, target: str) -> str:
+    """Return the code of an error, "" without one."""
+    read = await cos.request("GET", key, {"range": "bytes=0-99"})
+    source = {"x-cos-copy-source": cos.copy_source(key)}
+    return _code(read) or _code(await cos.request("PUT", target, source))
+
+
+def _judge_lifecycle(findings: Findings, rules: ServiceResponse) -> None:
+    if rules.status == 200 or _code(rules) == "NoSuchLifecycleConfiguration":
+        has_rule = b"uploads/" in rules.body
+        add = findings.right if has_rule else findings.wrong
+        add("cos.lifecycle", "a rule for uploads/" if has_rule else "none for uploads/", LIFECYCLE)
+    else:
+        findings.cannot_tell(
+            "cos.lifecycle", f"the key may not read them: {_code(rules)}", LIFECYCLE
+        )
+
+
+async def _check_reads(
+    examination: Examination, client: ServiceClient, key: str, content: bytes
+) -> None:
+    """Check what users see: at the bucket's own address, and at uploads.public_url."""
+    findings, settings = examination.findings, examination.settings.uploads
+    read = await client.request("GET", f"/{key}")
+    if read.body != content:
+        findings.wrong("cos.public_reads", _shown(read), PUBLIC)
+        findings.cannot_tell("cos.address", "", "", because_of="cos.public_reads")
+        return
+    findings.right("cos.public_reads", "the object")
+    if not settings.public_url or settings.public_url == settings.endpoint:
+        findings.not_used("uploads.public_url is empty", "cos.address")
+        return
+    read = await examination.client("cos", settings.public_url).request("GET", f"/{key}")
+    if read.body == content:
+        findings.right("cos.address", "the object")
+    else:
+        findings.wrong("cos.address", f"{_shown(read)}, not the object", ADDRESS)
+
+
+def _code(response: ServiceResponse) -> str:
+    """Return the code of an error, or the status if it has none; "" for a success."""
+    if response.status < 300:
+        return ""
+    found = re.search(rb"<Code>(\w+)</Code>", response.body)
+    return found[1].decode() if found else f"HTTP {response.status}"
+
+
+def _shown(response: ServiceResponse) -> str:
+    return f"HTTP {response.status} {_code(response)}".strip()

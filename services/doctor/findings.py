@@ -1,0 +1,158 @@
+"""Findings of the doctor, and what the checks of one service share."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Container, Mapping
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from config.settings import Settings
+from services.doctor.servers import RunningServers
+from tencent.errors import ServiceUnavailable
+from tencent.service_client import OnResponse, ServiceClient, ServiceResponse
+
+CLOCK = "clock.difference"
+CLEAN_UP_SECONDS = 4.0
+TOO_MANY = "HTTP 429"
+AGAIN = "Try again in a few minutes."
+UNKNOWN_CODE = "Look up this code in the service's documentation."
+
+Verdict = Literal["right", "wrong", "cannot be told", "not used"]
+ToDo = Mapping[Any, str]
+"""What to do about an error, by its code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Result of one check; no text has a secret.
+
+    A `name` never changes, since others refer to it. `because_of` names the finding without which
+    the check could not run.
+    """
+
+    name: str
+    service: str
+    tried: str
+    verdict: Verdict
+    came_back: str = ""
+    to_do: str = ""
+    because_of: str = ""
+
+
+class Findings:
+    """Findings about one service, whose `checks` (name to what is tried) run in their order."""
+
+    def __init__(self, service: str, checks: Mapping[str, str]) -> None:
+        self._service = service
+        self._checks = dict(checks)
+        self._found: dict[str, Finding] = {}
+        self._timed: set[str] = set()
+        """Checks whose failure a wrong clock may have caused."""
+
+    @property
+    def next(self) -> str:
+        """Name of the first check without a finding."""
+        return next(name for name in self._checks if name not in self._found)
+
+    def right(self, name: str, came_back: str, to_do: str = "") -> None:
+        self._add(name, "right", came_back, to_do)
+
+    def wrong(self, name: str, came_back: str, to_do: str, *, timed: bool = False) -> None:
+        self._add(name, "wrong", came_back, to_do)
+        if timed:
+            self._timed.add(name)
+
+    def cannot_tell(self, name: str, came_back: str, to_do: str, because_of: str = "") -> None:
+        self._add(name, "cannot be told", came_back, to_do, because_of)
+
+    def not_used(self, why: str, *names: str) -> None:
+        """Note that these checks, or all, are about what the settings do not use."""
+        for name in names or self._checks:
+            self._add(name, "not used", why)
+
+    def judge(
+        self,
+        name: str,
+        code: object,
+        right: Container[object],
+        wrong: ToDo,
+        *,
+        timed: Container[object] = (),
+        shown: str = "",
+    ) -> bool:
+        """Add the finding of an error code; return whether it is right.
+
+        A code that is neither right nor wrong cannot be told. `shown` is what came back, if that is
+        more than the code.
+        """
+        came_back = shown or str(code)
+        if code in right:
+            self.right(name, came_back)
+        elif code in wrong:
+            self.wrong(name, came_back, wrong[code], timed=code in timed)
+        elif code in timed:
+            self.wrong(name, came_back, "Set this machine's clock by NTP.", timed=True)
+        else:
+            self.cannot_tell(name, came_back, f"{AGAIN} {UNKNOWN_CODE}")
+        return code in right
+
+    def complete(self, *, clock_differs: bool) -> list[Finding]:
+        """Return a finding of every check; those that did not run are due to the last finding."""
+        found = list(self._found.values())
+        if clock_differs:
+            found = [
+                replace(finding, verdict="cannot be told", because_of=CLOCK)
+                if finding.name in self._timed
+                else finding
+                for finding in found
+            ]
+        cause = found[-1].because_of or found[-1].name if found else ""
+        by_name = {finding.name: finding for finding in found}
+        for name, tried in self._checks.items():
+            rest = Finding(name, self._service, tried, "cannot be told", because_of=cause)
+            by_name.setdefault(name, rest)
+        return [by_name[name] for name in self._checks]
+
+    def _add(
+        self, name: str, verdict: Verdict, came_back: str, to_do: str = "", because_of: str = ""
+    ) -> None:
+        tried = self._checks[name]
+        self._found[name] = Finding(
+            name, self._service, tried, verdict, came_back, to_do, because_of
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What the checks of one service have: `stack` closes and cleans up after them."""
+
+    settings: Settings
+    findings: Findings
+    servers: RunningServers
+    stack: AsyncExitStack
+    on_response: OnResponse
+
+    def client(self, service: str, base_url: str) -> ServiceClient:
+        """Return a client that is closed after the checks."""
+        client = ServiceClient(service, base_url, on_response=self.on_response)
+        self.stack.push_async_callback(client.close)
+        return client
+
+    def clean_up(self, action: Callable[[], Awaitable[object]]) -> None:
+        """Run `action` after the checks, also if they are cancelled, for CLEAN_UP_SECONDS."""
+
+        async def run() -> None:
+            with suppress(ServiceUnavailable, TimeoutError):
+                async with asyncio.timeout(CLEAN_UP_SECONDS):
+                    await action()
+
+        self.stack.push_async_callback(run)
+
+
+def content_of(response: ServiceResponse, service: str) -> dict[str, Any]:
+    """Return the JSON object of an answer. Raises ServiceUnavailable, as for no answer."""
+    if response.status == 429:
+        raise ServiceUnavailable(service, TOO_MANY)
+    if not response.content:
+        raise ServiceUnavailable(service, f"HTTP {response.status} without JSON")
+    return response.content

@@ -1,0 +1,66 @@
+"""The command `doctor`, beside a running server and without one."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from config.settings import Settings
+from runtime.doctor import table
+from runtime.process import ServerProcess
+from server import main, parse
+from services.doctor.findings import Finding
+
+
+@pytest.fixture
+def command_settings(server: ServerProcess, settings: tuple[Settings, str]) -> tuple[Any, ...]:
+    """The settings of a command on the machine of the server."""
+    port = int(server.address.rpartition(":")[2])
+    at_port = settings[0].server.model_copy(update={"port": port})
+    return settings[0].model_copy(update={"server": at_port}), settings[1]
+
+
+async def test_json_has_every_finding_and_the_status_says_whether_one_is_wrong(
+    command_settings: tuple[Any, ...], server: ServerProcess, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = parse(["doctor", "--json"])
+    with capture_logs():
+        assert await args.run(*command_settings, args) == 0
+    found = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert found["im.callback"]["verdict"] == "right"
+    assert found["redis.user"]["verdict"] == "not used"
+    assert server.simulator
+    server.simulator.outage["wechat"] = 502  # type: ignore[union-attr]
+    args = parse(["doctor"])
+    with capture_logs():
+        assert await args.run(*command_settings, args) == 1
+    lines = capsys.readouterr().out.splitlines()
+    [row] = [n for n, line in enumerate(lines) if line.startswith("wrong")]
+    assert "wechat.token" in lines[row]
+    assert "HTTP 502" in lines[row]
+    assert "→" in lines[row + 1]
+
+
+def test_the_table_says_what_to_do_and_why_a_check_could_not_run() -> None:
+    rows = [
+        Finding("a.b", "A", "a call", "right", "200", "nothing"),
+        Finding("a.c", "A", "another", "cannot be told", because_of="a.b"),
+        Finding("a.d", "A", "a third", "wrong", "403", "Set it."),
+    ]
+    lines = [" ".join(line.split()) for line in table(rows)]
+    assert lines == [
+        "right a.b a call: 200",
+        "cannot be told a.c another: because of a.b",
+        "wrong a.d a third: 403",
+        "→ Set it.",
+    ]
+
+
+def test_invalid_settings_are_listed_as_at_a_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "settings.yaml").write_text("redis: {url: nonsense}")
+    assert main(["--settings", str(tmp_path / "settings.yaml"), "doctor"]) == 2
+    assert "redis.url" in capsys.readouterr().err

@@ -1,0 +1,115 @@
+"""What the doctor makes of MongoDB's and Redis's answers."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from services.doctor import stores
+from services.doctor.findings import Finding, Findings
+from tests.services.doctor.conftest import DoctorFixture
+
+USER = {"authenticatedUsers": [{"user": "qlive", "db": "qlive"}]}
+READ_WRITE = {"role": "readWrite", "db": "qlive"}
+LIMITED = "user_of_the_doctor"
+
+
+@pytest.fixture
+def findings() -> Findings:
+    return Findings("MongoDB", stores.MONGODB_CHECKS)
+
+
+def finding(findings: Findings, name: str) -> Finding:
+    return {row.name: row for row in findings.complete(clock_differs=False)}[f"mongodb.{name}"]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "verdict", "to_do"),
+    [(1, "wrong", "replica set"), (2, "right", "third member"), (3, "right", "")],
+)
+def test_one_member_is_wrong(findings: Findings, hosts: int, verdict: str, to_do: str) -> None:
+    stores.judge_members(findings, {"hosts": ["m"] * hosts})
+    found = finding(findings, "members")
+    assert (found.verdict, to_do in found.to_do) == (verdict, True)
+
+
+def test_the_members_of_a_sharded_cluster_cannot_be_told(findings: Findings) -> None:
+    stores.judge_members(findings, {"msg": "isdbgrid"})
+    assert finding(findings, "members").verdict == "cannot be told"
+
+
+@pytest.mark.parametrize(("version", "verdict"), [([5, 0, 9, 0], "wrong"), ([6, 0, 0, 0], "right")])
+def test_an_old_version_is_wrong(findings: Findings, version: list[int], verdict: str) -> None:
+    stores.judge_version(findings, {"version": "x", "versionArray": version})
+    assert finding(findings, "version").verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("auth", "denied", "verdict", "continues"),
+    [
+        ({**USER, "authenticatedUserRoles": [READ_WRITE]}, "", "right", True),
+        ({**USER, "authenticatedUserRoles": [{"role": "root", "db": "admin"}]}, "", "right", True),
+        ({**USER, "authenticatedUserRoles": [READ_WRITE]}, "Unauthorized", "wrong", False),
+        ({**USER, "authenticatedUserRoles": [{**READ_WRITE, "db": "x"}]}, "", "wrong", True),
+        ({}, "", "wrong", True),
+    ],
+)
+def test_the_user_needs_a_login_and_both_roles(
+    findings: Findings, auth: dict[str, Any], denied: str, verdict: str, *, continues: bool
+) -> None:
+    may_read = stores.judge_user(findings, {"authInfo": auth}, denied, "qlive")
+    assert (finding(findings, "user").verdict, may_read) == (verdict, continues)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "config", "verdict"),
+    [
+        (5, {}, "right"),
+        (60, {}, "wrong"),
+        (5, {"writeConcernMajorityJournalDefault": False}, "wrong"),
+    ],
+)
+def test_parameters_are_those_of_the_deployment(
+    findings: Findings, seconds: int, config: dict[str, Any], verdict: str
+) -> None:
+    stores.judge_parameters(findings, seconds, config)
+    assert finding(findings, "parameters").verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("url", "encrypted"),
+    [
+        ("rediss://10.0.0.31/0", True),
+        ("redis://10.0.0.31/0", False),
+        ("redis://redis.internal/0", False),
+        *((url, True) for url in ("redis://localhost/0", "redis://[::1]/0", "unix:///run/redis")),
+    ],
+)
+def test_redis_is_encrypted_unless_it_is_on_this_machine(url: str, *, encrypted: bool) -> None:
+    assert stores.is_encrypted(url) is encrypted
+
+
+@pytest.fixture
+def limited_url(redis_url: str) -> Iterator[str]:
+    """A user who may connect, but not publish."""
+    with redis.Redis.from_url(redis_url) as client:
+        client.acl_setuser(
+            LIMITED, enabled=True, passwords=["+secret"], categories=["+@connection"]
+        )
+        yield redis_url.replace("://", f"://{LIMITED}:secret@")
+        client.acl_deluser(LIMITED)
+
+
+async def test_a_redis_user_without_rights_is_wrong(
+    doctor: DoctorFixture, limited_url: str
+) -> None:
+    for url, came_back in (
+        (limited_url, "NoPermissionError"),
+        (limited_url.replace(":secret@", ":guess@"), "AuthenticationError"),
+        ("redis://127.0.0.1:1/0", "no answer (ConnectionError)"),
+    ):
+        found = await doctor.run(settings=doctor.changed("redis", url=url))
+        [wrong] = [row for row in found.values() if row.verdict == "wrong"]
+        assert (wrong.name, wrong.came_back) == ("redis.user", came_back)
+        assert found["redis.messages"].because_of == "redis.user"
