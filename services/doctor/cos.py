@@ -3,7 +3,7 @@
 import re
 import secrets
 
-from services.doctor.findings import Examination, Findings
+from services.doctor.findings import Examination
 from tencent.cos import CosClient
 from tencent.service_client import ServiceClient, ServiceResponse
 
@@ -32,6 +32,7 @@ ADDRESS = (
     f"{CONSOLE}, 域名与传输管理."
 )
 LIFECYCLE = f"Delete objects below uploads/ after two days: {CONSOLE}, 基础配置 → 生命周期."
+NO_RULES = "NoSuchLifecycleConfiguration"
 
 
 async def check_cos(examination: Examination) -> None:
@@ -43,31 +44,33 @@ async def check_cos(examination: Examination) -> None:
     cos = CosClient(client, settings)
     folder, content = f"uploads/doctor-{secrets.token_hex(8)}", secrets.token_hex(16).encode()
     keys = [f"{folder}/object.txt", f"{folder}/copy.txt"]
-    left = [*keys]
 
-    async def delete() -> None:
-        for key in left:
-            await cos.request("DELETE", key)
+    async def delete() -> str:
+        """Delete both, a second time without harm; return the code of an error."""
+        answers = [await cos.request("DELETE", key) for key in keys]
+        return next(filter(None, map(_code, answers)), "")
 
     examination.clean_up(delete)
     written = await cos.request("PUT", keys[0], {"content-type": "text/plain"}, content)
     code = _code(written) or await _read_and_copy(cos, *keys)
     shown = code or "written, read and copied"
-    if not findings.judge("cos.write", code, ("",), WRITE, timed=EXPIRED, shown=shown):
+    if not findings.judge("cos.write", code, ("",), WRITE, shown=shown, timed=EXPIRED):
         return
-    if written.headers.get("x-cos-version-id"):
-        findings.wrong("cos.versions", "x-cos-version-id in the answer", VERSIONS)
-    else:
-        findings.right("cos.versions", "none")
+    version = written.headers.get("x-cos-version-id")
+    shown = "x-cos-version-id in the answer" if version else "none"
+    findings.tell("cos.versions", shown, VERSIONS, is_right=not version)
     await _check_reads(examination, client, keys[0], content)
-    refusals = [code for key in keys if (code := _code(await cos.request("DELETE", key)))]
-    left.clear()
-    if refusals:
-        to_do = f"{RIGHTS} Delete {folder}/ by hand: {CONSOLE}, 文件列表."
-        findings.wrong("cos.delete", refusals[0], to_do)
+    code = await delete()
+    to_do = f"{RIGHTS} Delete {folder}/ by hand: {CONSOLE}, 文件列表."
+    findings.tell("cos.delete", code or "both are deleted", to_do, is_right=not code)
+    rules = await cos.request("GET", "", query={"lifecycle": ""})
+    if _code(rules) in ("", NO_RULES):
+        has_rule = b"uploads/" in rules.body
+        shown = f"{'a' if has_rule else 'no'} rule for uploads/"
+        findings.tell("cos.lifecycle", shown, LIFECYCLE, is_right=has_rule)
     else:
-        findings.right("cos.delete", "both are deleted")
-    _judge_lifecycle(findings, await cos.request("GET", "", query={"lifecycle": ""}))
+        shown = f"the key may not read them: {_code(rules)}"
+        findings.cannot_tell("cos.lifecycle", shown, LIFECYCLE)
 
 
 async def _read_and_copy(cos: CosClient, key: str, target: str) -> str:
@@ -77,36 +80,23 @@ async def _read_and_copy(cos: CosClient, key: str, target: str) -> str:
     return _code(read) or _code(await cos.request("PUT", target, source))
 
 
-def _judge_lifecycle(findings: Findings, rules: ServiceResponse) -> None:
-    if rules.status == 200 or _code(rules) == "NoSuchLifecycleConfiguration":
-        has_rule = b"uploads/" in rules.body
-        add = findings.right if has_rule else findings.wrong
-        add("cos.lifecycle", "a rule for uploads/" if has_rule else "none for uploads/", LIFECYCLE)
-    else:
-        findings.cannot_tell(
-            "cos.lifecycle", f"the key may not read them: {_code(rules)}", LIFECYCLE
-        )
-
-
 async def _check_reads(
     examination: Examination, client: ServiceClient, key: str, content: bytes
 ) -> None:
     """Check what users see: at the bucket's own address, and at uploads.public_url."""
     findings, settings = examination.findings, examination.settings.uploads
     read = await client.request("GET", f"/{key}")
-    if read.body != content:
-        findings.wrong("cos.public_reads", _shown(read), PUBLIC)
+    is_right = read.body == content
+    findings.tell("cos.public_reads", f"HTTP {read.status}", PUBLIC, is_right=is_right)
+    if not is_right:
         findings.cannot_tell("cos.address", "", "", because_of="cos.public_reads")
-        return
-    findings.right("cos.public_reads", "the object")
-    if not settings.public_url or settings.public_url == settings.endpoint:
+    elif settings.address == settings.endpoint:
         findings.not_used("uploads.public_url is empty", "cos.address")
-        return
-    read = await examination.client("cos", settings.public_url).request("GET", f"/{key}")
-    if read.body == content:
-        findings.right("cos.address", "the object")
     else:
-        findings.wrong("cos.address", f"{_shown(read)}, not the object", ADDRESS)
+        read = await examination.client("cos", settings.address).request("GET", f"/{key}")
+        is_right = read.body == content
+        shown = f"HTTP {read.status}, {'the' if is_right else 'another'} object"
+        findings.tell("cos.address", shown, ADDRESS, is_right=is_right)
 
 
 def _code(response: ServiceResponse) -> str:
@@ -115,7 +105,3 @@ def _code(response: ServiceResponse) -> str:
         return ""
     found = re.search(rb"<Code>(\w+)</Code>", response.body)
     return found[1].decode() if found else f"HTTP {response.status}"
-
-
-def _shown(response: ServiceResponse) -> str:
-    return f"HTTP {response.status} {_code(response)}".strip()

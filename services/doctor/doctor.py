@@ -23,6 +23,7 @@ log = structlog.get_logger("qlive.doctor")
 SERVICE_SECONDS = 20.0
 """Limit of each service: with start and clean-up, all end within 30 s."""
 CALLBACK_SECONDS = 10.0
+CLOCK_CHECKS = {CLOCK: "median of the dates of answers, against this machine's clock"}
 MAX_DIFFERENCE_SECONDS = 5.0
 REACH = (
     "See that this machine reaches the service by https (name, firewall, proxy), and its api_base."
@@ -47,20 +48,15 @@ class ClockComparison:
             return
         self._differences[service] = date.timestamp() - time.time()
 
-    def finding(self) -> tuple[Findings, bool]:
-        """Return the finding, and whether the clock is wrong."""
-        checks = {CLOCK: "median of the dates of answers, against this machine's clock"}
-        findings = Findings("clock", checks)
+    def judge(self, findings: Findings) -> bool:
+        """Add the finding about the clock; return whether it is wrong."""
         if not self._differences:
             findings.cannot_tell(CLOCK, "no service answered", AGAIN)
-            return findings, False
+            return False
         seconds = median(self._differences.values())
-        differs, shown = abs(seconds) > MAX_DIFFERENCE_SECONDS, f"{seconds:+.0f} s"
-        if differs:
-            findings.wrong(CLOCK, shown, "Synchronize this machine's clock by NTP (chrony).")
-        else:
-            findings.right(CLOCK, shown)
-        return findings, differs
+        is_right, to_do = abs(seconds) <= MAX_DIFFERENCE_SECONDS, "Set it by NTP (chrony)."
+        findings.tell(CLOCK, f"{seconds:+.0f} s", to_do, is_right=is_right)
+        return not is_right
 
 
 class Section(NamedTuple):
@@ -114,8 +110,9 @@ class Doctor:
         clock = ClockComparison()
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._examine(each, clock)) for each in self._sections]
-        clock_findings, differs = clock.finding()
-        examined = [task.result() for task in tasks] + [clock_findings]
+        of_clock = Findings("clock", CLOCK_CHECKS)
+        differs = clock.judge(of_clock)
+        examined = [*(task.result() for task in tasks), of_clock]
         return [row for each in examined for row in each.complete(clock_differs=differs)]
 
     async def _examine(self, section: Section, clock: ClockComparison) -> Findings:
@@ -134,7 +131,7 @@ class Doctor:
             else:
                 is_status = error.why.startswith("HTTP ")
                 came_back = error.why if is_status else f"no answer ({error.why})"
-                findings.wrong(findings.next, came_back, REACH)
+                findings.tell(findings.next, came_back, REACH, is_right=False)
         except TimeoutError:
             findings.cannot_tell(findings.next, f"no end within {seconds:g} s", AGAIN)
         except Exception as error:  # one service must not hide the findings about the others

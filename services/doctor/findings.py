@@ -40,7 +40,7 @@ class Finding:
 
 
 class Findings:
-    """Findings about one service, whose `checks` (name to what is tried) run in their order."""
+    """Findings about one service; `checks` has what they try by name, in their order."""
 
     def __init__(self, service: str, checks: Mapping[str, str]) -> None:
         self._service = service
@@ -54,12 +54,12 @@ class Findings:
         """Name of the first check without a finding."""
         return next(name for name in self._checks if name not in self._found)
 
-    def right(self, name: str, came_back: str, to_do: str = "") -> None:
-        self._add(name, "right", came_back, to_do)
-
-    def wrong(self, name: str, came_back: str, to_do: str, *, timed: bool = False) -> None:
-        self._add(name, "wrong", came_back, to_do)
-        if timed:
+    def tell(
+        self, name: str, came_back: str, to_do: str, *, is_right: bool, timed: bool = False
+    ) -> None:
+        """Add what a check has shown; a wrong clock may make a `timed` one fail."""
+        self._add(name, "right" if is_right else "wrong", came_back, "" if is_right else to_do)
+        if timed and not is_right:
             self._timed.add(name)
 
     def cannot_tell(self, name: str, came_back: str, to_do: str, because_of: str = "") -> None:
@@ -77,41 +77,35 @@ class Findings:
         right: Container[object],
         wrong: ToDo,
         *,
-        timed: Container[object] = (),
         shown: str = "",
+        timed: Container[object] = (),
     ) -> bool:
         """Add the finding of an error code; return whether it is right.
 
         A code that is neither right nor wrong cannot be told. `shown` is what came back, if that is
         more than the code.
         """
-        came_back = shown or str(code)
-        if code in right:
-            self.right(name, came_back)
-        elif code in wrong:
-            self.wrong(name, came_back, wrong[code], timed=code in timed)
-        elif code in timed:
-            self.wrong(name, came_back, "Set this machine's clock by NTP.", timed=True)
+        came_back, is_right = shown or str(code), code in right
+        if is_right or code in wrong or code in timed:
+            to_do = wrong.get(code, "Set this machine's clock by NTP.")
+            self.tell(name, came_back, to_do, is_right=is_right, timed=code in timed)
         else:
             self.cannot_tell(name, came_back, f"{AGAIN} {UNKNOWN_CODE}")
-        return code in right
+        return is_right
 
     def complete(self, *, clock_differs: bool) -> list[Finding]:
         """Return a finding of every check; those that did not run are due to the last finding."""
-        found = list(self._found.values())
+        found = self._found
         if clock_differs:
-            found = [
-                replace(finding, verdict="cannot be told", because_of=CLOCK)
-                if finding.name in self._timed
-                else finding
-                for finding in found
-            ]
-        cause = found[-1].because_of or found[-1].name if found else ""
-        by_name = {finding.name: finding for finding in found}
-        for name, tried in self._checks.items():
-            rest = Finding(name, self._service, tried, "cannot be told", because_of=cause)
-            by_name.setdefault(name, rest)
-        return [by_name[name] for name in self._checks]
+            for name in self._timed:
+                due = replace(found[name], verdict="cannot be told", because_of=CLOCK)
+                found[name] = due
+        last = list(found.values())[-1]
+        cause = last.because_of or last.name
+        for name in self._checks:
+            if name not in found:
+                self.cannot_tell(name, "", "", because_of=cause)
+        return [found[name] for name in self._checks]
 
     def _add(
         self, name: str, verdict: Verdict, came_back: str, to_do: str = "", because_of: str = ""

@@ -35,64 +35,36 @@ CALLBACK = (
 async def check_im(examination: Examination, callback_seconds: float) -> None:
     """Wait `callback_seconds` for a callback, if a server is running."""
     settings, findings = examination.settings.im, examination.findings
-    im = ImClient(examination.client("im", settings.api_base), settings)
-    answer = await _ask(
-        im, "im_open_login_svc/account_check", CheckItem=[{"UserID": settings.admin}]
+    im, group_id = (
+        ImClient(examination.client("im", settings.api_base), settings),
+        f"doctor-{secrets.token_hex(8)}",
     )
-    code = answer.get("ErrorCode")
-    shown = f"ErrorCode {code}"
-    if not findings.judge("im.account", code, (0,), ACCOUNT, timed=EXPIRED, shown=shown):
-        return
-    if "NotImported" in str(answer.get("ResultItem")):
-        findings.wrong("im.account", f"{settings.admin} has no account", ADMIN)
-        return
-    dissolved_at = datetime.now(UTC)
-    if await _make_group(examination, im):
-        await _check_callback(examination, dissolved_at, callback_seconds)
 
-
-async def _make_group(examination: Examination, im: ImClient) -> bool:
-    """Make a group and dissolve it; return whether that was right."""
-    findings, name, group_id = examination.findings, "im.groups", f"doctor-{secrets.token_hex(8)}"
-    left = [group_id]
+    async def ask(command: str, **body: Any) -> object:
+        return content_of(await im.request(command, body), "im").get("ErrorCode")
 
     async def dissolve() -> object:
-        answer = await _ask(im, "group_open_http_svc/destroy_group", GroupId=group_id)
-        left.clear()
-        return answer.get("ErrorCode")
+        return await ask("group_open_http_svc/destroy_group", GroupId=group_id)
 
-    async def dissolve_if_left() -> None:
-        if left:
-            await dissolve()
-
-    examination.clean_up(dissolve_if_left)
-    command = "group_open_http_svc/create_group"
-    answer = await _ask(im, command, Type="AVChatRoom", GroupId=group_id, Name="doctor")
-    code = answer.get("ErrorCode")
-    made = (0, GROUP_ALREADY_OWNED)
-    if not findings.judge(name, code, made, GROUP, shown=f"ErrorCode {code}"):
-        return False
-    code = await dissolve()
-    if code == 0 or code in GROUP_MISSING_CODES:
-        return True
-    to_do = f"Dissolve the group {group_id}: {CONSOLE}, 群组管理."
-    findings.wrong(name, f"ErrorCode {code} of its dissolution", to_do)
-    return False
-
-
-async def _check_callback(examination: Examination, since: datetime, seconds: float) -> None:
-    findings, servers = examination.findings, examination.servers
-    if not await servers.serving():
-        findings.cannot_tell("im.callback", "no server is running", "Repeat it with a server.")
+    account = [{"UserID": settings.admin}]
+    code = await ask("im_open_login_svc/account_check", CheckItem=account)
+    shown = f"ErrorCode {code}"
+    if not findings.judge("im.account", code, (0,), ACCOUNT, shown=shown, timed=EXPIRED):
         return
-    row = await servers.dissolution(since, seconds)
-    if row is None:
-        findings.wrong("im.callback", f"nothing within {seconds:g} s", CALLBACK)
-    elif not row["genuine"]:
-        findings.wrong("im.callback", f"refused: {row['reason']}", CALLBACK)
+    examination.clean_up(dissolve)  # a second time does no harm
+    command, made = "group_open_http_svc/create_group", (0, GROUP_ALREADY_OWNED)
+    code = await ask(command, Type="AVChatRoom", GroupId=group_id, Name="doctor")
+    if not findings.judge("im.groups", code, made, GROUP, shown=f"ErrorCode {code}"):
+        return
+    dissolved_at, code = datetime.now(UTC), await dissolve()
+    if code != 0 and code not in GROUP_MISSING_CODES:
+        to_do = f"Dissolve the group {group_id}: {CONSOLE}, 群组管理."
+        findings.tell("im.groups", f"ErrorCode {code} of its dissolution", to_do, is_right=False)
+    elif not await examination.servers.serving():
+        findings.cannot_tell("im.callback", "no server is running", "Repeat it with a server.")
     else:
-        findings.right("im.callback", "it arrived")
-
-
-async def _ask(im: ImClient, command: str, **body: object) -> dict[str, Any]:
-    return content_of(await im.request(command, body), "im")
+        row = await examination.servers.dissolution(dissolved_at, callback_seconds)
+        missing = f"nothing within {callback_seconds:g} s"
+        came_back = (row["reason"] or "it arrived") if row else missing
+        is_right = row is not None and row["genuine"]
+        findings.tell("im.callback", came_back, CALLBACK, is_right=is_right)

@@ -21,7 +21,6 @@ MONGODB_CHECKS = {
 }
 REDIS_CHECKS = {
     "redis.encrypted": "encryption of the connection",
-    "redis.user": "login, and rights of the user",
     "redis.messages": "a message published and received",
 }
 SERVER_CHECKS = {
@@ -31,7 +30,10 @@ SERVER_CHECKS = {
 }
 GRANTED = {"readWrite", "dbOwner"}
 GRANTED_EVERYWHERE = {"readWriteAnyDatabase", "root"}
-USER = "Create the user with the roles readWrite and startChecks: docs/deploy.md, Users."
+USER = "Turn on authorization; create the user with both roles: docs/deploy.md, Users."
+LIFETIME = "transactionLifetimeLimitSeconds"
+PARAMETERS = f"Set {LIFETIME}: {TRANSACTION_SECONDS} as in deploy/mongod.conf, the other to true."
+REDIS_AWAY = "See that Redis runs, is one for all processes, and is reached by redis.url from here."
 REDIS_USER = "Create the user as in deploy/redis.conf, and set redis.url to its name and password."
 RECEIVE_SECONDS = 2.0
 OPEN_FILES = 65_536
@@ -39,80 +41,61 @@ OPEN_FILES = 65_536
 
 
 async def check_mongodb(examination: Examination, database: Database | None) -> None:
-    findings = examination.findings
+    findings, settings = examination.findings, examination.settings
     if database is None:
         findings.not_used("the embedded database of development")
         return
     hello, why = await ask(database, "hello")
-    build, _ = await ask(database, "buildInfo")
+    to_do = "See that MongoDB runs, that this machine reaches it, and mongodb.uri."
+    findings.tell("mongodb.reached", why or "an answer", to_do, is_right=not why)
     if why:
-        to_do = "See that MongoDB runs, that this machine reaches it, and mongodb.uri."
-        findings.wrong("mongodb.reached", why, to_do)
         return
-    status, _ = await ask(database, "connectionStatus")
-    lifetime = "transactionLifetimeLimitSeconds"
-    parameters, denied = await ask(database, "getParameter", **{lifetime: 1})
-    config, _ = await ask(database, "replSetGetConfig")
-    findings.right("mongodb.reached", str(hello.get("setName", "")))
+    build, _ = await ask(database, "buildInfo")
     judge_version(findings, build)
-    if examination.settings.environment != "production":
+    if settings.environment != "production":
         names = ("mongodb.members", "mongodb.user", "mongodb.parameters")
         findings.not_used("development", *names)
         return
     judge_members(findings, hello)
-    if judge_user(findings, status, denied, examination.settings.mongodb.database):
-        judge_parameters(findings, parameters.get(lifetime, 0), config.get("config", {}))
+    status, _ = await ask(database, "connectionStatus")
+    parameters, denied = await ask(database, "getParameter", **{LIFETIME: 1})
+    config, _ = await ask(database, "replSetGetConfig")
+    judge_user(findings, status, denied, settings.mongodb.database)
+    if not denied:
+        judge_parameters(findings, parameters[LIFETIME], config.get("config", {}))
 
 
 def judge_version(findings: Findings, build: Document) -> None:
-    version, oldest = str(build.get("version", "")), ".".join(map(str, OLDEST_VERSION))
-    if tuple(build.get("versionArray", ())[:2]) < OLDEST_VERSION:
-        findings.wrong("mongodb.version", version, f"Upgrade MongoDB to {oldest} or newer.")
-    else:
-        findings.right("mongodb.version", version)
+    is_right = tuple(build.get("versionArray", OLDEST_VERSION)[:2]) >= OLDEST_VERSION
+    to_do = f"Upgrade MongoDB to {'.'.join(map(str, OLDEST_VERSION))} or newer."
+    findings.tell("mongodb.version", str(build.get("version")), to_do, is_right=is_right)
 
 
 def judge_members(findings: Findings, hello: Document) -> None:
     count = len([*hello.get("hosts", []), *hello.get("passives", [])])
-    shown = f"{count} members" if count != 1 else "one member"
     if hello.get("msg") == "isdbgrid":
         findings.cannot_tell("mongodb.members", "a sharded cluster", "Look at each shard.")
-    elif count > 1:
-        to_do = "" if count >= MEMBERS else "With a third member, changes go on when one fails."
-        findings.right("mongodb.members", shown, to_do)
     else:
         to_do = f"Make a replica set of {MEMBERS} members: docs/deploy.md, MongoDB."
-        findings.wrong("mongodb.members", shown, to_do)
+        findings.tell("mongodb.members", str(count), to_do, is_right=count > 1)
 
 
-def judge_user(findings: Findings, status: Document, denied: str, database: str) -> bool:
-    """Add the finding about the user; return whether it may read the parameters."""
+def judge_user(findings: Findings, status: Document, denied: str, database: str) -> None:
+    """Add the finding about the login and both roles; without one, parameters are denied."""
     auth = status.get("authInfo", {})
     roles = [(row["role"], row["db"]) for row in auth.get("authenticatedUserRoles", [])]
-    shown = ", ".join(sorted(role for role, _ in roles))
-    if not auth.get("authenticatedUsers"):
-        to_do = f"Turn on authorization as in deploy/mongod.conf. {USER}"
-        findings.wrong("mongodb.user", "no login is required", to_do)
-    elif denied or not any(
+    may_write = any(
         role in GRANTED_EVERYWHERE or (role in GRANTED and db == database) for role, db in roles
-    ):
-        findings.wrong("mongodb.user", shown or "no role", USER)
-    else:
-        findings.right("mongodb.user", shown)
-    return not denied
+    )
+    shown = ", ".join(sorted(role for role, _ in roles)) or "no login, or no role"
+    findings.tell("mongodb.user", shown, USER, is_right=may_write and not denied)
 
 
 def judge_parameters(findings: Findings, seconds: int, config: Document) -> None:
-    name = "mongodb.parameters"
-    if seconds > TRANSACTION_SECONDS:
-        shown = f"transactionLifetimeLimitSeconds is {seconds}"
-        to_do = f"Set it to {TRANSACTION_SECONDS} on every member, as in deploy/mongod.conf."
-        findings.wrong(name, shown, to_do)
-    elif not config.get("writeConcernMajorityJournalDefault", True):
-        shown = "writeConcernMajorityJournalDefault is false"
-        findings.wrong(name, shown, "Set it to true with rs.reconfig.")
-    else:
-        findings.right(name, f"transactionLifetimeLimitSeconds is {seconds}")
+    is_journaled = config.get("writeConcernMajorityJournalDefault", True)
+    shown = f"{LIFETIME} {seconds}, writeConcernMajorityJournalDefault {is_journaled}"
+    is_right = seconds <= TRANSACTION_SECONDS and is_journaled
+    findings.tell("mongodb.parameters", shown, PARAMETERS, is_right=is_right)
 
 
 async def check_redis(examination: Examination) -> None:
@@ -120,27 +103,23 @@ async def check_redis(examination: Examination) -> None:
     if not url:
         findings.not_used("redis.url is empty; several processes need it")
         return
-    if is_encrypted(url):
-        findings.right("redis.encrypted", "TLS, or this machine")
-    else:
-        to_do = "Set redis.url to rediss://…, and Redis's TLS as in deploy/redis.conf."
-        findings.wrong("redis.encrypted", "no TLS", to_do)
+    to_do = "Set redis.url to rediss://…, and Redis's TLS as in deploy/redis.conf."
+    safe = is_encrypted(url)
+    shown = "TLS, or this machine" if safe else "no TLS"
+    findings.tell("redis.encrypted", shown, to_do, is_right=safe)
     redis = open_redis(url)
     examination.stack.push_async_callback(redis.aclose)
+    name = "redis.messages"
     try:
         received = await _send_to_itself(redis, examination.settings.mongodb.database)
     except (AuthenticationError, NoPermissionError) as error:
-        findings.wrong("redis.user", type(error).__name__, REDIS_USER)
+        findings.tell(name, type(error).__name__, REDIS_USER, is_right=False)
     except (RedisError, OSError, TimeoutError) as error:
-        to_do = "See that Redis runs, that this machine reaches it, and redis.url."
-        findings.wrong("redis.user", f"no answer ({type(error).__name__})", to_do)
+        shown = f"no answer ({type(error).__name__})"
+        findings.tell(name, shown, REDIS_AWAY, is_right=False)
     else:
-        findings.right("redis.user", "may publish and subscribe")
-        if received:
-            findings.right("redis.messages", "received")
-        else:
-            to_do = "See that all processes use the same Redis, not one of several."
-            findings.wrong("redis.messages", f"nothing within {RECEIVE_SECONDS:g} s", to_do)
+        shown = "received" if received else f"nothing within {RECEIVE_SECONDS:g} s"
+        findings.tell(name, shown, REDIS_AWAY, is_right=received)
 
 
 def is_encrypted(url: str) -> bool:
@@ -167,15 +146,13 @@ async def check_servers(examination: Examination) -> None:
     """Check what running servers have reported; the rest cannot be told from inside."""
     findings, url = examination.findings, examination.settings.server.public_url
     serving = await examination.servers.serving()
-    limits = [process.open_files for process in serving if process.open_files]
-    if not limits:
-        to_do = "Repeat it with a server."
-        findings.cannot_tell("server.open_files", "no server has reported", to_do)
-    elif examination.settings.environment != "production" or min(limits) >= OPEN_FILES:
-        findings.right("server.open_files", str(min(limits)))
-    else:
+    if limits := [process.open_files for process in serving if process.open_files]:
+        is_right = min(limits) >= OPEN_FILES or examination.settings.environment != "production"
         to_do = f"Set LimitNOFILE={OPEN_FILES}, as in deploy/qlive@.service."
-        findings.wrong("server.open_files", str(min(limits)), to_do)
+        findings.tell("server.open_files", str(min(limits)), to_do, is_right=is_right)
+    else:
+        to_do = "Repeat it with a server."
+        findings.cannot_tell("server.open_files", "no server is running", to_do)
     to_do = f"From another network: curl -i {url}/healthz"
     findings.cannot_tell("server.public_url", "not from inside", to_do)
     to_do = f"From another network: curl -i {url}/metrics must be answered 404 (docs/deploy.md)."

@@ -15,6 +15,8 @@ from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
 from config.settings import Settings
 from devtools.embedded_mongod import find_binary
+from services.doctor.doctor import Doctor
+from storage.database import Database
 from tests.support.api import ApiFixture
 from tests.support.filled_settings import shipped_secrets
 from tests.support.gifts import give
@@ -230,6 +232,19 @@ async def test_server_runs_under_its_unit_with_the_documented_users_of_mongodb_a
         assert client.local["oplog.rs"].find_one()
         with pytest.raises(PyMongoError, match="not authorized"):
             client.qlive.ledger.delete_many({})
+
+
+async def test_the_doctor_finds_the_documented_users_right_and_one_member_wrong(
+    member: Member, redis_server: OwnRedis
+) -> None:
+    sections = {"redis": {"url": redis_server.url("qlive:CHANGE-ME@")}}
+    settings = Settings.model_validate({"environment": "production", **sections})
+    database = Database(member.uri("qlive:secret", QLIVE), "qlive")
+    found = await Doctor(settings, database).run()
+    await database.close()
+    verdicts = {row.name: row.verdict for row in found if row.service in ("MongoDB", "Redis")}
+    assert verdicts.pop("mongodb.members") == "wrong"
+    assert set(verdicts.values()) == {"right"}, found
 
 
 def test_oplog_replay_needs_the_documented_restore_user(member: Member) -> None:

@@ -30,7 +30,7 @@ async def test_json_has_every_finding_and_the_status_says_whether_one_is_wrong(
         assert await args.run(*command_settings, args) == 0
     found = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert found["im.callback"]["verdict"] == "right"
-    assert found["redis.user"]["verdict"] == "not used"
+    assert found["redis.messages"]["verdict"] == "not used"
     assert server.simulator
     server.simulator.outage["wechat"] = 502  # type: ignore[union-attr]
     args = parse(["doctor"])

@@ -29,11 +29,11 @@ WRONG_SETUPS = [
     ("pay.private_key", "pay.signature", "pay.private_key"),
     ("pay.mchid", "pay.signature", "pay.mchid"),
     ("pay.key_id", "pay.answers", "pay.public_key_id"),
-    ("pay.unknown_key_id", "pay.answers", "pay.public_key_id"),
+    ("pay.unknown_key_id", "pay.signature", "pay.public_key_id"),
     ("pay.public_key", "pay.answers", "pay.public_key "),
     ("pay.apiv3_key", "pay.apiv3_key", "APIv3密钥"),
-    ("pay.transfers", "pay.transfers", "NO_AUTH"),
-    ("pay.address", "pay.address", "IP名单"),
+    ("pay.transfers", "pay.transfers", "产品中心"),
+    ("pay.address", "pay.transfers", "IP名单"),
     ("pay.bills", "pay.bills", "NO_AUTH"),
     ("pay.502", "pay.signature", "HTTP 502"),
     ("im.key", "im.account", "im.secret_key"),
@@ -43,8 +43,8 @@ WRONG_SETUPS = [
     ("im.group_quota", "im.groups", "used up"),
     ("im.silence", "im.account", "no answer"),
     ("im.html", "im.account", "without JSON"),
-    ("live_streaming.secret", "live_streaming.key", "live_streaming.secret_id"),
-    ("live_streaming.right", "live_streaming.right", "DescribeLiveStreamState"),
+    ("live_streaming.secret", "live_streaming.state", "live_streaming.secret_id"),
+    ("live_streaming.right", "live_streaming.state", "DescribeLiveStreamState"),
     ("live_streaming.push_domain", "live_streaming.push_domain", "push.qlive.test"),
     ("cos.secret", "cos.write", "uploads.secret_id"),
     ("cos.bucket", "cos.write", "uploads.bucket"),
@@ -53,8 +53,8 @@ WRONG_SETUPS = [
     ("cos.address", "cos.address", "uploads.public_url"),
     ("cos.delete", "cos.delete", "AccessDenied"),
     ("cos.lifecycle", "cos.lifecycle", "生命周期"),
-    ("faceid.key", "faceid.key", "age_verification.secret_id"),
-    ("faceid.product", "faceid.product", "人脸核身"),
+    ("faceid.key", "faceid.answer", "age_verification.secret_id"),
+    ("faceid.product", "faceid.answer", "人脸核身"),
     ("clock", "clock.difference", "NTP"),
 ]
 """Set-up of the simulator, name of the only wrong finding, and a part of its text."""
@@ -96,6 +96,8 @@ async def test_nothing_is_wrong_and_nothing_is_left_behind_where_all_is_right(
     found = await doctor.run()
     assert [row for row in found.values() if row.verdict == "wrong"] == []
     assert {row.name for row in found.values() if row.verdict == "cannot be told"} == OPEN
+    unused = {row.name for row in found.values() if row.verdict == "not used"}
+    assert unused == {"mongodb.members", "mongodb.user", "mongodb.parameters"}
     assert all(row.to_do for row in found.values() if row.verdict == "cannot be told")
     assert doctor.simulator.im.groups == {}
     assert [path for path in (tmp_path / "uploads").rglob("*") if path.is_file()] == []
