@@ -26,7 +26,7 @@ log = structlog.get_logger("qlive")
 def main(arguments: list[str]) -> int:
     """Run a command and return the exit status.
 
-    0 success, 1 refused or failed, 2 wrong arguments or settings.
+    0 success, 1 refused or failed, 2 wrong arguments or settings, 130 ended by Ctrl-C.
     """
     args = parse(arguments)
     try:
@@ -47,6 +47,8 @@ def main(arguments: list[str]) -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             status: int = runner.run(args.run(settings, simulator_key, args))
+    except KeyboardInterrupt:
+        return 130
     except (StartupError, QLiveError, OSError) as failure:
         return _fail(settings, str(failure))
     except Exception as failure:

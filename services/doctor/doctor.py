@@ -130,7 +130,7 @@ class Doctor:
                 findings.cannot_tell(findings.next, error.why, AGAIN)
             else:
                 is_status = error.why.startswith("HTTP ")
-                came_back = error.why if is_status else f"no answer ({error.why})"
+                came_back = error.why if is_status else f"no answer ({error.why or error.code})"
                 findings.tell(findings.next, came_back, REACH, is_right=False)
         except TimeoutError:
             findings.cannot_tell(findings.next, f"no end within {seconds:g} s", AGAIN)

@@ -1,4 +1,7 @@
-"""Checks of Tencent IM: the administrator's account, a group, and the callback about its end."""
+"""Checks of Tencent IM: the administrator's account, a group, and the callback about its end.
+
+Unverified: that account_check may be asked about the administrator.
+"""
 
 import secrets
 from datetime import UTC, datetime
@@ -35,10 +38,8 @@ CALLBACK = (
 async def check_im(examination: Examination, callback_seconds: float) -> None:
     """Wait `callback_seconds` for a callback, if a server is running."""
     settings, findings = examination.settings.im, examination.findings
-    im, group_id = (
-        ImClient(examination.client("im", settings.api_base), settings),
-        f"doctor-{secrets.token_hex(8)}",
-    )
+    im = ImClient(examination.client("im", settings.api_base), settings)
+    group_id = f"doctor-{secrets.token_hex(8)}"
 
     async def ask(command: str, **body: Any) -> object:
         return content_of(await im.request(command, body), "im").get("ErrorCode")
@@ -52,19 +53,18 @@ async def check_im(examination: Examination, callback_seconds: float) -> None:
     if not findings.judge("im.account", code, (0,), ACCOUNT, shown=shown, timed=EXPIRED):
         return
     examination.clean_up(dissolve)  # a second time does no harm
-    command, made = "group_open_http_svc/create_group", (0, GROUP_ALREADY_OWNED)
+    command, dissolved_at = "group_open_http_svc/create_group", datetime.now(UTC)
     code = await ask(command, Type="AVChatRoom", GroupId=group_id, Name="doctor")
-    if not findings.judge("im.groups", code, made, GROUP, shown=f"ErrorCode {code}"):
+    if code in (0, GROUP_ALREADY_OWNED):
+        code = await dissolve()
+    shown = f"ErrorCode {code}"
+    if not findings.judge("im.groups", code, (0, *GROUP_MISSING_CODES), GROUP, shown=shown):
         return
-    dissolved_at, code = datetime.now(UTC), await dissolve()
-    if code != 0 and code not in GROUP_MISSING_CODES:
-        to_do = f"Dissolve the group {group_id}: {CONSOLE}, 群组管理."
-        findings.tell("im.groups", f"ErrorCode {code} of its dissolution", to_do, is_right=False)
-    elif not await examination.servers.serving():
+    if not await examination.servers.serving():
         findings.cannot_tell("im.callback", "no server is running", "Repeat it with a server.")
-    else:
-        row = await examination.servers.dissolution(dissolved_at, callback_seconds)
-        missing = f"nothing within {callback_seconds:g} s"
-        came_back = (row["reason"] or "it arrived") if row else missing
-        is_right = row is not None and row["genuine"]
-        findings.tell("im.callback", came_back, CALLBACK, is_right=is_right)
+        return
+    row = await examination.servers.dissolution(dissolved_at, callback_seconds)
+    is_right = row is not None and row["genuine"]
+    refused = f"it is refused: {row['reason']}" if row else f"nothing within {callback_seconds:g} s"
+    came_back = "it arrived" if is_right else refused
+    findings.tell("im.callback", came_back, CALLBACK, is_right=is_right)

@@ -41,6 +41,7 @@ PRODUCT = {
 }
 APIV3_KEY = f"Set pay.apiv3_key to the APIv3 key: {SECURITY}, APIv3密钥."
 UNTIL_A_NOTICE = "It shows at the first notice of a payment: one that is refused as `decryption`."
+TIMED = ("SIGN_ERROR",)
 BILL_HOUR = 10
 """Hour in China from which WeChat Pay has the bill of the day before."""
 NUMBER = "doctor0000000000"
@@ -68,7 +69,7 @@ async def check_merchant_api(examination: Examination) -> None:
 
     order = _shown(await ask(f"{ORDERS_PATH}/{NUMBER}", mchid=pay.mchid))
     word = next((word for word in SIGNATURE if word in order), "")
-    if not findings.judge("pay.signature", word, ("",), SIGNATURE, shown=order, timed="SIGN_ERROR"):
+    if not findings.judge("pay.signature", word, ("",), SIGNATURE, shown=order, timed=TIMED):
         return
     _judge_product(findings, "pay.orders", answers[0], is_used=pay.provider == "jsapi")
     transfer = await ask(f"{NUMBERS_PATH}/{NUMBER}")

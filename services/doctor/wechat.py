@@ -1,4 +1,7 @@
-"""Checks of WeChat: access tokens, content security, templates and virtual payment."""
+"""Checks of WeChat: access tokens, content security, templates and virtual payment.
+
+Unverified: gettemplate, and 40164 for an address that is not in the list.
+"""
 
 from services.doctor.findings import Examination, content_of
 from tencent.json_reader import json_text

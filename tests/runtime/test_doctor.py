@@ -1,6 +1,7 @@
 """The command `doctor`, beside a running server and without one."""
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from runtime.doctor import table
 from runtime.process import ServerProcess
 from server import main, parse
 from services.doctor.findings import Finding
+from tests.support.doctor import DoctorFixture
+from tests.support.server_program import ServerProgram, exit_status
 
 
 @pytest.fixture
@@ -64,3 +67,22 @@ def test_invalid_settings_are_listed_as_at_a_start(
     (tmp_path / "settings.yaml").write_text("redis: {url: nonsense}")
     assert main(["--settings", str(tmp_path / "settings.yaml"), "doctor"]) == 2
     assert "redis.url" in capsys.readouterr().err
+
+
+@pytest.mark.programs
+async def test_ctrl_c_ends_the_program_after_its_clean_up(
+    doctor: DoctorFixture, data_folder: Path
+) -> None:
+    apis = {
+        f"{name}__api_base": getattr(doctor.settings, name).api_base
+        for name in ("wechat", "im", "live_streaming", "uploads", "pay")
+    }
+    doctor.stalled_at = "POST /v4/group_open_http_svc/create_group"
+    process = await ServerProgram(data_folder, **apis).start("doctor")
+    await doctor.stalled.wait()
+    assert len(doctor.simulator.im.groups) == 1
+    process.send_signal(signal.SIGINT)
+    assert await exit_status(process) == 130
+    assert process.stderr
+    assert await process.stderr.read() == b""
+    assert doctor.simulator.im.groups == {}

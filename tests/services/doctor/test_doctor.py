@@ -12,9 +12,9 @@ from runtime.process import ServerProcess
 from services.doctor import stores
 from services.doctor.findings import Finding
 from storage.database import Database
-from tests.services.doctor.conftest import PLAY_DOMAIN, DoctorFixture
 from tests.support.api import ApiFixture
 from tests.support.callbacks import CallbackSender
+from tests.support.doctor import PLAY_DOMAIN, DoctorFixture
 
 WRONG_SETUPS = [
     ("wechat.app_secret", "wechat.token", "AppSecret"),
@@ -197,13 +197,17 @@ async def test_the_callback_about_a_dissolved_group_is_found_at_the_server(
     assert found["server.open_files"].verdict == "right"
 
 
-async def test_a_callback_that_does_not_arrive_is_wrong(
-    server: ServerProcess, doctor: DoctorFixture, monkeypatch: pytest.MonkeyPatch
+async def test_a_callback_that_does_not_arrive_or_is_refused_is_wrong(
+    server: ServerProcess, api: ApiFixture, doctor: DoctorFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stores, "OPEN_FILES", 10**9)
     database = server.context.database
-    found = await doctor.run(database=database, callback_seconds=0.1)
-    assert only_wrong(found).name == "im.callback"
+    wrong = only_wrong(await doctor.run(database=database, callback_seconds=0.1))
+    assert (wrong.name, wrong.came_back) == ("im.callback", "nothing within 0.1 s")
+    destroyed = {"CallbackCommand": "Group.CallbackAfterGroupDestroyed", "GroupId": "g"}
+    await CallbackSender(api, server.settings).im(destroyed, Sign="of another token")
+    wrong = only_wrong(await doctor.run(database=database, callback_seconds=0.1))
+    assert (wrong.name, wrong.came_back) == ("im.callback", "it is refused: sign")
     production = doctor.settings.model_copy(update={"environment": "production"})
     found = await doctor.run(settings=production, database=database, callback_seconds=0.1)
     assert found["server.open_files"].verdict == "wrong"

@@ -8,7 +8,7 @@ import redis
 
 from services.doctor import stores
 from services.doctor.findings import Finding, Findings
-from tests.services.doctor.conftest import DoctorFixture
+from tests.support.doctor import DoctorFixture
 
 USER = {"authenticatedUsers": [{"user": "qlive", "db": "qlive"}]}
 READ_WRITE = {"role": "readWrite", "db": "qlive"}
