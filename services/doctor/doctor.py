@@ -121,20 +121,20 @@ class Doctor:
         seconds = self._service_seconds + section.waits
         note = partial(clock.note, section.service)
         try:
-            # The clean-ups of the stack run within the timeout's block, after it has expired, too.
-            async with asyncio.timeout(seconds), AsyncExitStack() as stack:
+            # The clean-ups of the stack run after the timeout, which does not cut them short.
+            async with AsyncExitStack() as stack, asyncio.timeout(seconds):
                 examination = Examination(self._settings, findings, self._servers, stack, note)
                 await section.check(examination)
         except ServiceUnavailable as error:
             if error.why == TOO_MANY:
-                findings.cannot_tell(findings.next, error.why, AGAIN)
+                findings.end("cannot be told", error.why, AGAIN)
             else:
                 is_status = error.why.startswith("HTTP ")
                 came_back = error.why if is_status else f"no answer ({error.why or error.code})"
-                findings.tell(findings.next, came_back, REACH, is_right=False)
+                findings.end("wrong", came_back, REACH)
         except TimeoutError:
-            findings.cannot_tell(findings.next, f"no end within {seconds:g} s", AGAIN)
+            findings.end("cannot be told", f"no end within {seconds:g} s", AGAIN)
         except Exception as error:  # one service must not hide the findings about the others
             log.exception("doctor_check_failed", service=section.service)
-            findings.cannot_tell(findings.next, type(error).__name__, "See the log.")
+            findings.end("cannot be told", type(error).__name__, "See the log.")
         return findings

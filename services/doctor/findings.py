@@ -49,11 +49,6 @@ class Findings:
         self._timed: set[str] = set()
         """Checks whose failure a wrong clock may have caused."""
 
-    @property
-    def next(self) -> str:
-        """Name of the first check without a finding."""
-        return next(name for name in self._checks if name not in self._found)
-
     def tell(
         self, name: str, came_back: str, to_do: str, *, is_right: bool, timed: bool = False
     ) -> None:
@@ -92,6 +87,13 @@ class Findings:
         else:
             self.cannot_tell(name, came_back, f"{AGAIN} {UNKNOWN_CODE}")
         return is_right
+
+    def end(self, verdict: Verdict, came_back: str, to_do: str) -> None:
+        """Add the finding of the first check without one, if any: it ended the rest."""
+        for name in self._checks:
+            if name not in self._found:
+                self._add(name, verdict, came_back, to_do)
+                return
 
     def complete(self, *, clock_differs: bool) -> list[Finding]:
         """Return a finding of every check; those that did not run are due to the last finding."""
@@ -133,14 +135,21 @@ class Examination:
         return client
 
     def clean_up(self, action: Callable[[], Awaitable[object]]) -> None:
-        """Run `action` after the checks, also if they are cancelled, for CLEAN_UP_SECONDS."""
+        """Run `action` after the checks, also after a cancellation, for CLEAN_UP_SECONDS."""
 
-        async def run() -> None:
+        async def act() -> None:
             with suppress(ServiceUnavailable, TimeoutError):
                 async with asyncio.timeout(CLEAN_UP_SECONDS):
                     await action()
 
-        self.stack.push_async_callback(run)
+        async def act_to_the_end() -> None:
+            task = asyncio.create_task(act())
+            try:
+                await asyncio.shield(task)
+            finally:
+                await task
+
+        self.stack.push_async_callback(act_to_the_end)
 
 
 def content_of(response: ServiceResponse, service: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,7 +10,8 @@ import pytest
 
 from runtime.process import ServerProcess
 from services.doctor import stores
-from services.doctor.findings import Finding
+from services.doctor.findings import Examination, Finding, Findings
+from services.doctor.servers import RunningServers
 from storage.database import Database
 from tests.support.api import ApiFixture
 from tests.support.callbacks import CallbackSender
@@ -183,6 +184,51 @@ async def test_what_was_made_is_removed_if_its_answer_never_comes(
         assert found[name].verdict == "cannot be told"
     assert doctor.simulator.im.groups == {}
     assert [path for path in (tmp_path / "uploads").rglob("*") if path.is_file()] == []
+
+
+async def test_ctrl_c_does_not_cut_a_clean_up_short(doctor: DoctorFixture) -> None:
+    begun, may_end, done = asyncio.Event(), asyncio.Event(), list[str]()
+
+    async def act() -> None:
+        begun.set()
+        await may_end.wait()
+        done.append("cleaned up")
+
+    async def examine() -> None:
+        findings, servers = Findings("a service", {}), RunningServers(None)
+        async with AsyncExitStack() as stack:
+            examination = Examination(doctor.settings, findings, servers, stack, print)
+            examination.clean_up(act)
+
+    task = asyncio.create_task(examine())
+    await begun.wait()
+    task.cancel()
+    may_end.set()
+    with suppress(asyncio.CancelledError):
+        await task
+    assert (task.cancelled(), done) == (True, ["cleaned up"])
+
+
+async def test_a_clean_up_that_gets_no_answer_ends_by_itself(
+    doctor: DoctorFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.doctor.findings.CLEAN_UP_SECONDS", 0.1)
+    doctor.stalled_at = "DELETE /cos/.*"
+    found = await doctor.run(service_seconds=0.5)
+    assert found["cos.delete"].verdict == "cannot be told"
+    assert found["cos.lifecycle"].because_of == "cos.delete"
+
+
+async def test_a_bug_in_one_check_does_not_hide_the_findings_about_other_services(
+    doctor: DoctorFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.doctor.cos.CosClient", None)
+    found = await doctor.run()
+    assert (found["cos.write"].verdict, found["cos.write"].came_back) == (
+        "cannot be told",
+        "TypeError",
+    )
+    assert found["im.groups"].verdict == "right"
 
 
 # ---- beside a running server
