@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import Field, GetPydanticSchema, StringConstraints
@@ -82,19 +83,13 @@ class LiveSearchRequest(CursorRequest):
     host_id: Annotated[str, StringConstraints(max_length=8)] = ""
 
 
-class OpsDateResponse(Response):
-    """Ids of two guests who were on mic together; "" for one who was deleted."""
-
-    male: str
-    female: str
-    began_at: Annotated[datetime, Field(alias="from")]
-    to: datetime | None
-
-
 class OpsLiveResponse(Response):
-    """Report of a live; `ended_at` and `audience_total` are null while it runs."""
+    """Report of a live; `ended_at` and `audience_total` are null while it runs.
 
-    id: Annotated[str, Field(validation_alias="_id")]
+    `dates` is their number.
+    """
+
+    id: str
     live_id: int
     host_id: str
     started_at: datetime
@@ -103,7 +98,7 @@ class OpsLiveResponse(Response):
     audience_peak: int
     audience_total: int | None
     applications: int
-    dates: list[OpsDateResponse]
+    dates: int
     income: int
     followers: int
     matches: int
@@ -187,9 +182,10 @@ class LiveSearchHandler(OperatorHandler):
     async def find(
         self, params: LiveSearchRequest, after: str, limit: int
     ) -> tuple[list[Document], str | None]:
-        return await self.context.stores.lives.page(
+        rows, cursor = await self.context.stores.lives.page(
             after, limit, live_id=params.live_id, host_id=params.host_id
         )
+        return [{**row, "id": row["_id"], "dates": len(row["dates"])} for row in rows], cursor
 
 
 class OpsLivesHandler(LiveSearchHandler):
@@ -204,18 +200,14 @@ class OpsLivesHandler(LiveSearchHandler):
 class OpsLivesCsvHandler(LiveSearchHandler):
     """Reports of lives as a CSV file, newest first, with the parameters of their list.
 
-    `dates` is their number. After 10,000 lives the last line says `more` and the `after` of the
-    next file.
+    After 10,000 lives the last line says `more` and the `after` of the next file.
     """
 
     @endpoint()
     async def get(self, params: LiveSearchRequest) -> CsvFileResponse:
-        async def find(after: str, limit: int) -> tuple[list[Document], str | None]:
-            rows, cursor = await self.find(params, after, limit)
-            return [{**row, "id": row["_id"], "dates": len(row["dates"])} for row in rows], cursor
-
         self.set_header("Content-Disposition", 'attachment; filename="lives.csv"')
-        return await csv_file([*OpsLiveResponse.model_fields], params.after, find)
+        fields = [*OpsLiveResponse.model_fields]
+        return await csv_file(fields, params.after, partial(self.find, params))
 
 
 class OpsEndLiveHandler(OperatorHandler):

@@ -140,6 +140,20 @@ def test_a_report_is_what_the_whole_log_the_journal_and_the_answers_count(
     io_loop.run_sync(run)
 
 
+async def test_gifts_follows_and_peaks_at_once_are_all_counted(stores: StoresFixture) -> None:
+    evening, count = await Evening(stores).open(), 30
+    for number in range(5):
+        await evening.run("enter", number)
+    host_id = evening.host.user_id
+    follows = [stores.follows.put(f"follower{n}", host_id, "e1") for n in range(count)]
+    gifts = [evening.run("tip", n % 5) for n in range(count)]
+    peaks = [stores.lives.note_audiences({"e1": n}) for n in range(count)]
+    await asyncio.gather(*follows, *gifts, *peaks)
+    [row], _ = await stores.lives.page("", 9)
+    numbers = (row["followers"], row["income"], row["audience_peak"])
+    assert numbers == (count, 5 * count, count - 1)
+
+
 # ---- ends, killed processes, and readers
 
 
