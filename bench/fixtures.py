@@ -17,6 +17,7 @@ from storage.database import Database
 from storage.documents import token_id
 from storage.jobs.outbox import OutboxStore
 from storage.moderation import UserBlockStore
+from storage.rooms.lives import LiveStore
 from storage.rooms.members import MemberStore
 from storage.rooms.rooms import RoomStore
 from storage.user_channels import UserChannelStore
@@ -42,6 +43,7 @@ async def create_live_rooms(uri: str, database_name: str, count: int) -> list[Ro
             MemberStore(database),
             OutboxStore(database),
             UserChannelStore(database, _ignore),
+            LiveStore(database),
         )
         for n in range(count):
             host = Person(str(90_000_000 + n), f"host {n}", gender=2)

@@ -99,6 +99,13 @@ export interface components {
             encryptedData?: string;
             iv?: string;
         };
+        /** @description Two guests who were on mic together; null for one who is no user any more. */
+        Date: {
+            male: components["schemas"]["FaceView"] | null;
+            female: components["schemas"]["FaceView"] | null;
+            from: string;
+            to: string | null;
+        };
         DayRankRequest: {
             /** Format: date */
             day?: string;
@@ -427,6 +434,25 @@ export interface components {
             face_url: string;
             gender: number;
         };
+        /** @description What a live was; `audience_peak` and `audience_total` are without the host. */
+        LiveReport: {
+            live_id: number;
+            /** @description Time in China, as 2026-01-31T20:00:00. */
+            started_at: string;
+            /** @description Time in China, as 2026-01-31T20:00:00. */
+            ended_at: string | null;
+            reason: ("host" | "operator" | "offline" | "banned" | "moderation") | "";
+            audience_peak: number;
+            /** @description Users who entered; null while it runs. */
+            audience_total: number | null;
+            applications: number;
+            dates: components["schemas"]["Date"][];
+            /** @description The host's own, of gifts in this live, also of those reversed later. */
+            income: number;
+            /** @description Followers gained during the live. */
+            followers: number;
+            matches: number;
+        };
         LiveRequest: {
             live_id: number | string;
         };
@@ -437,6 +463,10 @@ export interface components {
             room_image: string;
             player: components["schemas"]["Player"];
             audience_count: number;
+        };
+        Lives: components["schemas"]["LiveReport"][];
+        LivesRequest: {
+            page?: number | string;
         };
         /** @description `status` 0: signed in, 1: not registered yet (all other fields are empty). */
         Login: {
@@ -1036,6 +1066,7 @@ export type ChatMuteAll = components['schemas']['ChatMuteAll'];
 export type Checked = components['schemas']['Checked'];
 export type Configs = components['schemas']['Configs'];
 export type CreateUserRequest = components['schemas']['CreateUserRequest'];
+export type Date = components['schemas']['Date'];
 export type DayRankRequest = components['schemas']['DayRankRequest'];
 export type DeleteRequest = components['schemas']['DeleteRequest'];
 export type Deletion = components['schemas']['Deletion'];
@@ -1086,8 +1117,11 @@ export type LikeState = components['schemas']['LikeState'];
 export type LiveEndEvent = components['schemas']['LiveEndEvent'];
 export type LiveList = components['schemas']['LiveList'];
 export type LivePause = components['schemas']['LivePause'];
+export type LiveReport = components['schemas']['LiveReport'];
 export type LiveRequest = components['schemas']['LiveRequest'];
 export type LiveRoom = components['schemas']['LiveRoom'];
+export type Lives = components['schemas']['Lives'];
+export type LivesRequest = components['schemas']['LivesRequest'];
 export type Login = components['schemas']['Login'];
 export type LoginIntoRoom = components['schemas']['LoginIntoRoom'];
 export type LoginRequest = components['schemas']['LoginRequest'];
@@ -1276,6 +1310,8 @@ export interface Calls {
   deputies(): Promise<Deputies>;
   /** End the live, as its host; all members are removed. */
   liveEnd(params: LiveRequest): Promise<Ok>;
+  /** Reports of the caller's own lives, newest first. */
+  lives(params?: LivesRequest): Promise<Lives>;
   /** Gift ranking of the room's current live, or of the last one until the next starts. */
   rank(params: RankRequest): Promise<Rank>;
   /** Ranking of all gifts of one day in China (UTC+8), today by default. */

@@ -166,6 +166,7 @@ def _rules(user_id: str) -> list[tuple[Any, ...]]:
         ("withdrawals", mine, {"$set": sent}),
         ("rooms", {"host_id": user_id}, {"$set": room, "$inc": {"revision": 1}}),
         _log_rule(user_id),
+        _date_rule(user_id),
         ("moderation_items", {**mine, "kind": {"$ne": "report"}}),
         ("moderation_items", about, [{"$set": {"evidence": accused, "decision": ""}}]),
         _evidence_rule(user_id),
@@ -198,6 +199,18 @@ def _log_rule(user_id: str) -> tuple[Any, ...]:
     events = {"$map": {**log, "in": {"$cond": [is_about, empty, "$$this"]}}}
     where = {"$expr": {"$anyElementTrue": {"$map": {**log, "in": is_about}}}}
     return "rooms", where, [{"$set": {"log": {"$arrayToObject": events}}}]
+
+
+def _date_rule(user_id: str) -> tuple[Any, ...]:
+    """Return the rule that takes the user out of the dates in the reports of lives."""
+    guests = ("male", "female")
+    left = {
+        name: {"$cond": [{"$eq": [f"$$this.{name}", user_id]}, "", f"$$this.{name}"]}
+        for name in guests
+    }
+    dates = {"$map": {"input": "$dates", "in": {"$mergeObjects": ["$$this", left]}}}
+    where = {"$or": [{f"dates.{name}": user_id} for name in guests]}
+    return "lives", where, [{"$set": {"dates": dates}}]
 
 
 def _evidence_rule(user_id: str) -> tuple[Any, ...]:

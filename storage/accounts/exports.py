@@ -148,4 +148,5 @@ def _sections(user_id: str) -> dict[str, tuple[str, list[Document]]]:
             read({"host_id": user_id}, "title", "cover", "status", "started_at", live_id="$_id"),
         ),
         "deputy_of": ("rooms", read({"deputies": user_id}, live_id="$_id")),
+        "lives": ("lives", [{"$match": {"host_id": user_id}}, {"$unset": ["_id", "host_id"]}]),
     }

@@ -22,6 +22,7 @@ from storage.database import Collection, Database, Document
 from storage.documents import change_one, documents_by_id, fields_of, known_fields, parsed
 from storage.errors import StorageUnavailable
 from storage.jobs.outbox import RENEW_PRIVATE, OutboxStore
+from storage.rooms.lives import LiveStore
 from storage.rooms.members import MemberStore, add_membership_writes, member_from
 from storage.user_channels import UserChannelStore
 from storage.write_batch import GroupCommit, WriteBatch
@@ -49,8 +50,10 @@ class RoomStore:
         members: MemberStore,
         outbox: OutboxStore,
         channels: UserChannelStore,
+        lives: LiveStore,
     ) -> None:
         self._database = database
+        self._lives = lives
         self._channels = channels
         self._rooms: Collection = database.collection("rooms")
         self._members = members
@@ -156,6 +159,7 @@ class RoomStore:
         """
         batch = WriteBatch()
         add_room_writes(room, events, batch)
+        self._lives.add_writes(room, events, batch)
         if events and events[-1].type == LAST_EVENT_TYPE:
             lived = {"$inc": {"continuous_time": room.lasted(events[-1].ts)}}
             batch.update_if_present("users", {"_id": room.host_id}, lived)
@@ -192,12 +196,15 @@ class RoomStore:
             self._outbox.add_to(batch, "mute", {**target, "live_id": room.live_id}, urgent=True)
 
     async def clear(self, live_id: int, epoch: str) -> None:
-        """Delete the memberships of an ended live session.
+        """Delete the memberships of an ended live session; count its audience for the report.
 
         A failure is only logged: since their epoch has ended, they are already invalid.
         """
         try:
+            counts = await self._members.count(live_id, epoch)
+            await self._lives.note_audiences({epoch: counts.audience - 1})
             await self._members.clear(live_id, epoch)
+            await self._lives.count_visits(epoch)
         except PyMongoError as error:
             log.warning("memberships_cleanup_failed", live_id=live_id, error=type(error).__name__)
 
