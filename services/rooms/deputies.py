@@ -44,12 +44,13 @@ class DeputyService:
         await self._room_changes.change(live_id, lambda room: room.end_deputy(person, actor_id))
 
     async def block(self, user: User, other_id: str) -> None:
-        """Block a user, after which neither is a deputy of the other or invited by them.
+        """Block a user: neither is then a deputy of the other, invited by them, or their match.
 
         Raises UserNotFound or TooManyBlocks.
         """
         other = await self._stores.users.get(other_id)
         await self._stores.user_blocks.put(user.user_id, other_id)
+        await self._stores.pairs.end(user.user_id, other_id)
         await self._room_changes.separate(user.person(), other.person())
 
     async def _room_of(self, host: User) -> int:

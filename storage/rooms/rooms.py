@@ -12,11 +12,13 @@ from pymongo.errors import PyMongoError
 from core.batching import BatchLoader, SingleFlight
 from core.errors import TryAgain
 from core.limits import ConcurrencyLimit
+from rooms.dates import date_changes
 from rooms.events import LAST_EVENT_TYPE, LOG_SIZE, NumberedEvent
 from rooms.members import Member, Person
 from rooms.room import Room
 from rooms.state import Application, RoomState, Seat
 from rooms.tickets import Ticket
+from storage.accounts.matches import PairStore
 from storage.chat import new_group_id
 from storage.database import Collection, Database, Document
 from storage.documents import change_one, documents_by_id, fields_of, known_fields, parsed
@@ -49,8 +51,10 @@ class RoomStore:
         members: MemberStore,
         outbox: OutboxStore,
         channels: UserChannelStore,
+        pairs: PairStore,
     ) -> None:
         self._database = database
+        self._pairs = pairs
         self._channels = channels
         self._rooms: Collection = database.collection("rooms")
         self._members = members
@@ -145,13 +149,16 @@ class RoomStore:
         """Save state, events and memberships, and what `add_writes` add, atomically.
 
         Rooms that are saved at the same time share a transaction; a single write needs none. Raises
-        WriteConflict if the room or a membership has changed since it was loaded.
+        WriteConflict if the room, a membership or a pair on mic has changed since it was loaded.
         """
         batch = WriteBatch()
         add_room_writes(room, events, batch)
         if events and events[-1].type == LAST_EVENT_TYPE:
             lived = {"$inc": {"continuous_time": room.lasted(events[-1].ts)}}
             batch.update_if_present("users", {"_id": room.host_id}, lived)
+        if any(event.type == "micro_accept" for event in events):
+            dates = date_changes(room.loaded, events)
+            await self._pairs.add_dates(batch, dates, room.live_id, room.epoch)
         self._add_messages(room, batch)
         for user_id, event in room.user_events:
             self._channels.add_to(batch, user_id, event)

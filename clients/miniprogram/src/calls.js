@@ -53,4 +53,6 @@ export const CALLS = {
   withdrawals: ["GET", "qlive_pay/withdrawals/"],
   getLike: ["GET", "qlive_like/"],
   like: ["POST", "qlive_like/"],
+  matches: ["GET", "qlive_match/"],
+  endMatch: ["POST", "qlive_match/end/"],
 };
