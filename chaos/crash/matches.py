@@ -38,8 +38,10 @@ class Matches:
         ]
 
     async def finish(self) -> None:
-        """Wait for the messages to IM."""
-        waiting = partial(self._env.rows, "outbox", {"kind": "friendship"})
+        """Have the messages to IM delivered, also those that a dead server has leased."""
+        message = {"kind": "friendship"}
+        await self._env.set_due("outbox", message)
+        waiting = partial(self._env.rows, "outbox", message)
         await self._env.wait_until_none(waiting, "friendships_undelivered")
 
     async def check(self) -> dict[str, int]:
@@ -70,9 +72,8 @@ class Matches:
         return woman
 
     async def _create_woman(self) -> UserClient:
-        """Create a woman in the room, who likes the man."""
+        """Create a woman who likes the man."""
         woman = await self._env.create_user(f"woman-{len(await self._env.rows('users'))}", 2)
-        await woman.get("get_playurl/", live_id=self._man.live_id)
         await woman.post("qlive_like/", user_id=self._man.id, like_state=1)
         return woman
 
@@ -86,6 +87,7 @@ class Matches:
             if self._seated:
                 await self._seated.get("qlive_room/leave_room/", **room)
             self._seated = woman
+            await woman.get("get_playurl/", **room)
             await woman.post("qlive_room/apply_micro/", **room)
         return await woman.through(api).post("qlive_room/accept_micro/", **room)
 

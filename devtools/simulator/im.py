@@ -4,7 +4,6 @@ import base64
 import hashlib
 import hmac
 import json
-import re
 import secrets
 import zlib
 from collections import defaultdict, deque
@@ -29,7 +28,6 @@ MUTED, KICKED = 10017, 70052
 NOT_IN_THIS_EDITION = 71000
 BAD_FRIEND, NO_FRIEND_ACCOUNT, NOT_A_FRIEND = 30001, 30003, 31704
 
-FRIEND_SOURCE = re.compile(r"AddSource_Type_[A-Za-z]{1,8}$")
 FIELDS = {"TLS.identifier", "TLS.sdkappid", "TLS.time", "TLS.expire", "TLS.sig"}
 DEDUPLICATION_SECONDS = 300.0  # for a group; for one user only within the same second
 MAX_RECORDED = 1000
@@ -227,16 +225,15 @@ class SimulatedIm:
     # ---- friends
 
     def _friend_add(self, content: dict[str, Any]) -> Outcome:
-        """Make users friends, in both directions only; the result of each is in its ResultCode."""
-        user_id, both = content["From_Account"], content["AddType"] == "Add_Type_Both"
+        """Make users friends of one another; the result of each is in its ResultCode."""
+        user_id, results = content["From_Account"], list[dict[str, Any]]()
         if user_id not in self.accounts:
             return NO_FRIEND_ACCOUNT, {}
-        results: list[dict[str, Any]] = []
         for item in content["AddFriendItem"]:
             other, code, info = item["To_Account"], 0, ""
             if other not in self.accounts:
                 code = NO_FRIEND_ACCOUNT
-            elif not (both and content["ForceAddFlags"] and FRIEND_SOURCE.match(item["AddSource"])):
+            elif not item["AddSource"].startswith("AddSource_Type_"):
                 code = BAD_FRIEND
             elif other in self.friends[user_id]:
                 code, info = BAD_FRIEND, "Err_SNS_FriendAdd_Friend_Exist"
@@ -253,8 +250,7 @@ class SimulatedIm:
         for other in content["To_Account"]:
             code = 0 if other in self.friends[user_id] else NOT_A_FRIEND
             self.friends[user_id].discard(other)
-            if content["DeleteType"] == "Delete_Type_Both":
-                self.friends[other].discard(user_id)
+            self.friends[other].discard(user_id)
             results.append({"To_Account": other, "ResultCode": code, "ResultInfo": ""})
         return 0, {"ResultItem": results, "ErrorDisplay": ""}
 
