@@ -12,6 +12,7 @@ from typing import Any
 
 from rooms.members import Person
 from rooms.room import Room
+from storage.accounts.notices import LiveNoticeStore
 from storage.accounts.users import User
 from storage.database import Database
 from storage.documents import token_id
@@ -42,6 +43,7 @@ async def create_live_rooms(uri: str, database_name: str, count: int) -> list[Ro
             MemberStore(database),
             OutboxStore(database),
             UserChannelStore(database, _ignore),
+            LiveNoticeStore(database, ""),
         )
         for n in range(count):
             host = Person(str(90_000_000 + n), f"host {n}", gender=2)

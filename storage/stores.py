@@ -5,6 +5,7 @@ from rooms.members import GracePolicy
 from storage.accounts.deletions import DeletionStore
 from storage.accounts.exports import ExportStore
 from storage.accounts.follows import FollowStore
+from storage.accounts.notices import ConsentStore, LiveNoticeStore
 from storage.accounts.tokens import CodeSessionStore, EvictionStore, TokenStore
 from storage.accounts.users import LikeStore, UserStore
 from storage.chat import ChatLineStore, RelayCursorStore, RoomGroupStore
@@ -51,7 +52,11 @@ class Stores:
         self.outbox = OutboxStore(database)
         self.exports = ExportStore(database, cipher)
         self.deletions = DeletionStore(database, self.outbox)
-        self.rooms = RoomStore(database, self.members, self.outbox, self.user_channels)
+        self.consents = ConsentStore(database)
+        self.live_notices = LiveNoticeStore(database, settings.notices.template_id)
+        self.rooms = RoomStore(
+            database, self.members, self.outbox, self.user_channels, self.live_notices
+        )
         self.room_groups = RoomGroupStore(database)
         self.chat_lines = ChatLineStore(database, settings.retention.chat_days)
         self.presence = PresenceStore(database, grace)
