@@ -32,7 +32,7 @@ class Consent:
     refused_at: int = 0
     """CreateTime (s) of the last event by which the user refused."""
     seen: Sequence[str] = ()
-    """The last SEEN_EVENTS events, which change nothing if they are repeated."""
+    """The last SEEN_EVENTS agreements, which do not count again."""
     day: str = ""
     """Day in China of the last notice."""
     day_count: int = 0
@@ -44,14 +44,16 @@ class Consent:
     def note_event(self, event_id: str, at: int, *, accepted: bool) -> Self:
         """Count an agreement, or clear all of them; `at` is WeChat's time of the event (s).
 
-        An agreement that is not later than the last refusal does not count.
+        Only an event that is later than the last refusal has an effect, and each has it once.
         """
+        if at <= self.refused_at:
+            return self
+        if not accepted:
+            return replace(self.clear(), refused_at=at)
         if event_id in self.seen:
             return self
-        noted = replace(self, seen=(*self.seen, event_id)[-SEEN_EVENTS:])
-        if not accepted:
-            return replace(noted.clear(), refused_at=max(at, self.refused_at))
-        return replace(noted, count=self.count + 1) if at > self.refused_at else noted
+        seen = (*self.seen, event_id)[-SEEN_EVENTS:]
+        return replace(self, count=self.count + 1, seen=seen)
 
     def take(self, host_id: str, now: int, user_day: int) -> Self | None:
         """Take an agreement for a notice of this host; None if no notice is due.

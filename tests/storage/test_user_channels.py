@@ -116,6 +116,11 @@ async def test_a_user_has_at_most_three_sockets_and_a_closed_one_frees_its_place
     await channels.close_sockets([(user_id, numbers[2]), (user_id, numbers[0])])
     last = await channels.open_socket(user_id, "one")
     assert [*last.sockets[:2]] == [numbers[1], numbers[3]]
+    await channels.open_socket(user_id, "two")
+    assert await channels.processes([user_id, "99999999"]) == {user_id: {"one", "two"}}
+    row = await stores.rows("user_channels").find_one({"_id": user_id})
+    assert row
+    assert [served["number"] for served in row["served"]] == row["sockets"]
     assert last.epoch == epoch
 
 
