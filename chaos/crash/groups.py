@@ -20,7 +20,8 @@ from chaos.crash.invariants import (
     refund_violations,
     request_violations,
 )
-from chaos.crash.marked_sweeps import BILLS
+from chaos.crash.marked_sweeps import BILLS, NOTICES
+from chaos.crash.notices import Notices, create_notices
 from chaos.crash.orders import (
     PaidOrders,
     delivery_push,
@@ -54,7 +55,8 @@ MONEY_PATHS = (
     *("transfer_cancel", "xpay_delivery", "refund_confirm", "refund_case", "refund_notice"),
     "xpay_refund_push",
 )
-PATHS = (*GIFT_PATHS, *MONEY_PATHS, BILLS, DELETION)
+NOTICE_PATHS = (NOTICES, "notice_choice")
+PATHS = (*GIFT_PATHS, *MONEY_PATHS, BILLS, DELETION, *NOTICE_PATHS)
 
 
 class GiftGroup:
@@ -238,7 +240,7 @@ class BillGroup:
         return str(self._day)
 
 
-PathGroup = GiftGroup | MoneyGroup | BillGroup | DeletedUsers
+PathGroup = GiftGroup | MoneyGroup | BillGroup | DeletedUsers | Notices
 
 
 async def create_groups(env: CrashEnvironment, names: set[str]) -> list[PathGroup]:
@@ -252,6 +254,8 @@ async def create_groups(env: CrashEnvironment, names: set[str]) -> list[PathGrou
         groups.append(BillGroup(env))
     if DELETION in names:
         groups.append(DeletedUsers(env))
+    if not names.isdisjoint(NOTICE_PATHS):
+        groups.append(await create_notices(env))
     return groups
 
 

@@ -1,4 +1,4 @@
-"""kill -9 of a server at every step of gifts, payments, withdrawals, refunds, bills, deletions."""
+"""kill -9 at every step of gifts, payments, withdrawals, refunds, bills, deletions, notices."""
 
 import random
 import time
@@ -150,7 +150,7 @@ SIZE = RunSize(clients=3, rooms=1, processes=1, proxied=False, gifts=False)
 # The timeout allows 700 s for a crash at each of some 600 steps.
 SCENARIO = Scenario(
     crash,
-    "kill -9 at each step of gift, notification, sweep, withdrawal, refund case, bill, deletion",
+    "kill -9 at each step of gift, notification, sweep, withdrawal, case, bill, deletion, notice",
     SIZE,
     1,
     700,
