@@ -34,7 +34,7 @@ LEASE_SECONDS = 30.0
 """Lease of a step, which takes about a second; after this its process is presumed dead."""
 PAUSE_SECONDS = 30.0
 """Pause after a message without an answer, or beyond a quota of WeChat."""
-PAGE_SIZE = 500
+PAGE_SIZE = 1_000
 """Followers of a step."""
 CATCH_UP_SECONDS = 0.5
 """Delay that is caught up, such as that of the reads between two steps."""
@@ -134,6 +134,8 @@ class NoticeService:
 
     async def _receivers(self, room: Room, user_ids: Sequence[str]) -> list[User]:
         """Return those of the users who may be notified and have no open socket."""
+        if not user_ids:
+            return []
         alive = await self._stores.presence.alive_processes()
         members = await self._stores.members.get_many(user_ids)
         online = {member.user_id for member in members if member and member.process in alive}
