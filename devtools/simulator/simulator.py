@@ -18,6 +18,7 @@ from devtools.simulator.cos import SimulatedCos
 from devtools.simulator.im import SimulatedIm
 from devtools.simulator.invitations import SimulatedInvitations
 from devtools.simulator.merchant import SimulatedMerchantApi
+from devtools.simulator.notices import SimulatedNotices
 from devtools.simulator.notifications import (
     SimulatedDelivery,
     SimulatedPlatformEvents,
@@ -84,6 +85,7 @@ class Simulator:
         self.platform_events = SimulatedPlatformEvents(pushes, delivery)
         self.content_checks = SimulatedContentChecks(wechat, pushes, delivery)
         self.invitations = SimulatedInvitations(wechat, settings.links.page, now)
+        self.notices = SimulatedNotices(wechat, pushes, delivery, settings.links.page)
         self._faceid = partial(compare_identity, settings.age_verification, now)
         self._controls = self._make_controls()
         self._services = self._make_services()
@@ -95,6 +97,8 @@ class Simulator:
             "/phone/login": self.wechat.login,
             "/phone/pay": self._pay,
             "/phone/private_message": self.invitations.open_message,
+            "/phone/notice": self.notices.choose,
+            "/notice/next": self.notices.set_next,
             "/transfer/confirm": transfers.confirm,
             "/transfer/expire": transfers.expire,
             "/transfer/notify": transfers.notify_again,
@@ -131,6 +135,7 @@ class Simulator:
             (r"/bill_file", "wechat", self.bills.file),
             (r"/cgi-bin/stable_token", "wechat", self.wechat.stable_token),
             (r"/wxaapi/newtmpl/gettemplate", "wechat", self.wechat.templates),
+            (r"/cgi-bin/message/subscribe/send", "notices", self.notices.answer),
             (
                 r"/cgi-bin/message/wxopen/activityid/create|/wxa/(generate_urllink|getwxacodeunlimit)",
                 "wechat",
