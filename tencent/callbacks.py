@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from tencent.errors import NotVerified, Reason
@@ -46,6 +46,14 @@ TEXTS, CUSTOMS = ("TIMTextElem", "TIMFaceElem"), ("TIMCustomElem",)
 MESSAGE_SENT = "C2C.CallbackAfterSendMsg"
 """Command of the callback about a message between two users, whether it was delivered or not."""
 PROFILE_SET = "Profile.CallbackPortraitSet"
+
+STATE_CHANGE, GROUP_DESTROYED = "State.StateChange", "Group.CallbackAfterGroupDestroyed"
+MEMBER_STATE = "Group.CallbackOnMemberStateChange"
+IM_COMMANDS = (
+    *(STATE_CHANGE, MEMBER_STATE, *ONLINE_BY_LIST, GROUP_DESTROYED),
+    *(*BEFORE_MESSAGE, MESSAGE_SENT, PROFILE_SET),
+)
+LIVE_EVENT_TYPES = (*PUSHING_BY_EVENT_TYPE, *MEDIUM_BY_EVENT_TYPE, RECORDING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +168,11 @@ def parse_im_callback(
     cover the body: only HTTPS keeps others from reusing a signature.
     """
     command, timestamp = query.get("CallbackCommand", ""), query.get("RequestTime", "")
-    digest = hashlib.sha256(command.encode() + b"\n" + body).hexdigest()
+    digest, kind = hashlib.sha256(command.encode() + b"\n" + body).hexdigest(), None
     try:
         signature = hashlib.sha256(f"{token}{timestamp}".encode())
         _verify_signature(token, signature, query.get("Sign", ""))
+        kind = command
         if abs(now - digits(timestamp, 12)) > IM_MAX_AGE_SECONDS:
             raise NotVerified(Reason.STALE)
         if query.get("SdkAppid") != str(sdk_app_id):
@@ -174,8 +183,8 @@ def parse_im_callback(
             raise NotVerified(Reason.COMMAND)
         event = _im_event(command, content, query.get("OptPlatform"))
     except NotVerified as error:
-        return ParsedCallback(digest, refused=str(error.reason))
-    return ParsedCallback(digest, event, ignored="" if event else "unknown_command")
+        return ParsedCallback(digest, refused=str(error.reason), kind=kind)
+    return ParsedCallback(digest, event, ignored="" if event else "unknown_command", kind=kind)
 
 
 def parse_live_streaming_callback(
@@ -187,7 +196,7 @@ def parse_live_streaming_callback(
     Source: Tencent CSS, "event notification": sign = md5(key + t), where t is the expiry time.
     As with IM it covers nothing else. Type, stream and sequence identify a start or end.
     """
-    digest = hashlib.sha256(body).hexdigest()
+    digest, kind = hashlib.sha256(body).hexdigest(), None
     try:
         if not key:
             raise NotVerified(Reason.NO_KEY)  # without one, CSS sends no `t` either
@@ -196,21 +205,26 @@ def parse_live_streaming_callback(
         # Tencent prescribes MD5 over a secret prefix; nothing else depends on its strength.
         signature = hashlib.md5(f"{key}{expires}".encode(), usedforsecurity=False)
         _verify_signature(key, signature, content.get("sign"))
+        kind = str(content.get("event_type"))
         if not now <= expires <= now + CSS_MAX_EXPIRY_SECONDS:
             raise NotVerified(Reason.STALE)
-        event_type = content.get("event_type")
-        if type(event_type) is not int:
-            return ParsedCallback(digest, ignored="unknown_event")
-        if event_type in PUSHING_BY_EVENT_TYPE:
-            event = _stream_event(content)
-            return ParsedCallback(f"{event_type}:{event.stream}:{event.sequence}", event)
-        if medium := MEDIUM_BY_EVENT_TYPE.get(event_type):
-            verdict = _stream_verdict(content, medium)
-            return ParsedCallback(digest, verdict, ignored="" if verdict else NOT_SUSPICIOUS)
-        if event_type == RECORDING and content.get("record_event") in RECORDING_FAILURES:
-            return ParsedCallback(digest, RecordingFailure(content["record_event"]))
+        return replace(_live_event(content, digest), kind=kind)
     except NotVerified as error:
-        return ParsedCallback(digest, refused=str(error.reason))
+        return ParsedCallback(digest, refused=str(error.reason), kind=kind)
+
+
+def _live_event(content: Mapping[str, Any], digest: str) -> ParsedCallback[CallbackEvent]:
+    event_type = content.get("event_type")
+    if type(event_type) is not int:
+        return ParsedCallback(digest, ignored="unknown_event")
+    if event_type in PUSHING_BY_EVENT_TYPE:
+        event = _stream_event(content)
+        return ParsedCallback(f"{event_type}:{event.stream}:{event.sequence}", event)
+    if medium := MEDIUM_BY_EVENT_TYPE.get(event_type):
+        verdict = _stream_verdict(content, medium)
+        return ParsedCallback(digest, verdict, ignored="" if verdict else NOT_SUSPICIOUS)
+    if event_type == RECORDING and content.get("record_event") in RECORDING_FAILURES:
+        return ParsedCallback(digest, RecordingFailure(content["record_event"]))
     return ParsedCallback(digest, ignored="unknown_event")
 
 
@@ -223,15 +237,15 @@ def _verify_signature(key: str, expected: Any, given: object) -> None:
 
 def _im_event(command: str, content: Mapping[str, Any], platform: object) -> CallbackEvent | None:
     match command:
-        case "State.StateChange":
+        case _ if command == STATE_CHANGE:
             return _state_change(content)
-        case "Group.CallbackOnMemberStateChange":
+        case _ if command == MEMBER_STATE:
             online = ONLINE_BY_MEMBER_EVENT.get(str(content.get("EventType")))
             return None if online is None else _members(content, "MemberList", online=online)
         case _ if command in ONLINE_BY_LIST:
             name, online = ONLINE_BY_LIST[command]
             return _members(content, name, online=online)
-        case "Group.CallbackAfterGroupDestroyed":
+        case _ if command == GROUP_DESTROYED:
             return GroupDestroyed(text(content, "GroupId"))
         case _ if command in BEFORE_MESSAGE:
             return _proposed_message(command, content)

@@ -18,13 +18,15 @@ class ParsedCallback(Generic[Event]):
     """One callback or notification; `id` is the same for every repetition of it.
 
     Exactly one is set: the `event`, the Reason why it is `refused`, or why it is `ignored`
-    (genuine, but of no effect).
+    (genuine, but of no effect). `kind` is the sender's name of what has arrived; None unless the
+    signature is right.
     """
 
     id: str
     event: Event | None = None
     refused: str = ""
     ignored: str = ""
+    kind: str | None = None
 
 
 def read_object(body: bytes | str, *, storable: bool = False) -> dict[str, Any]:

@@ -169,14 +169,17 @@ class MerchantNotifications(Generic[Event]):
 
         Source: WeChat Pay v3, "payment", "refund" and "merchant transfer notification".
         """
-        digest = hashlib.sha256(body).hexdigest()
+        digest, kind = hashlib.sha256(body).hexdigest(), None
         try:
             verify(headers, body, self._merchant.keys, now)
-            notification_id, event = text(read_object(body), "id"), self.read_verified(body)
+            kind = ""
+            envelope = read_object(body)
+            kind = str(envelope.get("event_type"))
+            notification_id, event = text(envelope, "id"), self.read_verified(body)
         except NotVerified as error:
-            return ParsedCallback(digest, refused=str(error.reason))
+            return ParsedCallback(digest, refused=str(error.reason), kind=kind)
         ignored = "" if event else "unknown_event"
-        return ParsedCallback(notification_id, event, ignored=ignored)
+        return ParsedCallback(notification_id, event, ignored=ignored, kind=kind)
 
     def read_verified(self, body: bytes) -> Event | None:
         """Parse a notification that was verified on arrival; return None if it has no effect.

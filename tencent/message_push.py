@@ -65,11 +65,15 @@ ATTENTION = PLATFORM_EVENTS - {REFUND_QUESTION, *DELETION_EVENTS} | {*RECORDING_
 
 @dataclass(frozen=True, slots=True)
 class MessagePush:
-    """A push: its content, signed if it was `encrypted`, or why it is `refused`."""
+    """A push: its content, signed if it was `encrypted`, or why it is `refused`.
+
+    `kind` is its event; None unless the signature is right.
+    """
 
     content: Mapping[str, Any] = field(default_factory=dict)
     encrypted: bool = False
     refused: str = ""
+    kind: str | None = None
 
 
 class MessagePushReader:
@@ -86,7 +90,8 @@ class MessagePushReader:
     def verify_url(self, query: Mapping[str, str], now: float) -> str | None:
         """Return the answer to the console's check of our URL, None if the check is not genuine."""
         try:
-            self._check(query, "signature", now)
+            self._check(query, "signature")
+            _check_age(query, now)
         except NotVerified:
             return None
         return query.get("echostr", "")
@@ -98,19 +103,23 @@ class MessagePushReader:
         Source: WeChat, "message push": SHA-1 over the sorted token, timestamp, nonce (and Encrypt
         in safe mode), AES-256-CBC with padding to blocks of 32.
         """
+        kind = None
         try:
             content = read_object(body, storable=True)
-            if not self._key:
-                self._check(query, "signature", now)
-                return MessagePush(content)
-            ciphertext = content.get("Encrypt")
-            if query.get("encrypt_type") != "aes" or not isinstance(ciphertext, str):
-                raise NotVerified(Reason.PLAIN)
-            self._check(query, "msg_signature", now, ciphertext)
-            content = read_object(self._decrypt(ciphertext), storable=True)
-            return MessagePush(content, encrypted=True)
+            if self._key:
+                ciphertext = content.get("Encrypt")
+                if query.get("encrypt_type") != "aes" or not isinstance(ciphertext, str):
+                    raise NotVerified(Reason.PLAIN)
+                self._check(query, "msg_signature", ciphertext)
+                kind = ""
+                content = read_object(self._decrypt(ciphertext), storable=True)
+            else:
+                self._check(query, "signature")
+            kind = str(content.get("Event"))
+            _check_age(query, now)
+            return MessagePush(content, encrypted=bool(self._key), kind=kind)
         except NotVerified as error:
-            return MessagePush(refused=str(error.reason))
+            return MessagePush(refused=str(error.reason), kind=kind)
 
     def encrypt(self, answer: str, now: float) -> dict[str, str | int] | None:
         """Encrypt an answer as WeChat requires it in safe mode; return None in plain mode.
@@ -132,15 +141,13 @@ class MessagePushReader:
             "Nonce": nonce,
         }
 
-    def _check(self, query: Mapping[str, str], name: str, now: float, *ciphertext: str) -> None:
+    def _check(self, query: Mapping[str, str], name: str, *ciphertext: str) -> None:
         if not self._token:
             raise NotVerified(Reason.NO_KEY)  # an empty token can be forged
         timestamp = query.get("timestamp", "")
         expected = self.sign(timestamp, query.get("nonce", ""), *ciphertext)
         if not hmac.compare_digest(expected.encode(), query.get(name, "").encode()):
             raise NotVerified(Reason.SIGN)
-        if abs(now - digits(timestamp, 12)) > MAX_AGE_SECONDS:
-            raise NotVerified(Reason.STALE)
 
     def sign(self, *parts: str) -> str:
         """Return the signature in hex over token and parts; SHA-1 is prescribed by WeChat."""
@@ -160,6 +167,11 @@ class MessagePushReader:
         if plain[end:] != self._app_id.encode():
             raise NotVerified(Reason.APP)
         return plain[LENGTH_BYTES:end]
+
+
+def _check_age(query: Mapping[str, str], now: float) -> None:
+    if abs(now - digits(query.get("timestamp", ""), 12)) > MAX_AGE_SECONDS:
+        raise NotVerified(Reason.STALE)
 
 
 def event_name(content: Mapping[str, Any]) -> str:

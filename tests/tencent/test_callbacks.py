@@ -104,6 +104,7 @@ def test_invalid_im_callback_is_refused_with_its_reason():
     ):
         parsed = parse_im(STATE, **query)
         assert (parsed.refused, parsed.event) == (reason, None)
+        assert (parsed.kind is None) == (reason in ("sign", "no_key"))
     assert parse_im_callback({}, json.dumps(STATE).encode(), TOKEN, APP, NOW).refused == "sign"
 
 
@@ -143,7 +144,8 @@ def test_every_change_of_presence_is_parsed_and_unknown_ones_are_ignored():
         member | {"EventType": "Asleep"},
         STATE | {"Info": {"Action": "Dozed", "To_Account": "u1"}},
     ):
-        assert parse_im(content) == ParsedCallback(parse_im(content).id, ignored="unknown_command")
+        parsed, command = parse_im(content), content["CallbackCommand"]
+        assert parsed == ParsedCallback(parsed.id, ignored="unknown_command", kind=command)
 
 
 def test_only_a_profile_that_a_client_has_set_is_news():
@@ -234,9 +236,10 @@ def test_css_callback_vectors_are_parsed(vectors):
     sequence = "6674468118806626493"
     for name, kind, at in (("push start", 1, 1700000000), ("push end", 0, 1700000300)):
         event = StreamEvent("room_1", bool(kind), sequence, at)
-        assert outcomes[name] == ParsedCallback(f"{kind}:room_1:{sequence}", event)
-    assert outcomes["expired t"].refused == "stale"
-    assert outcomes["bad sign"].refused == "sign"
+        parsed = ParsedCallback(f"{kind}:room_1:{sequence}", event, kind=str(kind))
+        assert outcomes[name] == parsed
+    for name, refused, kind in (("expired t", "stale", "1"), ("bad sign", "sign", None)):
+        assert (outcomes[name].refused, outcomes[name].kind) == (refused, kind)
 
 
 def test_css_signature_is_valid_until_t_and_for_at_most_a_day():

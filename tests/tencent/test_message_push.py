@@ -68,7 +68,7 @@ def query(token, ciphertext):
 
 def refusal(reader, query, body, now=NOW):
     push = reader.open(query, body, now)
-    assert push == MessagePush(refused=push.refused)
+    assert push == MessagePush(refused=push.refused, kind=push.kind)
     return push.refused
 
 
@@ -87,7 +87,8 @@ def test_plain_push_is_parsed_unless_encryption_is_configured(
 ):
     case = official["plain_post"]
     body, now = json.dumps(case["body"]).encode(), int(case["query"]["timestamp"])
-    assert plain_reader.open(case["query"], body, now) == MessagePush(case["body"], encrypted=False)
+    push = plain_reader.open(case["query"], body, now)
+    assert push == MessagePush(case["body"], encrypted=False, kind=case["body"]["Event"])
     assert refusal(encrypted_reader, case["query"], body, now) == "plain"
     for body in (b'{"Encrypt": 1}', b"{}"):
         assert refusal(encrypted_reader, {"encrypt_type": "aes"}, body) == "plain"
@@ -99,7 +100,9 @@ def test_encrypted_push_vectors_are_accepted_or_refused(official, encrypted_read
         body, now = json.dumps(case["body"]).encode(), int(case["query"]["timestamp"])
         if case["expect"] == "ok":
             push = encrypted_reader.open(case["query"], body, now)
-            assert push == MessagePush(json.loads(case["plaintext"]), encrypted=True)
+            content = json.loads(case["plaintext"])
+            kind = str(content.get("Event"))
+            assert push == MessagePush(content, encrypted=True, kind=kind)
         else:
             assert refusal(encrypted_reader, case["query"], body, now) == words[case["expect"]]
     assert {case["expect"] for case in official["safe_post"]} >= {"ok", *words}
@@ -143,6 +146,24 @@ def test_a_missing_token_refuses_pushes_and_an_invalid_aes_key_the_start():
     for key in ("A" * 42, "A" * 44, "?" * 43):
         with pytest.raises(ValueError, match=r"43 characters|base64|padding|characters"):
             MessagePushReader("t", key, "wx")
+
+
+def test_a_push_has_a_kind_only_if_its_signature_is_right(
+    official, plain_reader, encrypted_reader, encrypt
+):
+    pushed, body = encrypt(b'{"Event": "a"}'), b'{"Event": "b"}'
+    signature = sha1_signature(official["token"], NOW)
+    plain = {"timestamp": str(NOW), "nonce": "nonce", "signature": signature}
+    for reader, query, content, now, kind in (
+        (encrypted_reader, *pushed, NOW, "a"),
+        (encrypted_reader, *pushed, NOW + MAX_AGE_SECONDS + 1, "a"),
+        (encrypted_reader, *encrypt(b"{}", app_id="wx0000000000000000"), NOW, ""),
+        (encrypted_reader, {**pushed[0], "nonce": "x"}, pushed[1], NOW, None),
+        (encrypted_reader, plain, body, NOW, None),
+        (plain_reader, plain, body, NOW, "b"),
+        (plain_reader, {**plain, "nonce": "x"}, body, NOW, None),
+    ):
+        assert reader.open(query, content, now).kind == kind
 
 
 # ---- encrypted answers

@@ -37,6 +37,8 @@ REFUSALS = {
     "reject_mchid": "merchant",
     "reject_state": "not_final",
 }
+UNSIGNED = ("stale", "sign", "serial", "probe")
+"""Reasons of what is not known to come from WeChat Pay."""
 
 
 @pytest.fixture
@@ -61,6 +63,7 @@ def test_vectors_of_payments_and_refunds_are_accepted_or_refused(payments, merch
     for case in cases:
         parsed = payments.read(case["headers"], case["body"].encode(), case["now"])
         assert parsed.refused == refusal(case), case["name"]
+        assert (parsed.kind is None) == (parsed.refused in UNSIGNED), case["name"]
         if parsed.refused:
             assert parsed.event is None
         elif case["expect"] == "reject_amount":  # checked against the order, not here
@@ -81,6 +84,7 @@ def test_vectors_of_transfers_are_accepted_or_refused(transfers, transfer_vector
         parsed = transfers.read(case["headers"], case["body"].encode(), case["now"])
         transfer, plain = parsed.event, json.loads(case["plaintext"])
         assert parsed.refused == refusal(case), case["name"]
+        assert parsed.kind == (None if parsed.refused in UNSIGNED else FINISHED), case["name"]
         if parsed.refused:
             assert transfer is None
         else:  # the amount is compared with the withdrawal, not here
