@@ -6,7 +6,7 @@ from handlers import moderation as queue
 from handlers.accounts import console as users
 from handlers.base import Route, methods_of
 from handlers.gold import console as gold
-from handlers.operators import audit, login, overview
+from handlers.operators import audit, login, overview, switches
 from handlers.operators import console as operators
 from handlers.payments import console as payments
 from handlers.payouts import console as withdrawals
@@ -124,6 +124,8 @@ OPS_ROUTES: list[Route] = [
     Route("operators", operators.OpsOperatorsHandler, "ops.operators.Operators", ADMIN, ADMIN),
     Route(OPERATOR, operators.OpsOperatorHandler, "ops.operators.OneOperator", None, ADMIN),
     Route(f"{OPERATOR}/reset", operators.OpsResetHandler, "ops.operators.Reset", None, ADMIN),
+    Route("switches", switches.OpsSwitchesHandler, "ops.switches.Switches", VIEWER),
+    Route("switches/checks", switches.OpsSwitchChecksHandler, "ops.switches.Checks", None, ADMIN),
     Route("audit", audit.OpsAuditHandler, "ops.audit.Log", VIEWER),
     Route("audit.csv", audit.OpsAuditCsvHandler, "ops.audit.File", VIEWER),
 ]

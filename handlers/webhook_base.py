@@ -33,6 +33,11 @@ class WebhookHandler(Handler):
             raise PayloadTooLarge
         return {}
 
+    def note_arrival(self, source: str, kind: str | None) -> None:
+        """Note what has arrived, whatever the answer; None for a wrong signature."""
+        if kind is not None:
+            self.context.services.arrivals.note(source, kind)
+
     def refuse(self) -> NoReturn:
         """Refuse a callback of a service that is not configured here."""
         self.limit_address("anonymous")
@@ -96,6 +101,7 @@ class MerchantWebhookHandler(WebhookHandler):
         if client is None:
             self.refuse()
         found = client.notifications.read(self.request.headers, self.body, time.time())
+        self.note_arrival("notice", found.kind)
         message = self.message(source, found.id)
         await self.receive(message, found.refused, partial(record, found.event, found.ignored))
         return NoContentResponse()

@@ -59,6 +59,7 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
     presence = Presence(stores.presence, stores.members, room_changes, lease, DEFAULT_GRACE)
     services = Services(
         settings,
+        database,
         stores,
         tencent,
         bus,

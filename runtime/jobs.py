@@ -14,6 +14,7 @@ from handlers.context import Context
 from handlers.health import readiness
 from realtime.redis_bus import RedisBus
 from runtime.gc_tuning import GcTuner
+from services.doctor.arrivals import FLUSH_SECONDS
 from services.jobs.claimed_jobs import JobRunner
 from services.rooms.room_access import RECONCILE_SECONDS, SocketReconciler
 from telemetry.metrics import OpenWork
@@ -103,7 +104,7 @@ class PeriodicTasks:
                 if failures == 1:
                     why = f"{type(error).__name__}: {error}"
                     log.warning("job_failed", job=name, error=why)
-            delay = min(MAX_DELAY, seconds * min(failures + 1, 4))
+            delay = max(seconds, min(MAX_DELAY, seconds * min(failures + 1, 4)))
             with suppress(TimeoutError):
                 async with asyncio.timeout(retry if failures and retry else delay):
                     await self._stopping.wait()
@@ -137,6 +138,7 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     every(rooms.presence.lease.seconds / 3, "away", lambda: _mark_away(context))
     every(METRICS_SECONDS, "metrics", lambda: measure_metrics(context))
     every(10, "ledger_audit", services.gold.audit.run_if_due)
+    every(FLUSH_SECONDS, "arrivals", services.arrivals.run)
     if context.settings.environment == "production":  # the simulator forgets its orders
         every(10, "bills", services.payments.bills.run_if_due)
     tasks.until_stopped("claimed", JobRunner(*services.claimed_jobs).run)

@@ -233,7 +233,7 @@ def _retry_ms(seconds: float) -> int:
 async def _release_members(context: Context) -> None:
     """Mark the members of this process as away; if that fails, its lease runs out.
 
-    Then store the last lines of the chat.
+    Then store the last lines of the chat, and what has arrived last.
     """
     try:
         async with asyncio.timeout(DATABASE_SECONDS):
@@ -241,6 +241,7 @@ async def _release_members(context: Context) -> None:
             await context.services.accounts.channels.flush()
             await context.services.rooms.presence.lease.end()
             await context.stores.chat_lines.flush()
+            await context.services.arrivals.flush()
     except Exception as error:  # noqa: BLE001 - the database may be what is down
         log.warning("lease_release_failed", error=type(error).__name__)
 

@@ -11,6 +11,8 @@ from services.accounts.user_channels import UserChannelService
 from services.chat import ChatServices
 from services.chat.im_relay import ImRelay
 from services.chat.outbox_actions import ImActions, live_streaming_actions
+from services.doctor.arrivals import ArrivalService
+from services.doctor.switches import SwitchService
 from services.gold import GoldServices
 from services.jobs.claimed_jobs import ClaimedJob
 from services.jobs.outbox_jobs import OutboxLanes
@@ -25,6 +27,7 @@ from services.room_changes import RoomChanges
 from services.rooms import RoomServices
 from services.rooms.presence import Presence
 from services.rooms.room_access import RoomAccess
+from storage.database import Database
 from storage.jobs.outbox import DELETE_OBJECT
 from storage.stores import Stores
 from telemetry.metrics import Metrics
@@ -37,6 +40,7 @@ class Services:
     def __init__(
         self,
         settings: Settings,
+        database: Database,
         stores: Stores,
         tencent: TencentClients,
         bus: Bus,
@@ -50,6 +54,8 @@ class Services:
         metrics: Metrics,
     ) -> None:
         lock, lanes = NamedLocks().lock, OutboxLanes(stores.outbox)
+        self.arrivals = ArrivalService(stores.arrivals, metrics)
+        self.switches = SwitchService(settings, stores, database)
         self.moderation = ModerationServices(settings, stores, tencent.content_security)
         self.chat = ChatServices(settings, stores, tencent.im, room_changes, relay, self.moderation)
         self.accounts = AccountServices(

@@ -18,6 +18,7 @@ from storage.gold.ledger import LedgerStore
 from storage.gold.ledger_reconciler import LedgerReconciler
 from storage.gold.rankings import RankingStore
 from storage.gold.statements import SpentGoldStore, StatementStore
+from storage.jobs.arrivals import ArrivalStore
 from storage.jobs.due import JobLeaseStore
 from storage.jobs.inbox import InboxStore
 from storage.jobs.outbox import OutboxStore
@@ -73,6 +74,7 @@ class Stores:
         self.presence = PresenceStore(database, grace)
         self.evictions = EvictionStore(database)
         self.inbox = InboxStore(database)
+        self.arrivals = ArrivalStore(database)
         self.relay_cursors = RelayCursorStore(database)
         self.gifts = GiftStore(database)
         self.blocks = RechargeBlockStore(database)

@@ -158,6 +158,11 @@ class Metrics:
             "notices", "Notices of lives for followers, by what became of them.", ("outcome",)
         )
         self.operator_reads = counter("operator_reads", "Reads by operators.", ("route",))
+        self._missing_callbacks = gauge(
+            "missing_callback_seconds",
+            "Time since the last callback of a kind that came hourly and does not come any more.",
+            KIND,
+        )
 
     def gauge(self, name: str, description: str, read: Callable[[], float]) -> None:
         """Register a gauge that is read at scrape time."""
@@ -166,6 +171,9 @@ class Metrics:
 
     def counter(self, name: str, description: str, read: Callable[[], int]) -> None:
         self._registry.register(ScrapedCounter(name, description, read))
+
+    def show_missing_callbacks(self, seconds: Mapping[str, float]) -> None:
+        _set_all(self._missing_callbacks, seconds)
 
     def count_request(self, route: str, method: str, status: int) -> None:
         self.requests.labels(route, method, status).inc()

@@ -140,6 +140,7 @@ class XpayWebhookHandler(WebhookHandler):
         """
         context = self.context
         push = context.tencent.message_push.open(self.query, self.body, time.time())
+        self.note_arrival("push", push.kind)
         message = message_of(push, self.query, self.body)
         handle = partial(context.services.payments.notifications.process_push, push)
         if push.content.get("Event") == MEDIA_CHECKED:

@@ -64,6 +64,7 @@ class ImWebhookHandler(WebhookHandler):
         service = self.context.services.rooms.callbacks
         now, command = time.time(), query.get("CallbackCommand", "")
         callback = parse_im_callback(query, self.body, im.callback_token, im.sdk_app_id, now)
+        self.note_arrival("im", callback.kind)
         match callback.event:
             case ProposedMessage() as proposed:
                 refusal = await self.context.services.chat.message_checks.check(proposed)
@@ -100,6 +101,7 @@ class LiveStreamingWebhookHandler(WebhookHandler):
     async def post(self) -> LiveStreamingAckResponse:
         key = self.context.settings.live_streaming.callback_key
         callback = parse_live_streaming_callback(self.body, key, time.time())
+        self.note_arrival("live", callback.kind)
         message = self.message("live", callback.id)
         if not (callback.refused or isinstance(callback.event, RecordingFailure)):
             # What is said in a stream is in its item, for moderators; the rest names addresses.

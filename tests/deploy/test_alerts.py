@@ -46,6 +46,7 @@ pytestmark = pytest.mark.programs
 
 FAULTS = {
     "QLiveBillDifferences",
+    "QLiveCallbacksMissing",
     "QLiveGroupsReplaced",
     "QLiveLedgerProblem",
     "QLiveLedgerUnchecked",
@@ -129,6 +130,7 @@ HARMLESS: dict[str, Series] = {
     "QLiveRatesMissing": {up("rates"): "1x3 0x2 1x20"},
     "QLiveRedisDown": {up("redis"): "1x3 0x6 1x20"},
     "QLiveServiceDown": {up("im"): "1x3 0x18 1x20"},
+    "QLiveCallbacksMissing": {qlive("missing_callback_seconds", kind="im:a"): "21600x100"},
     "QLiveLedgerProblem": {qlive("ledger_problems"): "0 -1 0x20"},
     "QLiveLedgerUnchecked": {qlive("ledger_checked_at"): "0+15x400"},
     "QLiveBillDifferences": {qlive("bill_differences"): "0 1x30 0x20"},
@@ -319,6 +321,15 @@ class Faults:
         self.db.users.update_one({"_id": bert.id}, {"$unset": {"create_time": 1}})
         assert (await bert.get("get_configs/")).status == 500
 
+    async def lose_callbacks(self) -> None:
+        """IM's callback of a left room came every hour until seven hours ago; another one comes."""
+        last_at = datetime.now(UTC) - timedelta(hours=7)
+        hours = [last_at - timedelta(hours=n) for n in range(168)]
+        row = {"first_at": hours[-1], "last_at": last_at, "hours": hours}
+        self.db.arrivals.insert_one({"_id": "im:Group.CallbackAfterMemberExit", **row})
+        self.context.services.arrivals.note("live", "1")
+        await self.context.services.arrivals.run()
+
     async def fail_ledger_check(self) -> None:
         audit = self.context.services.gold.audit
         self.context.stores.ledger_reconciler.problems = None  # type: ignore[method-assign]
@@ -346,6 +357,7 @@ async def test_real_faults_fire_their_alerts(
     await faults.hold_withdrawals()
     await faults.hold_refunds()
     await faults.lose_order()
+    await faults.lose_callbacks()
     await faults.lose_tencent()
     await faults.spoil_data()
     scrapes.append(await faults.scrape(blocked_seconds=0.3))

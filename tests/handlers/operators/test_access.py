@@ -20,7 +20,7 @@ OPERATIONS: dict[Access, str] = {
     "machine": "GET charts fleet overview",
     "viewer": """DELETE session, PATCH account, GET account approvals audit audit.csv blocks configs
         gifts ledger lives lives.csv moderation moderation/policy orders rooms rooms/N
-        rooms/N/people session users users/N users/N/sessions""",
+        rooms/N/people session switches users users/N users/N/sessions""",
     "moderator": """GET moderation/N/evidence, PATCH users/N, DELETE users/N/sessions,
         POST moderation/N/decide rooms/N/end rooms/N/let_in rooms/N/put_out""",
     "finance": """GET bills bills/differences inbox refunds refunds/N withdrawals withdrawals/days
@@ -28,7 +28,8 @@ OPERATIONS: dict[Access, str] = {
         bills/differences/settle inbox/again ledger/reverse refunds refunds/N/confirm refunds/N/drop
         refunds/N/settle users/N/grant users/N/settle withdrawals/N/approve
         withdrawals/N/decline""",
-    "admin": """GET operators, POST gifts blocks configs operators operators/N/reset,
+    "admin": """GET operators, POST gifts blocks configs operators operators/N/reset
+        switches/checks,
         PATCH gifts/N blocks/N configs/N operators/N,
         DELETE gifts/N blocks/N configs/N blocks/N/next configs/N/next""",
 }

@@ -1,0 +1,79 @@
+"""Operators' view of the switches in the consoles of WeChat and Tencent, and the checks of them."""
+
+from datetime import datetime
+
+from core.errors import RateLimited
+from handlers.base import endpoint
+from handlers.models import Response
+from handlers.operator_base import OperatorHandler
+from services.doctor.findings import Verdict
+from services.doctor.switches import CONSOLES, SwitchState
+
+
+class FindingResponse(Response):
+    """What a check of the doctor has shown; `because_of` names the check that kept it from it."""
+
+    name: str
+    service: str
+    tried: str
+    verdict: Verdict
+    came_back: str
+    to_do: str
+    because_of: str
+
+
+class ChecksResponse(Response):
+    """The last run of the checks; `at` is null before the first."""
+
+    at: datetime | None
+    findings: list[FindingResponse]
+
+
+class SwitchResponse(Response):
+    """A switch at `path` of a console; `without` (in Chinese `zh`) says what breaks without it.
+
+    `checks` are the findings that show it, `last_at` is when a callback has last shown it.
+    """
+
+    name: str
+    console: str
+    path: str
+    value: str
+    why: str
+    without: str
+    zh: str
+    checks: list[str]
+    state: SwitchState
+    last_at: datetime | None
+
+
+class SwitchesResponse(Response):
+    """`consoles` has the addresses of the consoles."""
+
+    consoles: dict[str, str]
+    switches: list[SwitchResponse]
+    last_checks: ChecksResponse
+
+
+class OpsSwitchesHandler(OperatorHandler):
+    """Switches in the consoles of WeChat and Tencent, and what shows each of them."""
+
+    @endpoint()
+    async def get(self) -> SwitchesResponse:
+        service = self.context.services.switches
+        checks = await service.last_checks()
+        switches = await service.states(checks)
+        return SwitchesResponse.model_validate(
+            {"consoles": CONSOLES, "switches": switches, "last_checks": checks}
+        )
+
+
+class OpsSwitchChecksHandler(OperatorHandler):
+    """Run the doctor's checks, which takes up to 20 seconds; once a minute in the deployment."""
+
+    @endpoint(errors=[RateLimited])
+    async def post(self) -> ChecksResponse:
+        checks = await self.context.services.switches.run_checks()
+        wrong = [row.name for row in checks.findings if row.verdict == "wrong"]
+        self.created = {"at": checks.at.isoformat() if checks.at else "", "wrong": wrong}
+        return ChecksResponse.model_validate(checks)
