@@ -34,9 +34,9 @@ export class Refused extends Error {
   }
 }
 
-/** Sends a request to /ops/api/<path>; throws Refused unless the response is successful. */
-export async function api(method, path, body) {
-  const response = await request(method, path, body);
+/** Sends a request to /ops/api/<path>, with more options of fetch; throws Refused unless the response is successful. */
+export async function api(method, path, body, options) {
+  const response = await request(method, path, body, options);
   return response.json().catch(() => ({}));
 }
 

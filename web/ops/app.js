@@ -22,12 +22,14 @@ import { refundsPage } from "/ops/refunds.js";
 import { roomPage } from "/ops/room.js";
 import { roomsPage } from "/ops/rooms.js";
 import { blocksPage, configsPage, giftsPage } from "/ops/catalogue.js";
+import { switchesPage } from "/ops/switches.js";
 import { OverviewPoller } from "/ops/overview_poller.js";
 import { withdrawalsPage } from "/ops/withdrawals.js";
 
 // name, the operation that it needs, page and, for some, detail page
 const PAGES = [
-  ["overview", "GET Overview", overviewPage], ["fleet", "GET Fleet", fleetPage], ["rooms", "GET Rooms", roomsPage, roomPage],
+  ["overview", "GET Overview", overviewPage], ["fleet", "GET Fleet", fleetPage],
+  ["switches", "GET Switches", switchesPage], ["rooms", "GET Rooms", roomsPage, roomPage],
   ["lives", "GET Lives", livesPage],
   ["people", "GET Users", peoplePage, personPage], ["moderation", "GET Items", moderationPage],
   ["gifts", "GET Gifts", giftsPage], ["blocks", "GET Blocks", blocksPage], ["configs", "GET Configs", configsPage],
