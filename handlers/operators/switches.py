@@ -6,52 +6,22 @@ from core.errors import RateLimited
 from handlers.base import endpoint
 from handlers.models import Response
 from handlers.operator_base import OperatorHandler
-from services.doctor.findings import Verdict
-from services.doctor.switches import CONSOLES, SwitchState
-
-
-class FindingResponse(Response):
-    """What a check of the doctor has shown; `because_of` names the check that kept it from it."""
-
-    name: str
-    service: str
-    tried: str
-    verdict: Verdict
-    came_back: str
-    to_do: str
-    because_of: str
+from services.doctor.findings import Finding
+from services.doctor.switches import CONSOLES, SwitchStatus
 
 
 class ChecksResponse(Response):
     """The last run of the checks; `at` is null before the first."""
 
     at: datetime | None
-    findings: list[FindingResponse]
-
-
-class SwitchResponse(Response):
-    """A switch at `path` of a console; `without` (in Chinese `zh`) says what breaks without it.
-
-    `checks` are the findings that show it, `last_at` is when a callback has last shown it.
-    """
-
-    name: str
-    console: str
-    path: str
-    value: str
-    why: str
-    without: str
-    zh: str
-    checks: list[str]
-    state: SwitchState
-    last_at: datetime | None
+    findings: list[Finding]
 
 
 class SwitchesResponse(Response):
     """`consoles` has the addresses of the consoles."""
 
     consoles: dict[str, str]
-    switches: list[SwitchResponse]
+    switches: list[SwitchStatus]
     last_checks: ChecksResponse
 
 
@@ -63,9 +33,8 @@ class OpsSwitchesHandler(OperatorHandler):
         service = self.context.services.switches
         checks = await service.last_checks()
         switches = await service.states(checks)
-        return SwitchesResponse.model_validate(
-            {"consoles": CONSOLES, "switches": switches, "last_checks": checks}
-        )
+        last_checks = ChecksResponse.model_validate(checks)
+        return SwitchesResponse(consoles=CONSOLES, switches=switches, last_checks=last_checks)
 
 
 class OpsSwitchChecksHandler(OperatorHandler):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import yaml
 
@@ -13,6 +13,7 @@ from core.errors import RateLimited
 from services.doctor.doctor import Doctor
 from services.doctor.findings import Finding
 from storage.database import Database
+from storage.documents import known_fields
 from storage.jobs.arrivals import Arrival
 from storage.stores import Stores
 
@@ -64,6 +65,15 @@ class Checks:
     findings: Sequence[Finding]
 
 
+@dataclass(frozen=True, slots=True)
+class SwitchStatus:
+    """What is known of a switch; `last_at` is when a callback has last shown it."""
+
+    switch: Switch
+    state: SwitchState
+    last_at: datetime | None
+
+
 class SwitchService:
     """Tells which switches are set, from what has arrived and what the doctor has found."""
 
@@ -87,19 +97,17 @@ class SwitchService:
         result = await self._stores.job_leases.last_result(JOB_NAME)
         if not result:
             return Checks(None, ())
-        findings = [Finding(**row) for row in result["findings"]]
+        findings = [Finding(**known_fields(Finding, row)) for row in result["findings"]]
         return Checks(datetime.fromtimestamp(result["at"], UTC), findings)
 
-    async def states(self, checks: Checks) -> list[dict[str, Any]]:
-        """Return the fields of each switch, its `state`, and the `last_at` of its callbacks."""
+    async def states(self, checks: Checks) -> list[SwitchStatus]:
+        """Return what the checks and the callbacks of all processes show of each switch."""
         arrivals = await self._stores.arrivals.all()
-        rows = []
-        for switch in SWITCHES:
-            last_at = last_arrival(switch, arrivals)
-            rows.append(
-                asdict(switch) | {"state": state_of(switch, checks, last_at), "last_at": last_at}
-            )
-        return rows
+        last = {switch.name: last_arrival(switch, arrivals) for switch in SWITCHES}
+        return [
+            SwitchStatus(switch, state_of(switch, checks, last[switch.name]), last[switch.name])
+            for switch in SWITCHES
+        ]
 
 
 def last_arrival(switch: Switch, arrivals: Sequence[Arrival]) -> datetime | None:

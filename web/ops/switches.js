@@ -23,7 +23,7 @@ export function switchesPage(container) {
     if (!container.isConnected) return;
     fill(tileRow, Object.keys(KINDS).map((state) => stateTile(state, switches)));
     fill(note, checks.at ? t("checks_run_at", { at: formatDateTime(checks.at) }) : t("checks_not_run"));
-    const ofSwitches = new Set(switches.flatMap((row) => row.checks));
+    const ofSwitches = new Set(switches.flatMap((row) => row.switch.checks));
     const others = checks.findings.filter(({ name, verdict }) => verdict === "wrong" && !ofSwitches.has(name));
     fill(cards, others.length ? card(t("other_findings"), el("ul", { class: "findings" }, others.map(findingItem))) : null,
       Object.entries(consoles).map(([name, address]) => consoleCard(name, address, switches, checks.findings)));
@@ -48,17 +48,17 @@ function stateTile(state, switches) {
 
 function consoleCard(name, address, switches, findings) {
   const link = el("a", { href: `https://${address}`, target: "_blank", rel: "noreferrer" }, address);
-  const rows = switches.filter((row) => row.console === name).map((row) => switchRow(row, findings));
+  const rows = switches.filter((row) => row.switch.console === name).map((row) => switchRow(row, findings));
   const headings = [t("state"), t("switch"), t("without_switch")];
   return card("", el("div", { class: "card-head" }, el("h2", {}, codeText("console", name)), link),
     scrollTable(codeText("console", name), headings, rows));
 }
 
-function switchRow(row, findings) {
-  const shown = row.state === "wrong" ? findings.filter(({ name, verdict }) => verdict === "wrong" && row.checks.includes(name)) : [];
-  const lastCame = row.last_at ? el("small", {}, t("last_came", { at: formatDateTime(row.last_at) })) : null;
+function switchRow({ switch: row, state, last_at: lastAt }, findings) {
+  const shown = state === "wrong" ? findings.filter(({ name, verdict }) => verdict === "wrong" && row.checks.includes(name)) : [];
+  const lastCame = lastAt ? el("small", {}, t("last_came", { at: formatDateTime(lastAt) })) : null;
   return el("tr", {},
-    el("td", {}, statusDot(KINDS[row.state], codeText("switch_state", row.state)), lastCame),
+    el("td", {}, statusDot(KINDS[state], codeText("switch_state", state)), lastCame),
     el("td", {}, row.path, el("small", {}, row.value)),
     el("td", {}, language() === "zh" ? row.zh : row.without,
       shown.length ? el("ul", { class: "findings" }, shown.map(findingItem)) : null));

@@ -21,7 +21,7 @@ LEFT = {"CallbackCommand": "Group.CallbackAfterMemberExit", "GroupId": "none"}
 
 async def switches(api: ApiFixture) -> dict[str, dict[str, Any]]:
     found = (await api.ops("GET", "switches")).ok()["switches"]
-    return {switch["name"]: switch for switch in found}
+    return {row["switch"]["name"]: row for row in found}
 
 
 def kinds(db: Db) -> set[str]:
