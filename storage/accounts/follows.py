@@ -3,7 +3,6 @@
 The `_id` of a follow has the followed user first, so that it orders the followers of a user.
 """
 
-from collections import Counter
 from collections.abc import Collection as Group
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -11,8 +10,8 @@ from typing import NamedTuple
 
 from core.batching import RequestBatcher
 from core.retry import retry_on_conflict
-from storage.database import Collection, Database, Document
-from storage.documents import documents_by_id, starts_with
+from storage.database import Collection, Database
+from storage.documents import documents_by_id, make_partial_index, starts_with
 from storage.errors import TooManyFollows
 from storage.write_batch import GroupCommit, WriteBatch
 
@@ -24,7 +23,7 @@ MAX_CHANGES = 100
 
 
 class FollowChange(NamedTuple):
-    """A user follows, while a live of this epoch runs ("" without one), or stops (None)."""
+    """A user follows, while a live of this epoch runs ("" without one), or unfollows (None)."""
 
     by: str
     epoch: str | None
@@ -50,6 +49,7 @@ class FollowStore:
 
     async def make_indexes(self) -> None:
         await self._follows.create_index([("by", 1), ("at", -1)])
+        await make_partial_index(self._follows, "epoch", "")
 
     async def put(self, by: str, of: str, epoch: str = "") -> None:
         """Follow a user. `epoch` is that of the live that they host, whose report counts it.
@@ -72,17 +72,17 @@ class FollowStore:
         new = {_id(by, of): {"by": by, "of": of, "at": datetime.now(UTC)} for by, _ in changes}
 
         async def save() -> None:
-            batch, gained = WriteBatch(), Counter[str]()
+            batch, gained = WriteBatch(), 0
             stored = await self._by_id.get_many([*epochs])
             for row, (id_, epoch) in zip(stored, epochs.items(), strict=True):
                 if row and epoch is None:
                     batch.delete("follows", {"_id": id_})
-                    gained[row["epoch"]] -= 1
+                    gained -= 1
                 elif not row and epoch is not None:
                     batch.insert("follows", {"_id": id_, **new[id_], "epoch": epoch})
-                    gained[epoch] += 1
-            if gained:
-                _count(batch, of, gained)
+                    gained += 1
+            if len(batch):
+                batch.upsert("follower_counts", {"_id": of}, {"$inc": {"n": gained}})
                 await self._commits.commit(batch)
 
         await retry_on_conflict(save)
@@ -119,14 +119,3 @@ class FollowStore:
 
 def _id(by: str, of: str) -> str:
     return f"{of}:{by}"
-
-
-def _count(batch: WriteBatch, user_id: str, gained: Counter[str]) -> None:
-    """Count followers by the live in which they began to follow, whose report has them, too.
-
-    A report that has ended does not change.
-    """
-    batch.upsert("follower_counts", {"_id": user_id}, {"$inc": {"n": gained.total()}})
-    for epoch in gained.keys() - {""}:
-        change: Document = {"$inc": {"followers": gained[epoch]}}
-        batch.update_if_present("lives", {"_id": epoch, "ended_at": None}, change)

@@ -74,16 +74,3 @@ async def test_a_user_follows_a_limited_number_and_may_end_all_again(
     for _ in range(2):  # a deletion is repeated after a kill
         await follows.drop_all("20000000")
     assert await stored(stores) == {HOST: 0, OTHER: 0}
-
-
-async def test_a_follow_during_a_live_is_counted_by_its_report_until_it_ends(
-    stores: StoresFixture,
-) -> None:
-    lives = stores.rows("lives")
-    await lives.insert_one({"_id": "e1", "ended_at": None, "followers": 0})
-    for by in ("20000000", "20000001"):
-        await stores.follows.put(by, HOST, "e1")
-    await stores.follows.drop("20000000", HOST)
-    await lives.update_one({}, {"$set": {"ended_at": 5}})
-    await stores.follows.drop("20000001", HOST)
-    assert (await lives.find_one())["followers"] == 1
