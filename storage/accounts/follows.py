@@ -17,7 +17,6 @@ from storage.write_batch import GroupCommit, WriteBatch
 
 MAX_FOLLOWS = 1_000
 """Users whom one user may follow: the list of them is read as a whole, about 100 KB."""
-
 MAX_CHANGES = 100
 """Follows of one user that are written together."""
 
@@ -68,18 +67,18 @@ class FollowStore:
 
     async def _change(self, of: str, changes: Sequence[FollowChange]) -> list[None]:
         """Save changes of the followers of one user; of those by one follower, the last counts."""
-        epochs = {_id(change.by, of): change.epoch for change in changes}
-        new = {_id(by, of): {"by": by, "of": of, "at": datetime.now(UTC)} for by, _ in changes}
+        wanted, now = {_id(by, of): (by, epoch) for by, epoch in changes}, datetime.now(UTC)
 
         async def save() -> None:
             batch, gained = WriteBatch(), 0
-            stored = await self._by_id.get_many([*epochs])
-            for row, (id_, epoch) in zip(stored, epochs.items(), strict=True):
+            stored = await self._by_id.get_many([*wanted])
+            for row, (id_, (by, epoch)) in zip(stored, wanted.items(), strict=True):
                 if row and epoch is None:
                     batch.delete("follows", {"_id": id_})
                     gained -= 1
                 elif not row and epoch is not None:
-                    batch.insert("follows", {"_id": id_, **new[id_], "epoch": epoch})
+                    new = {"_id": id_, "by": by, "of": of, "at": now, "epoch": epoch}
+                    batch.insert("follows", new)
                     gained += 1
             if len(batch):
                 batch.upsert("follower_counts", {"_id": of}, {"$inc": {"n": gained}})
