@@ -15,6 +15,7 @@ from rooms.room import Room
 from storage.accounts.users import User
 from storage.database import Database
 from storage.documents import token_id
+from storage.identities import IdentityStore
 from storage.jobs.outbox import OutboxStore
 from storage.moderation import UserBlockStore
 from storage.rooms.lives import LiveStore
@@ -44,6 +45,7 @@ async def create_live_rooms(uri: str, database_name: str, count: int) -> list[Ro
             OutboxStore(database),
             UserChannelStore(database, _ignore),
             LiveStore(database),
+            IdentityStore(database),
         )
         for n in range(count):
             host = Person(str(90_000_000 + n), f"host {n}", gender=2)

@@ -16,6 +16,7 @@ from storage.gold.ledger import LedgerStore
 from storage.gold.ledger_reconciler import LedgerReconciler
 from storage.gold.rankings import RankingStore
 from storage.gold.statements import SpentGoldStore, StatementStore
+from storage.identities import IdentityStore
 from storage.jobs.due import JobLeaseStore
 from storage.jobs.inbox import InboxStore
 from storage.jobs.outbox import OutboxStore
@@ -46,14 +47,17 @@ class Stores:
         cipher = FieldCipher(settings.auth.encryption_key)
         self.members = MemberStore(database)
         self.user_channels = UserChannelStore(database, user_changed)
-        self.users = UserStore(database, self.members, self.user_channels, cipher)
+        self.identities = IdentityStore(database)
+        self.users = UserStore(database, self.members, self.user_channels, self.identities, cipher)
         self.code_sessions = CodeSessionStore(database, cipher)
         self.tokens = TokenStore(database)
         self.outbox = OutboxStore(database)
         self.exports = ExportStore(database, cipher)
-        self.deletions = DeletionStore(database, self.outbox)
+        self.deletions = DeletionStore(database, self.outbox, self.identities)
         self.lives = LiveStore(database)
-        self.rooms = RoomStore(database, self.members, self.outbox, self.user_channels, self.lives)
+        self.rooms = RoomStore(
+            database, self.members, self.outbox, self.user_channels, self.lives, self.identities
+        )
         self.room_groups = RoomGroupStore(database)
         self.chat_lines = ChatLineStore(database, settings.retention.chat_days)
         self.presence = PresenceStore(database, grace)
@@ -75,7 +79,7 @@ class Stores:
         self.user_blocks = UserBlockStore(database)
         moderation_days = settings.retention.moderation_days
         self.moderation = ModerationStore(
-            database, self.outbox, self.user_channels, moderation_days
+            database, self.outbox, self.user_channels, self.identities, moderation_days
         )
         self.rankings = RankingStore(database)
         self.ledger = LedgerStore(
