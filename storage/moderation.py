@@ -93,16 +93,11 @@ class ModerationStore(VersionedStore[Item]):
     name, kind, newest_by = "moderation_items", Item, "created_at"
 
     def __init__(
-        self,
-        database: Database,
-        outbox: OutboxStore,
-        channels: UserChannelStore,
-        identities: IdentityStore,
-        days: int,
+        self, database: Database, outbox: OutboxStore, channels: UserChannelStore, days: int
     ) -> None:
         """Create the store; a decided item is kept for `days`, with 0 for ever."""
         super().__init__(database, channels)
-        self._identities = identities
+        self._identities = IdentityStore(database)
         self._outbox = outbox
         self._days = days
         self._by_key = documents_by_id(self._documents, self.parse, key="open_key")

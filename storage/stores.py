@@ -5,8 +5,10 @@ from rooms.members import GracePolicy
 from storage.accounts.deletions import DeletionStore
 from storage.accounts.exports import ExportStore
 from storage.accounts.follows import FollowStore
+from storage.accounts.matches import PairStore
+from storage.accounts.notices import ConsentStore, LiveNoticeStore
 from storage.accounts.tokens import CodeSessionStore, EvictionStore, TokenStore
-from storage.accounts.users import LikeStore, UserStore
+from storage.accounts.users import UserStore
 from storage.chat import ChatLineStore, RelayCursorStore, RoomGroupStore
 from storage.database import Database
 from storage.field_cipher import FieldCipher
@@ -16,7 +18,6 @@ from storage.gold.ledger import LedgerStore
 from storage.gold.ledger_reconciler import LedgerReconciler
 from storage.gold.rankings import RankingStore
 from storage.gold.statements import SpentGoldStore, StatementStore
-from storage.identities import IdentityStore
 from storage.jobs.due import JobLeaseStore
 from storage.jobs.inbox import InboxStore
 from storage.jobs.outbox import OutboxStore
@@ -47,16 +48,25 @@ class Stores:
         cipher = FieldCipher(settings.auth.encryption_key)
         self.members = MemberStore(database)
         self.user_channels = UserChannelStore(database, user_changed)
-        self.identities = IdentityStore(database)
-        self.users = UserStore(database, self.members, self.user_channels, self.identities, cipher)
+        self.users = UserStore(database, self.members, self.user_channels, cipher)
         self.code_sessions = CodeSessionStore(database, cipher)
         self.tokens = TokenStore(database)
         self.outbox = OutboxStore(database)
         self.exports = ExportStore(database, cipher)
-        self.deletions = DeletionStore(database, self.outbox, self.identities)
+        self.user_blocks = UserBlockStore(database)
+        self.pairs = PairStore(database, self.outbox, self.user_channels, self.user_blocks)
+        self.deletions = DeletionStore(database, self.outbox, self.pairs)
         self.lives = LiveStore(database)
+        self.consents = ConsentStore(database)
+        self.live_notices = LiveNoticeStore(database, settings.notices.template_id)
         self.rooms = RoomStore(
-            database, self.members, self.outbox, self.user_channels, self.lives, self.identities
+            database,
+            self.members,
+            self.outbox,
+            self.user_channels,
+            self.pairs,
+            self.lives,
+            self.live_notices,
         )
         self.room_groups = RoomGroupStore(database)
         self.chat_lines = ChatLineStore(database, settings.retention.chat_days)
@@ -67,7 +77,6 @@ class Stores:
         self.gifts = GiftStore(database)
         self.blocks = RechargeBlockStore(database)
         self.configs = ConfigStore(database)
-        self.likes = LikeStore(database)
         self.follows = FollowStore(database)
         self.orders = OrderStore(database, settings.retention.unpaid_order_days)
         self.bills = BillStore(database, cipher)
@@ -76,10 +85,9 @@ class Stores:
         self.operators = OperatorStore(database, cipher, admits_demo=is_development)
         self.operator_sessions = OperatorSessionStore(database)
         self.audit = AuditStore(database, settings.retention.audit_days)
-        self.user_blocks = UserBlockStore(database)
         moderation_days = settings.retention.moderation_days
         self.moderation = ModerationStore(
-            database, self.outbox, self.user_channels, self.identities, moderation_days
+            database, self.outbox, self.user_channels, moderation_days
         )
         self.rankings = RankingStore(database)
         self.ledger = LedgerStore(
