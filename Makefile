@@ -19,6 +19,10 @@ PURE := tests/rooms tests/ledger tests/realtime/test_wire.py tests/realtime/test
 SCALED = $(shell grep -lE "hypothesis_profiles|notice_storm|from hypothesis" -r tests --include="test_*.py")
 RULES := rooms/*,ledger/*,services/room_changes.py,services/gold/ledger.py,services/payments/payments.py
 
+ifdef MONGOD
+export MONGOD
+endif
+
 .PHONY: help setup run quick quick-tests quick-lint test test-long check lint bench chaos loadtest pictures sdk miniprogram-check lock clean
 
 help:
@@ -27,6 +31,7 @@ help:
 	@echo "make test       all tests: 5 min on two cores"
 	@echo "  COVER=1       measure coverage, for make check: a quarter longer"
 	@echo "  WORKERS=6     number of test workers; 4 by default"
+	@echo "  MONGOD=/path  run on another mongod than that of the wheel"
 	@echo "make lint       format, lint, types, import rules, lock files: 15 s"
 	@echo "make check      make lint; coverage of the last make test COVER=1"
 	@echo "make test-long  property tests with 16,000 to 100,000 examples each, longer storm tests"

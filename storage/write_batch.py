@@ -81,6 +81,10 @@ class WriteBatch:
     def delete(self, collection: str, where: Document) -> None:
         self._add(WriteTarget(collection, "delete"), {"q": where, "limit": 1})
 
+    def delete_if_present(self, collection: str, where: Document) -> None:
+        write = {"q": where, "limit": 1}
+        self._add(WriteTarget(collection, "delete", is_guarded=False), write)
+
     def update_if_present(
         self, collection: str, where: Document, change: Document | list[Document]
     ) -> None:

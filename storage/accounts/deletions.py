@@ -13,9 +13,10 @@ from typing import Any
 from ledger.refund_cases import OPEN_STATES as OPEN_CASES
 from ledger.withdrawals import OPEN_STATES as OPEN_WITHDRAWALS
 from storage.accounts.matches import PairStore
-from storage.accounts.users import IS_DEBTOR, User, user_from
+from storage.accounts.users import IS_DEBTOR, User, identity_of, user_from
 from storage.database import Database, Document, Session
 from storage.documents import document_of, make_partial_index, starts_with
+from storage.identities import IdentityStore
 from storage.jobs.due import BEFORE_ANY, claim_due
 from storage.jobs.outbox import LATER, OutboxStore
 
@@ -31,6 +32,7 @@ class DeletionStore:
 
     def __init__(self, database: Database, outbox: OutboxStore, pairs: PairStore) -> None:
         self._database = database
+        self._identities = IdentityStore(database)
         self._pairs = pairs
         self._in = database.collection
         self._outbox = outbox
@@ -72,8 +74,15 @@ class DeletionStore:
         fields: Document = {"deleted_at": now, "delete_at": now + delay, "former": user.openid}
         fields |= {"app_id": "", "openid": f"deleted:{user.user_id}"}
         where = {**_claimed(user), "$nor": [_would_evade()]}
-        result = await self._in("users").update_one(where, {"$set": fields})
-        return bool(result.modified_count)
+
+        async def work(session: Session) -> bool:
+            result = await self._in("users").update_one(where, {"$set": fields}, session=session)
+            if result.modified_count:
+                name = identity_of(user.app_id, user.openid)
+                await self._identities.drop("openid", name, session)
+            return bool(result.modified_count)
+
+        return await self._database.transaction_with_retry(work)
 
     def steps(self, user: User) -> Sequence[Step]:
         """Return the steps in order: the profile goes before its pictures, the openid last."""

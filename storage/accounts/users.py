@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from pymongo.errors import DuplicateKeyError
@@ -21,6 +22,7 @@ from storage.documents import (
 )
 from storage.errors import UserNotFound
 from storage.field_cipher import FieldCipher
+from storage.identities import IdentityStore
 from storage.rooms.members import MemberStore
 from storage.user_channels import UserChannelStore
 
@@ -97,6 +99,7 @@ class UserStore:
         cipher: FieldCipher,
     ) -> None:
         self._database = database
+        self._identities = IdentityStore(database)
         self._members = members
         self._channels = channels
         self._cipher = cipher
@@ -104,7 +107,6 @@ class UserStore:
         self._by_id = documents_by_id(self._users, user_from)
 
     async def make_indexes(self) -> None:
-        await self._users.create_index([("app_id", 1), ("openid", 1)], unique=True)
         await self._users.create_index("nickname")
         for debt in DEBTS.values():
             await make_partial_index(self._users, debt, 0)
@@ -115,12 +117,17 @@ class UserStore:
             user_id = str(secrets.randbelow(90_000_000) + 10_000_000)
             user = User(user_id, app_id, openid, datetime.now(UTC), **fields)
             try:
-                await self._users.insert_one(document_of(user, "user_id"))
+                await self._database.transaction_with_retry(partial(self._insert, user))
                 await self._channels.create(user_id)
                 return user, True
             except DuplicateKeyError:  # (app_id, openid) exists, or the random user_id is taken
                 if found := await self.by_openid(app_id, openid):
                     return found, False
+
+    async def _insert(self, user: User, session: Session) -> None:
+        name = identity_of(user.app_id, user.openid)
+        await self._identities.add("openid", name, user.user_id, session)
+        await self._users.insert_one(document_of(user, "user_id"), session=session)
 
     async def store_session_key(self, user_id: str, key: str) -> None:
         """Store WeChat's session key of the latest login, encrypted."""
@@ -133,8 +140,8 @@ class UserStore:
         return self._cipher.decrypt((row or {}).get("session_key", b""), user_id)
 
     async def by_openid(self, app_id: str, openid: str) -> User | None:
-        row = await self._users.find_one({"app_id": app_id, "openid": openid})
-        return user_from(row) if row else None
+        user_id = await self._identities.find("openid", identity_of(app_id, openid))
+        return await self.find(user_id) if user_id else None
 
     def find(self, user_id: str) -> Awaitable[User | None]:
         return self._by_id.get(user_id)
@@ -208,6 +215,11 @@ class UserStore:
         if row is None:
             raise UserNotFound
         return user_from(row)
+
+
+def identity_of(app_id: str, openid: str) -> str:
+    """Return the name of a user at WeChat, which IdentityStore knows."""
+    return f"{app_id}:{openid}"
 
 
 def user_from(row: Document) -> User:

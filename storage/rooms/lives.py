@@ -46,6 +46,7 @@ class LiveStore:
 
     async def make_indexes(self) -> None:
         await make_page_indexes(self._lives, "started_at", "host_id", "live_id")
+        await self._lives.create_index("ended_at", partialFilterExpression={"ended_at": None})
         for guest in ("dates.male", "dates.female"):
             await self._lives.create_index(guest)
         await self._visits.create_index("at", expireAfterSeconds=int(VISITS_KEPT.total_seconds()))
@@ -103,6 +104,12 @@ class LiveStore:
         report = await change_one(self._lives, {"_id": epoch}, [{"$set": stored}])
         await self._visits.delete_many(visits)
         return {name: report[name] for name in numbers} if report else numbers
+
+    async def running(self) -> list[int]:
+        """Return the rooms that are live."""
+        return [
+            row["live_id"] async for row in self._lives.find({"ended_at": None}, {"live_id": 1})
+        ]
 
     async def page_of_host(self, host_id: str, number: int, size: int) -> list[Document]:
         """Return page `number` (from 1) of the reports of a host, the newest first."""

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import structlog
-from pymongo.errors import PyMongoError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from core.batching import BatchLoader, SingleFlight
 from core.errors import TryAgain
@@ -21,9 +21,10 @@ from rooms.tickets import Ticket
 from storage.accounts.matches import PairStore
 from storage.accounts.notices import LiveNoticeStore
 from storage.chat import new_group_id
-from storage.database import Collection, Database, Document
-from storage.documents import change_one, documents_by_id, fields_of, known_fields, parsed
+from storage.database import Collection, Database, Document, Session
+from storage.documents import documents_by_id, fields_of, known_fields, parsed
 from storage.errors import StorageUnavailable
+from storage.identities import IdentityStore
 from storage.jobs.outbox import RENEW_PRIVATE, OutboxStore
 from storage.rooms.lives import LiveStore
 from storage.rooms.members import MemberStore, add_membership_writes, member_from
@@ -58,6 +59,7 @@ class RoomStore:
         live_notices: LiveNoticeStore,
     ) -> None:
         self._database = database
+        self._identities = IdentityStore(database)
         self._pairs, self._lives = pairs, lives
         self._channels = channels
         self._live_notices = live_notices
@@ -66,7 +68,6 @@ class RoomStore:
         self._outbox = outbox
         self._by_id = documents_by_id(self._rooms, room_from, exclude="log")
         self._by_group = documents_by_id(self._rooms, room_from, exclude="log", key="group_id")
-        self._by_host = documents_by_id(self._rooms, room_from, exclude="log", key="host_id")
         self._loads: BatchLoader[Room] = BatchLoader(self._load_many)
         self._load_numbers = itertools.count()
         self._log_reads = SingleFlight(self._read_events_since)
@@ -74,25 +75,37 @@ class RoomStore:
         self._commits = GroupCommit(database)
 
     async def make_indexes(self) -> None:
-        await self._rooms.create_index("host_id", unique=True)
+        await self._rooms.create_index("host_id")
         await self._rooms.create_index([("status", 1), ("started_at", -1)])
         await self._rooms.create_index("due_at", sparse=True)
         await self._rooms.create_index("deputies")
-        await self._rooms.create_index("ticket_ids", sparse=True)
 
     async def get_or_create(self, host: Person) -> tuple[int, str, bool]:
         """Return the host's only room, created if missing: (live_id, group_id, IM group exists)."""
-        where = {"host_id": host.user_id}
-        document = await self._rooms.find_one(where, {"group_id": 1, "group_ready": 1})
-        if document is None:
-            live_id = await self._database.next_number("live_id")
-            room = Room(live_id, new_group_id(), Seat(host, ""))
-            created = {name: _stored(getattr(room, name)) for name in (*_VALUES, *_MAPS)}
-            created |= {"_id": live_id, "version": 0, "group_ready": False, "log": {}}
-            # Requests that create it at the same time get the same one: the index is unique.
-            document = await change_one(self._rooms, where, {"$setOnInsert": created}, upsert=True)
-            assert document is not None
-        return document["_id"], document["group_id"], document["group_ready"]
+        live_id = await self._identities.find("host", host.user_id)
+        if live_id is None:
+            live_id = await self._create(host)
+        fields = {"group_id": 1, "group_ready": 1}
+        document = await self._rooms.find_one({"_id": live_id}, fields)
+        assert document is not None
+        return live_id, document["group_id"], document["group_ready"]
+
+    async def _create(self, host: Person) -> int:
+        """Create the host's room, unless another request has done so; return its live_id."""
+        live_id = await self._database.next_number("live_id")
+        room = Room(live_id, new_group_id(), Seat(host, ""))
+        created = {name: _stored(getattr(room, name)) for name in (*_VALUES, *_MAPS)}
+        created |= {"_id": live_id, "version": 0, "group_ready": False, "log": {}}
+
+        async def insert(session: Session) -> None:
+            await self._identities.add("host", host.user_id, live_id, session)
+            await self._rooms.insert_one({**created, "host_id": host.user_id}, session=session)
+
+        try:
+            await self._database.transaction_with_retry(insert)
+        except DuplicateKeyError:
+            return int(await self._identities.find("host", host.user_id))
+        return live_id
 
     def read(self, live_id: int) -> Awaitable[Room | None]:
         """Read the room without memberships, read-only: concurrent callers share the object."""
@@ -102,13 +115,15 @@ class RoomStore:
         """Read the room, as `read` does, by the chat group."""
         return self._by_group.get(group_id)
 
-    def of_host(self, user_id: str) -> Awaitable[Room | None]:
+    async def of_host(self, user_id: str) -> Room | None:
         """Read the host's only room, as `read` does."""
-        return self._by_host.get(user_id)
+        live_id = await self._identities.find("host", user_id)
+        return await self.read(live_id) if live_id else None
 
     async def hosted_by(self, host_ids: Sequence[str]) -> dict[str, int]:
         """Return the lives of these hosts that are not private, by host, the latest first."""
-        where: Document = {"host_id": {"$in": [*host_ids]}, "visibility": {"$ne": "private"}}
+        live_ids = await self._identities.find_many("host", host_ids)
+        where: Document = {"_id": {"$in": live_ids}, "visibility": {"$ne": "private"}}
         where["status"] = {"$in": ["live", "paused"]}
         found = self._rooms.find(where, {"host_id": 1}).sort([("started_at", -1), ("_id", -1)])
         return {row["host_id"]: row["_id"] async for row in found}
@@ -120,8 +135,9 @@ class RoomStore:
 
     async def of_ticket(self, ticket_id: str) -> Room | None:
         """Return the room that a ticket opens, without memberships."""
-        row = await self._rooms.find_one({"ticket_ids": ticket_id}, {"log": 0})
-        return room_from(row) if row else None
+        live_id = await self._identities.find("ticket", ticket_id)
+        room = await self.read(live_id) if live_id else None
+        return room if room and ticket_id in room.tickets else None
 
     async def load(self, live_id: int, user_ids: Sequence[str] = ()) -> Room | None:
         """Load the room without its log, with the memberships of `user_ids`.
@@ -173,6 +189,7 @@ class RoomStore:
             batch.update_if_present("users", {"_id": room.host_id}, lived)
         self._live_notices.add_to(batch, room)
         self._add_messages(room, batch)
+        self._add_tickets(room, batch)
         for user_id, event in room.user_events:
             self._channels.add_to(batch, user_id, event)
         for user_id in _moved_users(room):
@@ -194,15 +211,22 @@ class RoomStore:
             self._outbox.add_to(batch, RENEW_PRIVATE, renewal, urgent=True, key=key)
         for group_id in room.groups_to_destroy:
             self._outbox.add_to(batch, "destroy_group", {"group_id": group_id}, urgent=True)
+        for target in _changed_mutes(room):
+            self._outbox.add_to(batch, "mute", {**target, "live_id": room.live_id}, urgent=True)
+
+    def _add_tickets(self, room: Room, batch: WriteBatch) -> None:
+        """Add the names and the pictures of new and of ended tickets."""
         for ticket_id in room.tickets.keys() ^ room.loaded.tickets.keys():
             # Of a new one, before there is a picture, which no failure then leaves behind.
             ended, new = room.loaded.tickets.get(ticket_id), room.tickets.get(ticket_id)
+            if new:
+                self._identities.add_to(batch, "ticket", ticket_id, room.live_id)
+            else:
+                self._identities.drop_in(batch, "ticket", ticket_id)
             if new and new.picture:
                 self._outbox.add_deletion_to(batch, new.picture, timedelta(minutes=new.minutes + 1))
             elif ended and ended.picture:
                 self._outbox.add_deletion_to(batch, ended.picture, timedelta())
-        for target in _changed_mutes(room):
-            self._outbox.add_to(batch, "mute", {**target, "live_id": room.live_id}, urgent=True)
 
     async def clear(self, live_id: int, epoch: str) -> None:
         """Delete the memberships of an ended live session, and complete its report.
@@ -273,7 +297,8 @@ class RoomStore:
 
     async def live(self) -> list[Room]:
         """Return all live or paused rooms, the most recently started first."""
-        found = self._rooms.find({"status": {"$in": ["live", "paused"]}}, {"log": 0})
+        running = {"_id": {"$in": await self._lives.running()}}
+        found = self._rooms.find({**running, "status": {"$in": ["live", "paused"]}}, {"log": 0})
         return [room_from(row) async for row in found.sort([("started_at", -1), ("_id", -1)])]
 
 
@@ -322,8 +347,6 @@ def _changes(room: Room, events: Sequence[NumberedEvent]) -> Document:
     expiries = [application.expires_at for application in room.applications.values()]
     expiries += room.muted.values()
     expiries += [ticket.expires_at for ticket in room.tickets.values()]
-    if room.tickets.keys() != room.loaded.tickets.keys():
-        (sets if room.tickets else unsets)["ticket_ids"] = [*room.tickets]
     (sets if expiries else unsets)["due_at"] = min(expiries, default="")  # the index is sparse
     return {"$set": sets, **({"$unset": unsets} if unsets else {})}
 

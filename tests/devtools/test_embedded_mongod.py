@@ -195,3 +195,14 @@ def test_without_a_wheel_mongod_is_taken_from_the_path(
             module.find_binary()
         write_program(binary, "exit 0")
         assert module.find_binary() == binary
+
+
+def test_another_mongod_is_taken_by_its_path(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    binary = tmp_path / "mongod-7"
+    monkeypatch.setenv("MONGOD", str(binary))
+    with pytest.raises(MongodStartFailed, match="MONGOD names no program: .*mongod-7"):
+        module.find_binary()
+    write_program(binary, "exit 0")
+    assert module.find_binary() == binary

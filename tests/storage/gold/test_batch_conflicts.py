@@ -78,7 +78,7 @@ def failing_database(io_loop: IOLoop, mongo_uri: str) -> Iterator[FailingDatabas
 
 async def users_in_rooms(stores: StoresFixture) -> list[str]:
     """Users with gold, two in each room, in a database without anything of the example before."""
-    for name in ("users", "ledger", "rankings", "rooms", "members"):
+    for name in ("users", "ledger", "rankings", "rooms", "members", "identities"):
         await stores.rows(name).delete_many({})
     users = await stores.create_users(*[(GOLD, 0)] * (2 * ROOMS))
     for n in range(ROOMS):
