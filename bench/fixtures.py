@@ -15,11 +15,13 @@ from rooms.room import Room
 from storage.accounts.users import User
 from storage.database import Database
 from storage.documents import token_id
+from storage.field_cipher import FieldCipher
 from storage.jobs.outbox import OutboxStore
 from storage.moderation import UserBlockStore
 from storage.rooms.members import MemberStore
 from storage.rooms.rooms import RoomStore
 from storage.user_channels import UserChannelStore
+from storage.webhooks import WebhookStore
 
 NOW = datetime.now(UTC)
 FIRST_VIEWER = 10_000_001
@@ -42,6 +44,7 @@ async def create_live_rooms(uri: str, database_name: str, count: int) -> list[Ro
             MemberStore(database),
             OutboxStore(database),
             UserChannelStore(database, _ignore),
+            WebhookStore(database, FieldCipher("")),
         )
         for n in range(count):
             host = Person(str(90_000_000 + n), f"host {n}", gender=2)

@@ -16,6 +16,7 @@ from storage.gold.ledger import LedgerStore
 from storage.gold.ledger_reconciler import LedgerReconciler
 from storage.gold.rankings import RankingStore
 from storage.gold.statements import SpentGoldStore, StatementStore
+from storage.jobs.deliveries import DeliveryStore
 from storage.jobs.due import JobLeaseStore
 from storage.jobs.inbox import InboxStore
 from storage.jobs.outbox import OutboxStore
@@ -33,6 +34,7 @@ from storage.rooms.members import MemberStore
 from storage.rooms.presence import PresenceStore
 from storage.rooms.rooms import RoomStore
 from storage.user_channels import Changed, UserChannelStore
+from storage.webhooks import WebhookStore
 
 
 class Stores:
@@ -45,13 +47,17 @@ class Stores:
         cipher = FieldCipher(settings.auth.encryption_key)
         self.members = MemberStore(database)
         self.user_channels = UserChannelStore(database, user_changed)
-        self.users = UserStore(database, self.members, self.user_channels, cipher)
+        self.webhooks = WebhookStore(database, cipher)
+        self.deliveries = DeliveryStore(database)
+        self.users = UserStore(database, self.members, self.user_channels, self.webhooks, cipher)
         self.code_sessions = CodeSessionStore(database, cipher)
         self.tokens = TokenStore(database)
         self.outbox = OutboxStore(database)
         self.exports = ExportStore(database, cipher)
-        self.deletions = DeletionStore(database, self.outbox)
-        self.rooms = RoomStore(database, self.members, self.outbox, self.user_channels)
+        self.deletions = DeletionStore(database, self.outbox, self.webhooks)
+        self.rooms = RoomStore(
+            database, self.members, self.outbox, self.user_channels, self.webhooks
+        )
         self.room_groups = RoomGroupStore(database)
         self.chat_lines = ChatLineStore(database, settings.retention.chat_days)
         self.presence = PresenceStore(database, grace)
@@ -73,16 +79,16 @@ class Stores:
         self.user_blocks = UserBlockStore(database)
         moderation_days = settings.retention.moderation_days
         self.moderation = ModerationStore(
-            database, self.outbox, self.user_channels, moderation_days
+            database, self.outbox, self.user_channels, self.webhooks, moderation_days
         )
         self.rankings = RankingStore(database)
         self.ledger = LedgerStore(
             database, self.rankings, settings.withdraw.ios_maturity_days, user_changed
         )
-        self.withdrawals = WithdrawalStore(database, self.user_channels)
+        self.withdrawals = WithdrawalStore(database, self.user_channels, self.webhooks)
         self.withdrawal_reports = WithdrawalReportStore(database, cipher)
         self.payees = PayeeStore(database, cipher)
-        self.refund_cases = RefundCaseStore(database, self.user_channels)
+        self.refund_cases = RefundCaseStore(database, self.user_channels, self.webhooks)
         self.spent_gold = SpentGoldStore(database)
         self.statements = StatementStore(database)
         self.job_leases = JobLeaseStore(database)

@@ -12,24 +12,31 @@ from typing import Any
 
 from ledger.refund_cases import OPEN_STATES as OPEN_CASES
 from ledger.withdrawals import OPEN_STATES as OPEN_WITHDRAWALS
+from rooms.events import NewEvent
+from rooms.webhooks import UserDeleted
 from storage.accounts.users import IS_DEBTOR, User, user_from
 from storage.database import Database, Document, Session
 from storage.documents import document_of, make_partial_index
 from storage.jobs.due import BEFORE_ANY, claim_due
 from storage.jobs.outbox import LATER, OutboxStore
+from storage.webhooks import WebhookStore
 
 PROFILE: Document = {"nickname": "", "face_url": "", "gender": 0, "area": "", "age": 0}
 FACES = ("user_id", "from.user_id", "to.user_id", "by.user_id")
 """Fields of an event's data that name a user."""
 KEPT = ("gold", "income", "owed", "owed_income", "create_time", "delete_at", "deleted_at", "former")
+HOOKED = ("user_id", "host_id", "sender_id", "receiver_id")
+"""Fields of the data of a webhook that name a user."""
+NO_DATA: Document = {"$set": {"data": {}}}
 Step = Callable[[], Awaitable[object]]
 
 
 class DeletionStore:
     """Deletes users in steps, each of which may be repeated."""
 
-    def __init__(self, database: Database, outbox: OutboxStore) -> None:
+    def __init__(self, database: Database, outbox: OutboxStore, webhooks: WebhookStore) -> None:
         self._database = database
+        self._webhooks = webhooks
         self._in = database.collection
         self._outbox = outbox
 
@@ -103,6 +110,7 @@ class DeletionStore:
             empty = {"$mergeObjects": ["$$this", {"data": None}]}
             log = {"$map": {"input": "$log", "in": {"$cond": [is_by_host, empty, "$$this"]}}}
             await self._handle("user_channels", by_host, [{"$set": {"log": log}}])
+            await self._handle("webhook_events", {"data.live_id": room["_id"]}, NO_DATA)
 
     async def _clear_inbox(self, user_id: str) -> None:
         """Clear the openid in pushes of WeChat; the notices of WeChat Pay are encrypted."""
@@ -132,7 +140,10 @@ class DeletionStore:
         async def work(session: Session) -> None:
             await self._outbox.add("account_delete", {"user_id": user_id}, session)
             ended = {"$unset": {"former": "", "delete_at": ""}}
-            await self._in("users").update_one({"_id": user_id}, ended, session=session)
+            result = await self._in("users").update_one({"_id": user_id}, ended, session=session)
+            if result.modified_count:
+                deleted = NewEvent("user.deleted", UserDeleted(user_id=user_id))
+                await self._webhooks.add(session, deleted)
 
         await self._database.transaction_with_retry(work)
 
@@ -169,6 +180,7 @@ def _rules(user_id: str) -> list[tuple[Any, ...]]:
         ("moderation_items", {**mine, "kind": {"$ne": "report"}}),
         ("moderation_items", about, [{"$set": {"evidence": accused, "decision": ""}}]),
         _evidence_rule(user_id),
+        ("webhook_events", {"$or": [{f"data.{name}": user_id} for name in HOOKED]}, NO_DATA),
         *((name, mine) for name in ("chat_lines", "tokens", "exports")),
         *((name, where) for name in ("likes", "user_blocks") for where in (by, of)),
         *((name, {"_id": user_id}) for name in ("members", "user_channels")),

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pymongo.errors import DuplicateKeyError
-
+from core.errors import WriteConflict
 from ledger.journal import DEBTS
+from rooms.events import NewEvent
 from rooms.members import Person
+from rooms.webhooks import UserRegistered
 from storage.database import Collection, Database, Document, Session
 from storage.documents import (
     change_one,
@@ -23,6 +24,8 @@ from storage.errors import UserNotFound
 from storage.field_cipher import FieldCipher
 from storage.rooms.members import MemberStore
 from storage.user_channels import UserChannelStore
+from storage.webhooks import WebhookStore
+from storage.write_batch import GroupCommit, WriteBatch
 
 ADULT_YEARS = 18
 IS_DEBTOR: Document = {"$or": [{debt: {"$gt": 0}} for debt in DEBTS.values()]}
@@ -94,11 +97,14 @@ class UserStore:
         database: Database,
         members: MemberStore,
         channels: UserChannelStore,
+        webhooks: WebhookStore,
         cipher: FieldCipher,
     ) -> None:
         self._database = database
         self._members = members
         self._channels = channels
+        self._webhooks = webhooks
+        self._commits = GroupCommit(database)
         self._cipher = cipher
         self._users: Collection = database.collection("users")
         self._by_id = documents_by_id(self._users, user_from)
@@ -114,11 +120,15 @@ class UserStore:
         while True:
             user_id = str(secrets.randbelow(90_000_000) + 10_000_000)
             user = User(user_id, app_id, openid, datetime.now(UTC), **fields)
+            batch = WriteBatch()
+            batch.insert("users", document_of(user, "user_id"))
+            registered = NewEvent("user.registered", UserRegistered(user_id=user_id))
+            await self._webhooks.add_to(batch, registered)
             try:
-                await self._users.insert_one(document_of(user, "user_id"))
+                await self._commits.commit(batch)
                 await self._channels.create(user_id)
                 return user, True
-            except DuplicateKeyError:  # (app_id, openid) exists, or the random user_id is taken
+            except WriteConflict:  # (app_id, openid) exists, or the random user_id is taken
                 if found := await self.by_openid(app_id, openid):
                     return found, False
 

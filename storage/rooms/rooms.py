@@ -12,11 +12,12 @@ from pymongo.errors import PyMongoError
 from core.batching import BatchLoader, SingleFlight
 from core.errors import TryAgain
 from core.limits import ConcurrencyLimit
-from rooms.events import LAST_EVENT_TYPE, LOG_SIZE, NumberedEvent
+from rooms.events import LAST_EVENT_TYPE, LOG_SIZE, NewEvent, NumberedEvent
 from rooms.members import Member, Person
 from rooms.room import Room
 from rooms.state import Application, RoomState, Seat
 from rooms.tickets import Ticket
+from rooms.webhooks import OfRoom, room_webhooks
 from storage.chat import new_group_id
 from storage.database import Collection, Database, Document
 from storage.documents import change_one, documents_by_id, fields_of, known_fields, parsed
@@ -24,6 +25,7 @@ from storage.errors import StorageUnavailable
 from storage.jobs.outbox import RENEW_PRIVATE, OutboxStore
 from storage.rooms.members import MemberStore, add_membership_writes, member_from
 from storage.user_channels import UserChannelStore
+from storage.webhooks import WebhookStore
 from storage.write_batch import GroupCommit, WriteBatch
 
 log = structlog.get_logger("qlive.storage")
@@ -49,9 +51,11 @@ class RoomStore:
         members: MemberStore,
         outbox: OutboxStore,
         channels: UserChannelStore,
+        webhooks: WebhookStore,
     ) -> None:
         self._database = database
         self._channels = channels
+        self._webhooks = webhooks
         self._rooms: Collection = database.collection("rooms")
         self._members = members
         self._outbox = outbox
@@ -159,6 +163,7 @@ class RoomStore:
             batch.after_commit.append(partial(self._channels.changed, user_id, "where"))
         for add in add_writes:
             add(batch)
+        await self._add_webhooks(room, events, batch)
         if len(batch):
             await self._commits.commit(batch)
 
@@ -183,6 +188,19 @@ class RoomStore:
                 self._outbox.add_deletion_to(batch, ended.picture, timedelta())
         for target in _changed_mutes(room):
             self._outbox.add_to(batch, "mute", {**target, "live_id": room.live_id}, urgent=True)
+
+    async def _add_webhooks(
+        self, room: Room, events: Sequence[NumberedEvent], batch: WriteBatch
+    ) -> None:
+        """Add what webhooks send of the change; only then the audience is read."""
+        hooks = room_webhooks(room, events)
+        if await self._webhooks.wants(hooks):
+            audience = (await self._members.count(room.live_id, room.epoch)).audience
+            shown = OfRoom(
+                live_id=room.live_id, epoch=room.epoch, title=room.name, audience=audience
+            )
+            about_room = [NewEvent(hook.type, {**shown, **hook.data}) for hook in hooks]
+            await self._webhooks.add_to(batch, *about_room)
 
     async def clear(self, live_id: int, epoch: str) -> None:
         """Delete the memberships of an ended live session.
