@@ -84,6 +84,11 @@ class CatalogueChanged:
     """Operators changed data cached in memory: gifts or configs."""
 
 
+@dataclass(frozen=True, slots=True)
+class WebhooksChanged:
+    """The endpoints of webhooks, which are cached in memory, have changed."""
+
+
 BusMessage = (
     EventPublished
     | ChannelChanged
@@ -91,6 +96,7 @@ BusMessage = (
     | ConnectionOpened
     | TokenRevoked
     | CatalogueChanged
+    | WebhooksChanged
 )
 
 MESSAGE_TYPES: dict[str, type[BusMessage]] = {
@@ -100,6 +106,7 @@ MESSAGE_TYPES: dict[str, type[BusMessage]] = {
     "connection_opened": ConnectionOpened,
     "token_revoked": TokenRevoked,
     "catalogue_changed": CatalogueChanged,
+    "webhooks_changed": WebhooksChanged,
 }
 _KIND_NAMES = {kind: name for name, kind in MESSAGE_TYPES.items()}
 

@@ -14,6 +14,7 @@ from services.chat.outbox_actions import ImActions, live_streaming_actions
 from services.gold import GoldServices
 from services.jobs.claimed_jobs import ClaimedJob
 from services.jobs.outbox_jobs import OutboxLanes
+from services.jobs.webhooks import WebhookService
 from services.moderation import ModerationServices
 from services.moderation.decisions import DecisionService
 from services.operators import OperatorServices
@@ -104,6 +105,8 @@ class Services:
             self.accounts.data_requests.plan_deletion_of,
         )
         self.payments = PaymentServices(settings, stores, tencent, metrics, lock, followers)
+        is_development = settings.environment == "development"
+        self.webhooks = WebhookService(stores, bus, metrics, allows_local=is_development)
         im_actions = ImActions(
             tencent.im,
             stores,
@@ -124,5 +127,6 @@ class Services:
             self.decisions.job,
             self.accounts.data_requests.job,
             presence.job,
+            self.webhooks.job,
         ]
         """Jobs that share one loop. The relay has its own, since it works all the time."""

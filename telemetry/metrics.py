@@ -154,6 +154,12 @@ class Metrics:
         self.xpay_rejections = counter(
             "xpay_rejections", "Calls of virtual payment that WeChat rejected.", ("call", "errcode")
         )
+        self.webhook_attempts = counter(
+            "webhook_attempts", "Requests to endpoints of webhooks.", ("outcome",)
+        )
+        self.webhook_failures = counter(
+            "webhook_failures", "Webhooks given up, and endpoints switched off by failures."
+        )
         self.operator_reads = counter("operator_reads", "Reads by operators.", ("route",))
 
     def gauge(self, name: str, description: str, read: Callable[[], float]) -> None:

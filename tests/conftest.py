@@ -80,6 +80,7 @@ pytest_plugins = [
     "tests.support.withdrawal_fixture",
     "tests.support.presence",
     "tests.support.tencent",
+    "tests.support.webhooks",
 ]
 
 

@@ -64,6 +64,7 @@ FAULTS = {
     "QLiveServiceDown",
     "QLiveTransferProblem",
     "QLiveTransfersUnfunded",
+    "QLiveWebhooksFail",
     "QLiveWithdrawalStuck",
     "QLiveWithdrawalsWait",
     "QLiveXpayRejected",
@@ -143,6 +144,7 @@ HARMLESS: dict[str, Series] = {
     "QLiveGroupsReplaced": {qlive("groups_replaced_total"): "0x20 2x20"},
     "QLiveOperatorLoginsRefused": {qlive("operator_logins_refused_total"): "0x20 6x20"},
     "QLiveOperatorTokensRefused": {qlive("operator_tokens_refused_total"): "0x20 4x20"},
+    "QLiveWebhooksFail": {qlive("webhook_failures_total"): "0x40"},
     "QLiveRefundStuck": {
         qlive("refund_problems", problem="pay_away"): "1x400",
         oldest("refund", "refunding"): "200000+15x400",
