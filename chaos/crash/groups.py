@@ -38,6 +38,7 @@ from chaos.crash.paths import (
     notice_path,
 )
 from chaos.crash.refunds import RefundCases
+from chaos.crash.webhooks import WEBHOOK, Webhooks
 from chaos.crash.withdrawals import PREPARED, Withdrawals
 from chaos.run import GOLD
 from devtools.simulator.refunds import SimulatedRefund
@@ -54,7 +55,7 @@ MONEY_PATHS = (
     *("transfer_cancel", "xpay_delivery", "refund_confirm", "refund_case", "refund_notice"),
     "xpay_refund_push",
 )
-PATHS = (*GIFT_PATHS, *MONEY_PATHS, BILLS, DELETION)
+PATHS = (*GIFT_PATHS, *MONEY_PATHS, BILLS, DELETION, WEBHOOK)
 
 
 class GiftGroup:
@@ -238,7 +239,7 @@ class BillGroup:
         return str(self._day)
 
 
-PathGroup = GiftGroup | MoneyGroup | BillGroup | DeletedUsers
+PathGroup = GiftGroup | MoneyGroup | BillGroup | DeletedUsers | Webhooks
 
 
 async def create_groups(env: CrashEnvironment, names: set[str]) -> list[PathGroup]:
@@ -252,6 +253,8 @@ async def create_groups(env: CrashEnvironment, names: set[str]) -> list[PathGrou
         groups.append(BillGroup(env))
     if DELETION in names:
         groups.append(DeletedUsers(env))
+    if WEBHOOK in names:
+        groups.append(Webhooks(env))
     return groups
 
 

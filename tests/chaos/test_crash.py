@@ -26,7 +26,9 @@ from chaos.crash.invariants import (
     payment_event_violations,
     refund_violations,
     request_violations,
+    webhook_violations,
 )
+from chaos.crash.webhooks import Webhooks
 from chaos.report import Violations
 from chaos.scenarios.crash import MAX_TRIALS, CrashMatrix
 
@@ -134,6 +136,10 @@ INVARIANTS: list[tuple[Any, tuple[Any, ...], str]] = [
     (outcome_violations, ([withdrawal("returned")], [PAYOUT]), "outcome"),
     (outcome_violations, ([withdrawal("awaiting_user")], []), "outcome"),
     (bank_violations, ({"W1": 500}, [PAYOUT]), ""),
+    (webhook_violations, (2, [("a", 1), ("a", 1), ("b", 2)]), ""),
+    (webhook_violations, (2, [("a", 1)]), "webhook_lost"),
+    (webhook_violations, (2, [("a", 1), ("b", 2), ("a", 1)]), "webhook_order"),
+    (webhook_violations, (1, [("a", 1), ("b", 1)]), "webhook_id"),
     *(
         (bank_violations, (paid, [PAYOUT]), "bank")
         for paid in ({}, {"W1": 501}, {"W1": 500, "W2": 500})
@@ -209,6 +215,7 @@ CRASHES = (
     ("transfer_submit", "after", "post pay"),
     ("refund_case", "after", "post xpay"),
     ("xpay_delivery", "before", "update inbox"),
+    ("webhook", "after", "post webhook"),
 )
 """Path, moment and call; `make chaos` crashes at each step of each path."""
 
@@ -216,7 +223,7 @@ CRASHES = (
 @pytest.mark.gen_test(timeout=400)
 async def test_gifts_and_money_are_booked_once_wherever_a_server_crashes(tmp_path: Path) -> None:
     async with open_environment(tmp_path, Violations()) as env:
-        groups = [await create_gift_group(env), MoneyGroup(env, prepared=3)]
+        groups = [await create_gift_group(env), MoneyGroup(env, prepared=3), Webhooks(env)]
         names = {name for name, _, _ in CRASHES}
         paths = [path for group in groups for path in group.paths if path.name in names]
         matrix = CrashMatrix(env, paths, random.Random(1))
@@ -231,4 +238,5 @@ async def test_gifts_and_money_are_booked_once_wherever_a_server_crashes(tmp_pat
         assert counts["orders_credited"] == counts["orders"] > 2
         assert counts["fen_in_journal"] == counts["fen_paid"] > 0
         assert counts["refunds"] == 2 * counts["refund_cases"] > 0
+        assert counts["webhooks"] == counts["webhooks_received"] < counts["webhook_requests"]
         assert counts["xpay_orders_credited"] == counts["xpay_orders"] > 2

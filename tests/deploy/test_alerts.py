@@ -41,6 +41,8 @@ from tests.support.promtool import (
     rule_test,
     with_labels,
 )
+from tests.support.waiting import until
+from tests.support.webhooks import Receiver
 
 pytestmark = pytest.mark.programs
 
@@ -252,6 +254,14 @@ class Faults:
         """A user complains to WeChat."""
         await send_event(self.api, self.wechat, "xpay_complaint_notify")
 
+    async def lose_webhook(self, receiver: Receiver) -> None:
+        """A company's system answers 410."""
+        receiver.fail(410)
+        endpoint = {"url": receiver.url, "types": ["user.registered"]}
+        (await self.api.ops("POST", "webhooks", **endpoint)).ok()
+        await self.api.user("dora", 2)
+        await until(lambda: self.db.webhooks.find_one({"off_reason": "gone"}))
+
     async def lose_tencent(self) -> None:
         """WeChat Pay is down with an old order, xpay rejects, a call waits, groups are gone."""
         anna = await self.api.user("anna", 2)
@@ -339,6 +349,7 @@ async def test_real_faults_fire_their_alerts(
     api: ApiFixture,
     server: ServerProcess,
     db: Database[Document],
+    receiver: Receiver,
     tmp_path: Path,
 ) -> None:
     faults = Faults(api, server, db)
@@ -348,6 +359,7 @@ async def test_real_faults_fire_their_alerts(
     await faults.hold_withdrawals()
     await faults.hold_refunds()
     await faults.lose_order()
+    await faults.lose_webhook(receiver)
     await faults.lose_tencent()
     await faults.spoil_data()
     scrapes.append(await faults.scrape(blocked_seconds=0.3))

@@ -50,6 +50,7 @@ class Receiver:
     answers: deque[tuple[int, dict[str, str]]] = field(default_factory=deque)
     silent: asyncio.Event | None = None
     """If there is one, an answer waits for it."""
+    stop: Callable[[], None] = lambda: None
 
     @property
     def types(self) -> list[str]:
@@ -79,23 +80,28 @@ class ReceiverHandler(RequestHandler):
             self.set_header(name.replace("_", "-"), value)
 
 
+def serve_receiver() -> Receiver:
+    socket, port = bind_unused_port()
+    receiver = Receiver(f"http://127.0.0.1:{port}/hook")
+    routes = [(r".*", ReceiverHandler, {"receiver": receiver})]
+    server = HTTPServer(Application(routes, log_function=lambda _handler: None))
+    server.add_socket(socket)
+    receiver.stop = server.stop
+    return receiver
+
+
 @pytest.fixture
 def make_receiver(io_loop: IOLoop) -> Iterator[Callable[[], Receiver]]:
     """Creates receivers, each with a server."""
-    servers: list[HTTPServer] = []
+    receivers: list[Receiver] = []
 
     def make() -> Receiver:
-        socket, port = bind_unused_port()
-        receiver = Receiver(f"http://127.0.0.1:{port}/hook")
-        routes = [(r".*", ReceiverHandler, {"receiver": receiver})]
-        servers.append(HTTPServer(Application(routes, log_function=lambda _handler: None)))
-        servers[-1].add_socket(socket)
-        return receiver
+        receivers.append(serve_receiver())
+        return receivers[-1]
 
     yield make
-    for server in servers:
-        server.stop()
-        io_loop.run_sync(server.close_all_connections)
+    for receiver in receivers:
+        receiver.stop()
 
 
 @pytest.fixture
