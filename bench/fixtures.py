@@ -18,6 +18,7 @@ from storage.documents import token_id
 from storage.field_cipher import FieldCipher
 from storage.jobs.outbox import OutboxStore
 from storage.moderation import UserBlockStore
+from storage.rooms.lives import LiveStore
 from storage.rooms.members import MemberStore
 from storage.rooms.rooms import RoomStore
 from storage.user_channels import UserChannelStore
@@ -45,6 +46,7 @@ async def create_live_rooms(uri: str, database_name: str, count: int) -> list[Ro
             OutboxStore(database),
             UserChannelStore(database, _ignore),
             WebhookStore(database, FieldCipher("")),
+            LiveStore(database),
         )
         for n in range(count):
             host = Person(str(90_000_000 + n), f"host {n}", gender=2)

@@ -85,6 +85,13 @@ class CatalogueChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveStarted:
+    """A live began that followers of its host may enter."""
+
+    live_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class WebhooksChanged:
     """The endpoints of webhooks, which are cached in memory, have changed."""
 
@@ -96,6 +103,7 @@ BusMessage = (
     | ConnectionOpened
     | TokenRevoked
     | CatalogueChanged
+    | LiveStarted
     | WebhooksChanged
 )
 
@@ -106,6 +114,7 @@ MESSAGE_TYPES: dict[str, type[BusMessage]] = {
     "connection_opened": ConnectionOpened,
     "token_revoked": TokenRevoked,
     "catalogue_changed": CatalogueChanged,
+    "live_started": LiveStarted,
     "webhooks_changed": WebhooksChanged,
 }
 _KIND_NAMES = {kind: name for name, kind in MESSAGE_TYPES.items()}

@@ -22,13 +22,13 @@ class OfRoom(TypedDict):
     audience: int
 
 
-class LiveStarted(OfRoom):
+class LiveStartedPayload(OfRoom):
     """A live began."""
 
     host_id: str
 
 
-class LiveEnded(OfRoom):
+class LiveEndedPayload(OfRoom):
     """A live ended, with the counts of its report."""
 
     host_id: str
@@ -46,20 +46,20 @@ COUNTS = ("audience_peak", "audience_total", "applications", "income", "follower
 """Fields of `live.ended` that the report of a live has, too."""
 
 
-class SeatTakenHook(OfRoom):
+class SeatTakenPayload(OfRoom):
     """A user took a seat."""
 
     user_id: str
     seat: SeatName
 
 
-class SeatLeftHook(SeatTakenHook):
+class SeatLeftPayload(SeatTakenPayload):
     """A user left a seat during the live."""
 
     reason: LeaveReason
 
 
-class GiftGiven(TypedDict):
+class GiftGivenPayload(TypedDict):
     """A gift was given; outside of a live it has no fields of a room."""
 
     live_id: NotRequired[int]
@@ -73,7 +73,7 @@ class GiftGiven(TypedDict):
     gold: int
 
 
-class OrderPaid(TypedDict):
+class OrderPaidPayload(TypedDict):
     """An order was paid, and its gold is credited."""
 
     order: str
@@ -82,11 +82,11 @@ class OrderPaid(TypedDict):
     fen: int
 
 
-class OrderRefunded(OrderPaid):
+class OrderRefundedPayload(OrderPaidPayload):
     """`fen` of an order were paid back, for which `gold` was taken back."""
 
 
-class WithdrawalPaid(TypedDict):
+class WithdrawalPaidPayload(TypedDict):
     """Income was paid to the WeChat balance of a user."""
 
     withdrawal_id: str
@@ -99,19 +99,19 @@ class OfUser(TypedDict):
     user_id: str
 
 
-class UserRegistered(OfUser):
+class UserRegisteredPayload(OfUser):
     """A user registered."""
 
 
-class UserBanned(OfUser):
+class UserBannedPayload(OfUser):
     """An operator banned a user."""
 
 
-class UserDeleted(OfUser):
+class UserDeletedPayload(OfUser):
     """The deletion of a user was carried out."""
 
 
-class ReportFiled(TypedDict):
+class ReportFiledPayload(TypedDict):
     """A user was reported, in the room `live_id` if that is not 0."""
 
     item_id: str
@@ -120,7 +120,7 @@ class ReportFiled(TypedDict):
     reason: str
 
 
-class ModerationDecided(TypedDict):
+class ModerationDecidedPayload(TypedDict):
     """A check or an operator decided on content of a user, a stream or a report."""
 
     item_id: str
@@ -131,19 +131,19 @@ class ModerationDecided(TypedDict):
 
 
 WEBHOOK_PAYLOADS: dict[str, type] = {
-    "live.started": LiveStarted,
-    "live.ended": LiveEnded,
-    "seat.taken": SeatTakenHook,
-    "seat.left": SeatLeftHook,
-    "gift.given": GiftGiven,
-    "order.paid": OrderPaid,
-    "order.refunded": OrderRefunded,
-    "withdrawal.paid": WithdrawalPaid,
-    "user.registered": UserRegistered,
-    "user.banned": UserBanned,
-    "user.deleted": UserDeleted,
-    "report.filed": ReportFiled,
-    "moderation.decided": ModerationDecided,
+    "live.started": LiveStartedPayload,
+    "live.ended": LiveEndedPayload,
+    "seat.taken": SeatTakenPayload,
+    "seat.left": SeatLeftPayload,
+    "gift.given": GiftGivenPayload,
+    "order.paid": OrderPaidPayload,
+    "order.refunded": OrderRefundedPayload,
+    "withdrawal.paid": WithdrawalPaidPayload,
+    "user.registered": UserRegisteredPayload,
+    "user.banned": UserBannedPayload,
+    "user.deleted": UserDeletedPayload,
+    "report.filed": ReportFiledPayload,
+    "moderation.decided": ModerationDecidedPayload,
 }
 
 
@@ -173,9 +173,11 @@ def room_webhooks(room: Room, events: Sequence[NumberedEvent]) -> list[NewEvent]
     return found
 
 
-def gift_given(sender: str, receiver: str, gift_id: int, num: int, gold: int) -> GiftGiven:
+def gift_given(sender: str, receiver: str, gift_id: int, num: int, gold: int) -> GiftGivenPayload:
     """Return the payload of a gift outside of a live."""
-    return GiftGiven(sender_id=sender, receiver_id=receiver, gift_id=gift_id, num=num, gold=gold)
+    return GiftGivenPayload(
+        sender_id=sender, receiver_id=receiver, gift_id=gift_id, num=num, gold=gold
+    )
 
 
 def _seat(event: NumberedEvent) -> dict[str, Any]:

@@ -70,6 +70,7 @@ class Services:
             settings,
             stores,
             tencent,
+            bus,
             room_changes,
             access,
             presence,

@@ -18,7 +18,7 @@ from core.errors import TryAgain, WriteConflict
 from rooms.events import NewEvent
 from rooms.moderation import CHECK, FIELDS, OPEN_STATES, Item
 from rooms.user_events import Checked, CheckedContent
-from rooms.webhooks import ModerationDecided, ReportFiled
+from rooms.webhooks import ModerationDecidedPayload, ReportFiledPayload
 from storage.database import Collection, Database, Document, Session
 from storage.documents import documents_by_id, make_partial_index
 from storage.errors import AlreadyDecided, TooManyBlocks
@@ -227,7 +227,7 @@ class ModerationStore(VersionedStore[Item]):
 
     def _webhook_events(self, before: Item | None, after: Item) -> list[NewEvent]:
         if before is None and after.kind == "report":
-            filed = ReportFiled(
+            filed = ReportFiledPayload(
                 item_id=after.id,
                 user_id=after.user_id,
                 live_id=after.live_id,
@@ -237,7 +237,7 @@ class ModerationStore(VersionedStore[Item]):
         if after.state not in ("approved", "refused") or (before and before.state == after.state):
             return []
         by: Literal["check", "operator"] = "check" if after.decided_by == CHECK else "operator"
-        decided = ModerationDecided(
+        decided = ModerationDecidedPayload(
             item_id=after.id,
             kind=after.kind,
             user_id=after.user_id,

@@ -30,6 +30,7 @@ from storage.payments.orders import OrderStore
 from storage.payouts.withdrawal_reports import WithdrawalReportStore
 from storage.payouts.withdrawals import PayeeStore, WithdrawalStore
 from storage.refunds.refund_cases import RefundCaseStore
+from storage.rooms.lives import LiveStore
 from storage.rooms.members import MemberStore
 from storage.rooms.presence import PresenceStore
 from storage.rooms.rooms import RoomStore
@@ -55,8 +56,9 @@ class Stores:
         self.outbox = OutboxStore(database)
         self.exports = ExportStore(database, cipher)
         self.deletions = DeletionStore(database, self.outbox, self.webhooks)
+        self.lives = LiveStore(database)
         self.rooms = RoomStore(
-            database, self.members, self.outbox, self.user_channels, self.webhooks
+            database, self.members, self.outbox, self.user_channels, self.webhooks, self.lives
         )
         self.room_groups = RoomGroupStore(database)
         self.chat_lines = ChatLineStore(database, settings.retention.chat_days)

@@ -99,6 +99,13 @@ export interface components {
             encryptedData?: string;
             iv?: string;
         };
+        /** @description Two guests who were on mic together; null for one who is no user any more. */
+        Date: {
+            male: components["schemas"]["FaceView"] | null;
+            female: components["schemas"]["FaceView"] | null;
+            from: string;
+            to: string | null;
+        };
         DayRankRequest: {
             /** Format: date */
             day?: string;
@@ -136,7 +143,7 @@ export interface components {
         EmptySeat: Record<string, never>;
         /** @description A new live is public, and a running one keeps its visibility, unless it is sent. */
         EnterRequest: {
-            visibility?: ("public" | "private") | null;
+            visibility?: ("public" | "followers" | "private") | null;
         };
         /**
          * @description `export` has the rows of each section, {} while the copy is being made.
@@ -165,6 +172,26 @@ export interface components {
             user_id: string;
             nickname: string;
             face_url: string;
+        };
+        FollowRequest: {
+            user_id: string;
+            on: boolean;
+        };
+        /** @description `followers`: how many users follow this one. */
+        Followed: {
+            followed: boolean;
+            followers: number;
+        };
+        /** @description `live_id`: the user's live; null if there is none, or a private one. */
+        FollowedUser: {
+            user_id: string;
+            nickname: string;
+            face_url: string;
+            live_id: number | null;
+        };
+        FollowedUsers: components["schemas"]["FollowedUser"][];
+        GetFollowRequest: {
+            page?: number | string;
         };
         GetGiftsRequest: {
             page?: number | string;
@@ -269,7 +296,7 @@ export interface components {
         /**
          * @description The room has another chat group: join it.
          *
-         *     Tencent IM no longer has the one before, or the live has become private or public.
+         *     Tencent IM no longer has the one before, or the live has become private, or is so no longer.
          */
         GroupChange: {
             group_id: string;
@@ -376,6 +403,8 @@ export interface components {
                 [key: string]: string;
             } | null;
             rate: string;
+            followers: number;
+            followed: boolean;
             /** @description Time in China, as 2026-01-31T20:00:00. */
             delete_at: string;
         };
@@ -405,6 +434,25 @@ export interface components {
             face_url: string;
             gender: number;
         };
+        /** @description What a live was; `audience_peak` and `audience_total` are without the host. */
+        LiveReport: {
+            live_id: number;
+            /** @description Time in China, as 2026-01-31T20:00:00. */
+            started_at: string;
+            /** @description Time in China, as 2026-01-31T20:00:00. */
+            ended_at: string | null;
+            reason: ("host" | "operator" | "offline" | "banned" | "moderation") | "";
+            audience_peak: number;
+            /** @description Users who entered; null while it runs. */
+            audience_total: number | null;
+            applications: number;
+            dates: components["schemas"]["Date"][];
+            /** @description The host's own, of gifts in this live, also of those reversed later. */
+            income: number;
+            /** @description Followers gained during the live. */
+            followers: number;
+            matches: number;
+        };
         LiveRequest: {
             live_id: number | string;
         };
@@ -415,6 +463,10 @@ export interface components {
             room_image: string;
             player: components["schemas"]["Player"];
             audience_count: number;
+        };
+        Lives: components["schemas"]["LiveReport"][];
+        LivesRequest: {
+            page?: number | string;
         };
         /** @description `status` 0: signed in, 1: not registered yet (all other fields are empty). */
         Login: {
@@ -749,7 +801,7 @@ export interface components {
             /** @enum {string} */
             status: "live" | "paused" | "ended";
             /** @enum {string} */
-            visibility: "public" | "private";
+            visibility: "public" | "followers" | "private";
             room_name: string;
             room_image: string;
             group_id: string;
@@ -796,7 +848,7 @@ export interface components {
             live_id: number | string;
             room_name?: string | null;
             room_image?: string | null;
-            visibility?: ("public" | "private") | null;
+            visibility?: ("public" | "followers" | "private") | null;
         };
         /**
          * @description Any subset of the fields; null clears `area`, `face_url` and `height` (in cm).
@@ -870,6 +922,7 @@ export interface components {
                 [key: string]: string;
             } | null;
         };
+        /** @description `followers`: how many users follow this one. `followed`: whether the caller does. */
         UserInfoWithRate: {
             user_id: string;
             user_sig: string;
@@ -892,6 +945,8 @@ export interface components {
                 [key: string]: string;
             } | null;
             rate: string;
+            followers: number;
+            followed: boolean;
         };
         UserState: {
             live_room_name: string;
@@ -906,13 +961,13 @@ export interface components {
             id_number: string;
         };
         /**
-         * @description The live has become private or public; in a private one, every stream has a new URL.
+         * @description Other users may enter the live; in a private one, every stream has a new URL.
          *
          *     Without `by` it stays private: it has new streams because a member was put out.
          */
         VisibilityChange: {
             /** @enum {string} */
-            visibility: "public" | "private";
+            visibility: "public" | "followers" | "private";
             by?: components["schemas"]["Actor"];
             play_urls?: components["schemas"]["SeatUrls"];
         };
@@ -1011,6 +1066,7 @@ export type ChatMuteAll = components['schemas']['ChatMuteAll'];
 export type Checked = components['schemas']['Checked'];
 export type Configs = components['schemas']['Configs'];
 export type CreateUserRequest = components['schemas']['CreateUserRequest'];
+export type Date = components['schemas']['Date'];
 export type DayRankRequest = components['schemas']['DayRankRequest'];
 export type DeleteRequest = components['schemas']['DeleteRequest'];
 export type Deletion = components['schemas']['Deletion'];
@@ -1023,6 +1079,11 @@ export type EnterRequest = components['schemas']['EnterRequest'];
 export type Export = components['schemas']['Export'];
 export type ExportRequest = components['schemas']['ExportRequest'];
 export type FaceView = components['schemas']['FaceView'];
+export type FollowRequest = components['schemas']['FollowRequest'];
+export type Followed = components['schemas']['Followed'];
+export type FollowedUser = components['schemas']['FollowedUser'];
+export type FollowedUsers = components['schemas']['FollowedUsers'];
+export type GetFollowRequest = components['schemas']['GetFollowRequest'];
 export type GetGiftsRequest = components['schemas']['GetGiftsRequest'];
 export type GetInvitationRequest = components['schemas']['GetInvitationRequest'];
 export type GetLikeRequest = components['schemas']['GetLikeRequest'];
@@ -1056,8 +1117,11 @@ export type LikeState = components['schemas']['LikeState'];
 export type LiveEndEvent = components['schemas']['LiveEndEvent'];
 export type LiveList = components['schemas']['LiveList'];
 export type LivePause = components['schemas']['LivePause'];
+export type LiveReport = components['schemas']['LiveReport'];
 export type LiveRequest = components['schemas']['LiveRequest'];
 export type LiveRoom = components['schemas']['LiveRoom'];
+export type Lives = components['schemas']['Lives'];
+export type LivesRequest = components['schemas']['LivesRequest'];
 export type Login = components['schemas']['Login'];
 export type LoginIntoRoom = components['schemas']['LoginIntoRoom'];
 export type LoginRequest = components['schemas']['LoginRequest'];
@@ -1127,7 +1191,7 @@ export type WithdrawalsRequest = components['schemas']['WithdrawalsRequest'];
 export type $defs = Record<string, never>;
 export type operations = Record<string, never>;
 /** `code` of Refused: the server's, the chat's, or `refused` if there is none. */
-export type RefusalCode = "age_unverified" | "bad_parameter" | "bad_request" | "banned" | "blocked" | "confirmation_needed" | "content_refused" | "cooling_off" | "cos_away" | "encrypted_data" | "faceid_away" | "gender_in_use" | "high_risk" | "host_is_live" | "host_must_end" | "im_away" | "im_refused" | "imitation" | "income_not_matured" | "insufficient_gold" | "internal" | "invitation_invalid" | "invitation_required" | "log_in_again" | "muted" | "muted_all" | "no_gender" | "no_such_block" | "no_such_gift" | "no_such_page" | "no_such_room" | "no_such_user" | "no_such_withdrawal" | "not_admitted" | "not_cancellable" | "not_host" | "not_in_room" | "not_live" | "not_matchmaker" | "on_mic" | "operator_ban" | "over_day_cap" | "over_gift_cap" | "over_limit" | "over_month_cap" | "pay_away" | "put_out" | "queue_full" | "rate" | "rate_missing" | "real_name_needed" | "refused" | "request_id_reused" | "room_full" | "seat_taken" | "storage_away" | "stream_forbidden" | "token" | "too_large" | "too_little" | "too_many" | "too_many_blocks" | "too_many_deputies" | "too_many_invitations" | "too_many_orders" | "try_again" | "unknown_app" | "upload_missing" | "upload_refused" | "uploads_off" | "wechat_away" | "wechat_blocked" | "wechat_code" | "withdraw_off" | "withdrawals_stopped" | "words" | "wrong_method";
+export type RefusalCode = "age_unverified" | "bad_parameter" | "bad_request" | "banned" | "blocked" | "confirmation_needed" | "content_refused" | "cooling_off" | "cos_away" | "encrypted_data" | "faceid_away" | "followers_only" | "gender_in_use" | "high_risk" | "host_is_live" | "host_must_end" | "im_away" | "im_refused" | "imitation" | "income_not_matured" | "insufficient_gold" | "internal" | "invitation_invalid" | "invitation_required" | "log_in_again" | "muted" | "muted_all" | "no_gender" | "no_such_block" | "no_such_gift" | "no_such_page" | "no_such_room" | "no_such_user" | "no_such_withdrawal" | "not_admitted" | "not_cancellable" | "not_host" | "not_in_room" | "not_live" | "not_matchmaker" | "on_mic" | "operator_ban" | "over_day_cap" | "over_gift_cap" | "over_limit" | "over_month_cap" | "pay_away" | "put_out" | "queue_full" | "rate" | "rate_missing" | "real_name_needed" | "refused" | "request_id_reused" | "room_full" | "seat_taken" | "storage_away" | "stream_forbidden" | "token" | "too_large" | "too_little" | "too_many" | "too_many_blocks" | "too_many_deputies" | "too_many_follows" | "too_many_invitations" | "too_many_orders" | "try_again" | "unknown_app" | "upload_missing" | "upload_refused" | "uploads_off" | "wechat_away" | "wechat_blocked" | "wechat_code" | "withdraw_off" | "withdrawals_stopped" | "words" | "wrong_method";
 /** Frames that are neither the snapshot nor events, by type. */
 export interface OtherFrames {
   audience: AudienceFrame;
@@ -1240,12 +1304,14 @@ export interface Calls {
   mute(params: MuteRequest): Promise<Ok>;
   /** Close the room's chat for everyone but its host until the live ends, or open it. */
   muteAll(params: MuteAllRequest): Promise<Ok>;
-  /** Make a member of the present live a deputy, as the host, or take that back; or resign. */
+  /** Make a member of the live, or a follower, a deputy as the host; take it back, or resign. */
   deputy(params: DeputyRequest): Promise<Ok>;
   /** The deputies of the caller's room. */
   deputies(): Promise<Deputies>;
   /** End the live, as its host; all members are removed. */
   liveEnd(params: LiveRequest): Promise<Ok>;
+  /** Reports of the caller's own lives, newest first. */
+  lives(params?: LivesRequest): Promise<Lives>;
   /** Gift ranking of the room's current live, or of the last one until the next starts. */
   rank(params: RankRequest): Promise<Rank>;
   /** Ranking of all gifts of one day in China (UTC+8), today by default. */
@@ -1270,4 +1336,8 @@ export interface Calls {
   getLike(params: GetLikeRequest): Promise<LikeState>;
   /** Like a user, or remove the like. */
   like(params: LikeRequest): Promise<Ok>;
+  /** Read whom the caller follows: those with a live first, then the newest follows. */
+  getFollow(params?: GetFollowRequest): Promise<FollowedUsers>;
+  /** Follow a user, or no longer. */
+  follow(params: FollowRequest): Promise<Followed>;
 }

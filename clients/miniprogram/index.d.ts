@@ -241,10 +241,12 @@ export class RoomSocket implements Emitter<RoomEvents> {
 
 // ---- the user's channel
 
-/** `data` of the channel's frames that are not numbered: the latest counts. */
+/** `data` of the channel's frames that are not numbered: the latest counts, or it is sent once. */
 export interface UserValues {
   balance: { gold: number; income: number };
   where: { live_id: number | null };
+  /** A host whom the user follows has begun a live. */
+  live_started: { host: { user_id: string; nickname: string; face_url: string }; live_id: number; room_name: string };
 }
 export type ChannelData = UserEventData & UserValues;
 /** The channel as it is: what the user owns, where the user is, and invitations without an answer. */

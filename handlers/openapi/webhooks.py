@@ -19,7 +19,7 @@ HEADERS = {
 }
 BODIES: dict[str, Any] = {
     type_: typed_dict(
-        f"{payload.__name__}Webhook",
+        f"{payload.__name__.removesuffix('Payload')}Webhook",
         {"type": Literal[type_], "timestamp": datetime, "data": pydantic_type(payload)},
         payload.__doc__,
     )

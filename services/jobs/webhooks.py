@@ -18,6 +18,7 @@ import structlog
 from core.errors import InvalidParameter
 from core.retry import WEBHOOKS
 from realtime.bus import Bus, WebhooksChanged
+from rooms.webhooks import COUNTS
 from services.jobs.claimed_jobs import ClaimedJob, one_by_one
 from services.jobs.webhook_client import post, problem_of
 from storage.errors import WebhookNotFound
@@ -57,6 +58,7 @@ class WebhookService:
         """`allows_local`: endpoints may be on this machine, and without TLS."""
         self._webhooks = stores.webhooks
         self._deliveries = stores.deliveries
+        self._lives = stores.lives
         self._bus = bus
         self._metrics = metrics
         self._allows_local = allows_local
@@ -121,6 +123,9 @@ class WebhookService:
         if event is None:
             await self._webhooks.release(webhook, IDLE)
             return
+        if event.type == "live.ended" and event.data and COUNTS[0] not in event.data:
+            counts = await self._lives.counts(event.data["epoch"])
+            event = await self._deliveries.add_data(event, counts)
         attempt = await self._send(webhook, event)
         step = next_step(webhook, event, attempt, datetime.now(UTC))
         self._report(webhook, event, attempt, step)

@@ -18,7 +18,7 @@ from ledger.recharge import (
 )
 from rooms.events import NewEvent
 from rooms.user_events import PaymentReceived, RefundMoved
-from rooms.webhooks import OrderPaid, OrderRefunded
+from rooms.webhooks import OrderPaidPayload, OrderRefundedPayload
 from services.gold.ledger import LockUsers
 from storage.gold.ledger import LedgerStore
 from storage.payments.orders import OrderStore
@@ -61,7 +61,9 @@ class PaymentService:
             received = PaymentReceived(order=order.number, gold=order.gold)
             await self._channels.add(order.user_id, NewEvent("payment", received), tx)
             fen = payment.paid_fen or order.fen
-            paid = OrderPaid(order=order.number, user_id=order.user_id, gold=order.gold, fen=fen)
+            paid = OrderPaidPayload(
+                order=order.number, user_id=order.user_id, gold=order.gold, fen=fen
+            )
             await self._webhooks.add(tx, NewEvent("order.paid", paid))
 
         async with self._lock(order.user_id):
@@ -85,7 +87,7 @@ class PaymentService:
             await self._ledger.post(tx, entry, order.user_id)
             moved = RefundMoved(order=order.number, gold=gold, state="refunded")
             await self._channels.add(order.user_id, NewEvent("refund", moved), tx)
-            refunded = OrderRefunded(
+            refunded = OrderRefundedPayload(
                 order=order.number, user_id=order.user_id, gold=gold, fen=refund.fen
             )
             await self._webhooks.add(tx, NewEvent("order.refunded", refunded))

@@ -13,10 +13,10 @@ from typing import Any
 from ledger.refund_cases import OPEN_STATES as OPEN_CASES
 from ledger.withdrawals import OPEN_STATES as OPEN_WITHDRAWALS
 from rooms.events import NewEvent
-from rooms.webhooks import UserDeleted
+from rooms.webhooks import UserDeletedPayload
 from storage.accounts.users import IS_DEBTOR, User, user_from
 from storage.database import Database, Document, Session
-from storage.documents import document_of, make_partial_index
+from storage.documents import document_of, make_partial_index, starts_with
 from storage.jobs.due import BEFORE_ANY, claim_due
 from storage.jobs.outbox import LATER, OutboxStore
 from storage.webhooks import WebhookStore
@@ -142,7 +142,7 @@ class DeletionStore:
             ended = {"$unset": {"former": "", "delete_at": ""}}
             result = await self._in("users").update_one({"_id": user_id}, ended, session=session)
             if result.modified_count:
-                deleted = NewEvent("user.deleted", UserDeleted(user_id=user_id))
+                deleted = NewEvent("user.deleted", UserDeletedPayload(user_id=user_id))
                 await self._webhooks.add(session, deleted)
 
         await self._database.transaction_with_retry(work)
@@ -177,13 +177,15 @@ def _rules(user_id: str) -> list[tuple[Any, ...]]:
         ("withdrawals", mine, {"$set": sent}),
         ("rooms", {"host_id": user_id}, {"$set": room, "$inc": {"revision": 1}}),
         _log_rule(user_id),
+        _date_rule(user_id),
         ("moderation_items", {**mine, "kind": {"$ne": "report"}}),
         ("moderation_items", about, [{"$set": {"evidence": accused, "decision": ""}}]),
         _evidence_rule(user_id),
         ("webhook_events", {"$or": [{f"data.{name}": user_id} for name in HOOKED]}, NO_DATA),
         *((name, mine) for name in ("chat_lines", "tokens", "exports")),
         *((name, where) for name in ("likes", "user_blocks") for where in (by, of)),
-        *((name, {"_id": user_id}) for name in ("members", "user_channels")),
+        ("follows", {"_id": starts_with(f"{user_id}:")}),
+        *((name, {"_id": user_id}) for name in ("members", "user_channels", "follower_counts")),
     ]
 
 
@@ -209,6 +211,18 @@ def _log_rule(user_id: str) -> tuple[Any, ...]:
     events = {"$map": {**log, "in": {"$cond": [is_about, empty, "$$this"]}}}
     where = {"$expr": {"$anyElementTrue": {"$map": {**log, "in": is_about}}}}
     return "rooms", where, [{"$set": {"log": {"$arrayToObject": events}}}]
+
+
+def _date_rule(user_id: str) -> tuple[Any, ...]:
+    """Return the rule that takes the user out of the dates in the reports of lives."""
+    guests = ("male", "female")
+    left = {
+        name: {"$cond": [{"$eq": [f"$$this.{name}", user_id]}, "", f"$$this.{name}"]}
+        for name in guests
+    }
+    dates = {"$map": {"input": "$dates", "in": {"$mergeObjects": ["$$this", left]}}}
+    where = {"$or": [{f"dates.{name}": user_id} for name in guests]}
+    return "lives", where, [{"$set": {"dates": dates}}]
 
 
 def _evidence_rule(user_id: str) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ from core.errors import WriteConflict
 from ledger.journal import DEBTS
 from rooms.events import NewEvent
 from rooms.members import Person
-from rooms.webhooks import UserRegistered
+from rooms.webhooks import UserRegisteredPayload
 from storage.database import Collection, Database, Document, Session
 from storage.documents import (
     change_one,
@@ -122,7 +122,7 @@ class UserStore:
             user = User(user_id, app_id, openid, datetime.now(UTC), **fields)
             batch = WriteBatch()
             batch.insert("users", document_of(user, "user_id"))
-            registered = NewEvent("user.registered", UserRegistered(user_id=user_id))
+            registered = NewEvent("user.registered", UserRegisteredPayload(user_id=user_id))
             await self._webhooks.add_to(batch, registered)
             try:
                 await self._commits.commit(batch)

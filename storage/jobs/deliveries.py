@@ -1,12 +1,11 @@
 """webhook_events: what waits for an endpoint, and the log of what was sent."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rooms.webhooks import COUNTS
-from storage.database import Database, Document
+from storage.database import Document
 from storage.documents import fields_of
 from storage.errors import WebhookNotFound
 from storage.versioned import DocumentStore
@@ -56,10 +55,6 @@ class DeliveryStore(DocumentStore[Delivery]):
     list_filters = ("webhook_id",)
     missing = WebhookNotFound
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
-        self._in = database.collection
-
     async def make_indexes(self) -> None:
         await super().make_indexes()
         await self._documents.create_index(
@@ -68,20 +63,15 @@ class DeliveryStore(DocumentStore[Delivery]):
         await self._documents.create_index("expires_at", expireAfterSeconds=0)
 
     async def next(self, webhook_id: str) -> Delivery | None:
-        """Return the event that is to be sent next; a `live.ended` then has its counts."""
+        """Return the event that is to be sent next."""
         where = {"webhook_id": webhook_id, **WAITING}
-        event = await self._find_one(where, sort=[("position", 1)])
-        if event and event.type == "live.ended" and COUNTS[0] not in event.data and event.data:
-            counts = await self._counts(event.data["epoch"])
-            counted = {f"data.{name}": number for name, number in counts.items()}
-            await self._documents.update_one({"_id": event.id}, {"$set": counted})
-            event.data.update(counts)
-        return event
+        return await self._find_one(where, sort=[("position", 1)])
 
-    async def _counts(self, epoch: str) -> dict[str, int]:
-        """Return the counts of the report of an ended live."""
-        row = await self._in("lives").find_one({"_id": epoch}) or {}
-        return {name: row.get(name) or 0 for name in COUNTS} | {"dates": len(row.get("dates", ()))}
+    async def add_data(self, event: Delivery, fields: Mapping[str, Any]) -> Delivery:
+        """Add what was not known when the event was written; a repetition has the same."""
+        added = {f"data.{name}": value for name, value in fields.items()}
+        await self._documents.update_one({"_id": event.id}, {"$set": added})
+        return replace(event, data={**event.data, **fields})
 
     async def note(
         self, event: Delivery, attempt: Attempt, state: DeliveryState, *, tries: int

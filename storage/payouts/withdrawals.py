@@ -16,7 +16,7 @@ from ledger.withdrawal_requests import Maturity, UserDay
 from ledger.withdrawals import OPEN_STATES, Withdrawal, WithdrawalState
 from rooms.events import NewEvent
 from rooms.user_events import WithdrawalMoved
-from rooms.webhooks import WithdrawalPaid
+from rooms.webhooks import WithdrawalPaidPayload
 from storage.database import Collection, Database, Document, Session
 from storage.documents import change_one, make_partial_index, sums_of
 from storage.errors import UserNotFound
@@ -110,7 +110,7 @@ class WithdrawalStore(VersionedStore[Withdrawal]):
     def _webhook_events(self, before: Withdrawal | None, after: Withdrawal) -> list[NewEvent]:
         if before is None or before.state == after.state or after.state != WithdrawalState.PAID:
             return []
-        paid = WithdrawalPaid(
+        paid = WithdrawalPaidPayload(
             withdrawal_id=after.id, user_id=after.user_id, income=after.income, fen=after.fen
         )
         return [NewEvent("withdrawal.paid", paid)]

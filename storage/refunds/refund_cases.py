@@ -9,7 +9,7 @@ from ledger.refund_cases import IN_PROGRESS, OPEN_STATES, RefundCase
 from ledger.refund_plan import GiftStep, HostStep, OrderStep
 from rooms.events import NewEvent
 from rooms.user_events import RefundMoved
-from rooms.webhooks import OrderRefunded
+from rooms.webhooks import OrderRefundedPayload
 from storage.database import Document, Session
 from storage.documents import fields_of, known_fields
 from storage.errors import OrderInRefund, RefundCaseNotFound
@@ -108,7 +108,9 @@ class RefundCaseStore(VersionedStore[RefundCase]):
         return [
             NewEvent(
                 "order.refunded",
-                OrderRefunded(order=step.number, user_id=user_id, gold=step.gold, fen=step.fen),
+                OrderRefundedPayload(
+                    order=step.number, user_id=user_id, gold=step.gold, fen=step.fen
+                ),
             )
             for step in paid_back
         ]

@@ -23,6 +23,7 @@ from storage.database import Collection, Database, Document
 from storage.documents import change_one, documents_by_id, fields_of, known_fields, parsed
 from storage.errors import StorageUnavailable
 from storage.jobs.outbox import RENEW_PRIVATE, OutboxStore
+from storage.rooms.lives import LiveStore
 from storage.rooms.members import MemberStore, add_membership_writes, member_from
 from storage.user_channels import UserChannelStore
 from storage.webhooks import WebhookStore
@@ -52,8 +53,10 @@ class RoomStore:
         outbox: OutboxStore,
         channels: UserChannelStore,
         webhooks: WebhookStore,
+        lives: LiveStore,
     ) -> None:
         self._database = database
+        self._lives = lives
         self._channels = channels
         self._webhooks = webhooks
         self._rooms: Collection = database.collection("rooms")
@@ -100,6 +103,13 @@ class RoomStore:
     def of_host(self, user_id: str) -> Awaitable[Room | None]:
         """Read the host's only room, as `read` does."""
         return self._by_host.get(user_id)
+
+    async def hosted_by(self, host_ids: Sequence[str]) -> dict[str, int]:
+        """Return the lives of these hosts that are not private, by host, the latest first."""
+        where: Document = {"host_id": {"$in": [*host_ids]}, "visibility": {"$ne": "private"}}
+        where["status"] = {"$in": ["live", "paused"]}
+        found = self._rooms.find(where, {"host_id": 1}).sort([("started_at", -1), ("_id", -1)])
+        return {row["host_id"]: row["_id"] async for row in found}
 
     async def staffed_by(self, *user_ids: str) -> list[int]:
         """Return the rooms of which one of these users is the host or a deputy."""
@@ -153,6 +163,7 @@ class RoomStore:
         """
         batch = WriteBatch()
         add_room_writes(room, events, batch)
+        self._lives.add_writes(room, events, batch)
         if events and events[-1].type == LAST_EVENT_TYPE:
             lived = {"$inc": {"continuous_time": room.lasted(events[-1].ts)}}
             batch.update_if_present("users", {"_id": room.host_id}, lived)
@@ -203,12 +214,15 @@ class RoomStore:
             await self._webhooks.add_to(batch, *about_room)
 
     async def clear(self, live_id: int, epoch: str) -> None:
-        """Delete the memberships of an ended live session.
+        """Delete the memberships of an ended live session; count its audience for the report.
 
         A failure is only logged: since their epoch has ended, they are already invalid.
         """
         try:
+            counts = await self._members.count(live_id, epoch)
+            await self._lives.note_audiences({epoch: counts.audience - 1})
             await self._members.clear(live_id, epoch)
+            await self._lives.count_visits(epoch)
         except PyMongoError as error:
             log.warning("memberships_cleanup_failed", live_id=live_id, error=type(error).__name__)
 

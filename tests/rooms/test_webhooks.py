@@ -7,7 +7,7 @@ from rooms.room import Room
 from rooms.webhooks import (
     COUNTS,
     WEBHOOK_PAYLOADS,
-    LiveEnded,
+    LiveEndedPayload,
     OfRoom,
     gift_given,
     room_webhooks,
@@ -39,7 +39,7 @@ def test_the_beginning_and_the_end_of_a_live_are_sent() -> None:
     room = room_with_guests(BERT)
     room.end(HOST.user_id)
     assert sent(room) == [("live.ended", {"host_id": HOST.user_id, "reason": "host"})]
-    assert {*COUNTS} < get_type_hints(LiveEnded).keys()
+    assert {*COUNTS} < get_type_hints(LiveEndedPayload).keys()
 
 
 def test_seats_and_gifts_are_sent_in_the_order_of_their_events() -> None:

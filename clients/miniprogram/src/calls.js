@@ -41,6 +41,7 @@ export const CALLS = {
   deputy: ["POST", "qlive_room/deputy/"],
   deputies: ["GET", "qlive_room/deputies/"],
   liveEnd: ["POST", "qlive_room/live_end/"],
+  lives: ["GET", "qlive_room/lives/"],
   rank: ["GET", "qlive_room/rank/"],
   dayRank: ["GET", "qlive_room/day_rank/"],
   getGifts: ["GET", "qlive_gift/"],
@@ -53,4 +54,6 @@ export const CALLS = {
   withdrawals: ["GET", "qlive_pay/withdrawals/"],
   getLike: ["GET", "qlive_like/"],
   like: ["POST", "qlive_like/"],
+  getFollow: ["GET", "qlive_follow/"],
+  follow: ["POST", "qlive_follow/"],
 };

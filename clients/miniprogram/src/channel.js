@@ -92,6 +92,7 @@ function fold(state, frame) {
   const { type, data, seq } = frame;
   if (type === "balance") return { ...state, gold: data.gold, income: data.income };
   if (type === "where") return { ...state, in_room: data.live_id };
+  if (type === "live_started") return { ...state }; // is emitted, although nothing changes
   if (!isNext(state, frame)) return state;
   if (type !== "invitation" && type !== "invitation_end") return { ...state, seq };
   const others = state.invitations.filter(({ invitation_id }) => invitation_id !== data.invitation_id);
