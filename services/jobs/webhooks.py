@@ -123,9 +123,6 @@ class WebhookService:
         if event is None:
             await self._webhooks.release(webhook, IDLE)
             return
-        if event.type == "live.ended" and event.data and COUNTS[0] not in event.data:
-            counts = await self._lives.counts(event.data["epoch"])
-            event = await self._deliveries.add_data(event, counts)
         attempt = await self._send(webhook, event)
         step = next_step(webhook, event, attempt, datetime.now(UTC))
         self._report(webhook, event, attempt, step)
@@ -148,6 +145,10 @@ class WebhookService:
         self._metrics.webhook_failures.inc((step.state == "given_up") + bool(step.off_reason))
 
     async def _send(self, webhook: Webhook, event: Delivery) -> Attempt:
+        """Sign and send an event; a `live.ended` first gets the counts of its report."""
+        if event.type == "live.ended" and event.data and COUNTS[0] not in event.data:
+            counts = await self._lives.counts(event.data["epoch"])
+            event = await self._deliveries.add_data(event, counts)
         at = datetime.now(UTC)
         if not webhook.secrets:
             return Attempt(at, 0.0, error="secret_unreadable")  # auth.encryption_key has changed
