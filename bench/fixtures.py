@@ -12,6 +12,8 @@ from typing import Any
 
 from rooms.members import Person
 from rooms.room import Room
+from storage.accounts.matches import PairStore
+from storage.accounts.notices import LiveNoticeStore
 from storage.accounts.users import User
 from storage.database import Database
 from storage.documents import token_id
@@ -40,13 +42,17 @@ async def create_live_rooms(uri: str, database_name: str, count: int) -> list[Ro
     """Create live rooms, each with only its host, who has changed her name: its one event."""
     now, rooms = int(NOW.timestamp() * 1000), []
     async with _opened(uri, database_name) as database:
+        outbox, channels = OutboxStore(database), UserChannelStore(database, _ignore)
+        pairs = PairStore(database, outbox, channels, UserBlockStore(database))
         store = RoomStore(
             database,
             MemberStore(database),
-            OutboxStore(database),
-            UserChannelStore(database, _ignore),
+            outbox,
+            channels,
             WebhookStore(database, FieldCipher("")),
+            pairs,
             LiveStore(database),
+            LiveNoticeStore(database, ""),
         )
         for n in range(count):
             host = Person(str(90_000_000 + n), f"host {n}", gender=2)

@@ -5,8 +5,10 @@ from rooms.members import GracePolicy
 from storage.accounts.deletions import DeletionStore
 from storage.accounts.exports import ExportStore
 from storage.accounts.follows import FollowStore
+from storage.accounts.matches import PairStore
+from storage.accounts.notices import ConsentStore, LiveNoticeStore
 from storage.accounts.tokens import CodeSessionStore, EvictionStore, TokenStore
-from storage.accounts.users import LikeStore, UserStore
+from storage.accounts.users import UserStore
 from storage.chat import ChatLineStore, RelayCursorStore, RoomGroupStore
 from storage.database import Database
 from storage.field_cipher import FieldCipher
@@ -55,10 +57,21 @@ class Stores:
         self.tokens = TokenStore(database)
         self.outbox = OutboxStore(database)
         self.exports = ExportStore(database, cipher)
-        self.deletions = DeletionStore(database, self.outbox, self.webhooks)
+        self.user_blocks = UserBlockStore(database)
+        self.pairs = PairStore(database, self.outbox, self.user_channels, self.user_blocks)
+        self.deletions = DeletionStore(database, self.outbox, self.pairs, self.webhooks)
         self.lives = LiveStore(database)
+        self.consents = ConsentStore(database)
+        self.live_notices = LiveNoticeStore(database, settings.notices.template_id)
         self.rooms = RoomStore(
-            database, self.members, self.outbox, self.user_channels, self.webhooks, self.lives
+            database,
+            self.members,
+            self.outbox,
+            self.user_channels,
+            self.webhooks,
+            self.pairs,
+            self.lives,
+            self.live_notices,
         )
         self.room_groups = RoomGroupStore(database)
         self.chat_lines = ChatLineStore(database, settings.retention.chat_days)
@@ -69,7 +82,6 @@ class Stores:
         self.gifts = GiftStore(database)
         self.blocks = RechargeBlockStore(database)
         self.configs = ConfigStore(database)
-        self.likes = LikeStore(database)
         self.follows = FollowStore(database)
         self.orders = OrderStore(database, settings.retention.unpaid_order_days)
         self.bills = BillStore(database, cipher)
@@ -78,7 +90,6 @@ class Stores:
         self.operators = OperatorStore(database, cipher, admits_demo=is_development)
         self.operator_sessions = OperatorSessionStore(database)
         self.audit = AuditStore(database, settings.retention.audit_days)
-        self.user_blocks = UserBlockStore(database)
         moderation_days = settings.retention.moderation_days
         self.moderation = ModerationStore(
             database, self.outbox, self.user_channels, self.webhooks, moderation_days

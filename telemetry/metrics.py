@@ -154,6 +154,9 @@ class Metrics:
         self.xpay_rejections = counter(
             "xpay_rejections", "Calls of virtual payment that WeChat rejected.", ("call", "errcode")
         )
+        self.notices = counter(
+            "notices", "Notices of lives for followers, by what became of them.", ("outcome",)
+        )
         self.webhook_attempts = counter(
             "webhook_attempts", "Requests to endpoints of webhooks.", ("outcome",)
         )

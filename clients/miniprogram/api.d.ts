@@ -498,6 +498,25 @@ export interface components {
             appId: string;
             code: string;
         };
+        /** @description The user and another like one another and have had a date, the last one in this live. */
+        Match: {
+            user: components["schemas"]["PublicProfile"];
+            live_id: number;
+            at: number;
+        };
+        /** @description The other user of a match, and the live of their date. */
+        MatchView: {
+            user_id: string;
+            nickname: string;
+            face_url: string;
+            gender: number;
+            live_id: number;
+            at: string;
+        };
+        Matches: components["schemas"]["MatchView"][];
+        MatchesRequest: {
+            page?: number | string;
+        };
         MatchmakerEnter: {
             /** @constant */
             status: "ok";
@@ -948,6 +967,9 @@ export interface components {
             followers: number;
             followed: boolean;
         };
+        UserRequest: {
+            user_id: string;
+        };
         UserState: {
             live_room_name: string;
             live_id: number | "";
@@ -1125,6 +1147,10 @@ export type LivesRequest = components['schemas']['LivesRequest'];
 export type Login = components['schemas']['Login'];
 export type LoginIntoRoom = components['schemas']['LoginIntoRoom'];
 export type LoginRequest = components['schemas']['LoginRequest'];
+export type Match = components['schemas']['Match'];
+export type MatchView = components['schemas']['MatchView'];
+export type Matches = components['schemas']['Matches'];
+export type MatchesRequest = components['schemas']['MatchesRequest'];
 export type MatchmakerEnter = components['schemas']['MatchmakerEnter'];
 export type MicPresence = components['schemas']['MicPresence'];
 export type MicroAccept = components['schemas']['MicroAccept'];
@@ -1177,6 +1203,7 @@ export type UploadTicketRequest = components['schemas']['UploadTicketRequest'];
 export type UserInRoom = components['schemas']['UserInRoom'];
 export type UserInfo = components['schemas']['UserInfo'];
 export type UserInfoWithRate = components['schemas']['UserInfoWithRate'];
+export type UserRequest = components['schemas']['UserRequest'];
 export type UserState = components['schemas']['UserState'];
 export type UsersInRoom = components['schemas']['UsersInRoom'];
 export type VerifyAgeRequest = components['schemas']['VerifyAgeRequest'];
@@ -1229,6 +1256,7 @@ export interface UserEventData {
   payment: PaymentReceived;
   withdrawal: WithdrawalMoved;
   refund: RefundMoved;
+  match: Match;
 }
 /** Every call of the API. */
 export interface Calls {
@@ -1340,4 +1368,8 @@ export interface Calls {
   getFollow(params?: GetFollowRequest): Promise<FollowedUsers>;
   /** Follow a user, or no longer. */
   follow(params: FollowRequest): Promise<Followed>;
+  /** The users with whom the caller is matched, newest first; [] after the last page. */
+  matches(params?: MatchesRequest): Promise<Matches>;
+  /** End the match with a user, for both; later likes do not make it again. */
+  endMatch(params: UserRequest): Promise<Ok>;
 }

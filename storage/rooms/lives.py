@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pymongo import UpdateOne
 
 from core.cache import Cache
-from rooms.dates import DateChange, date_changes
+from rooms.dates import DateChange
 from rooms.events import LAST_EVENT_TYPE, NumberedEvent
 from rooms.room import Room
 from rooms.webhooks import COUNTS
@@ -47,11 +47,17 @@ class LiveStore:
             await self._lives.create_index(guest)
         await self._visits.create_index("at", expireAfterSeconds=int(VISITS_KEPT.total_seconds()))
 
-    def add_writes(self, room: Room, events: Sequence[NumberedEvent], batch: WriteBatch) -> None:
+    def add_writes(
+        self,
+        room: Room,
+        events: Sequence[NumberedEvent],
+        dates: Sequence[DateChange],
+        batch: WriteBatch,
+    ) -> None:
         """Add what a change of a room adds to the report of its live, and the visits."""
         if room.epoch != room.loaded.epoch:
             batch.upsert("lives", {"_id": room.epoch}, {"$setOnInsert": _new_report(room)})
-        if stages := _stages(room, events):
+        if stages := _stages(events, dates):
             batch.update_if_present("lives", {"_id": room.epoch}, stages)
         for user_id, member in room.members.items():
             old = room.loaded.members.get(user_id)
@@ -136,12 +142,12 @@ def _new_report(room: Room) -> Document:
     }
 
 
-def _stages(room: Room, events: Sequence[NumberedEvent]) -> list[Document]:
+def _stages(events: Sequence[NumberedEvent], dates: Sequence[DateChange]) -> list[Document]:
     """Return the update by which the report counts these events."""
     stages: list[Document] = []
     if applied := sum(event.type == "micro_apply" for event in events):
         stages.append({"$set": {"applications": {"$add": ["$applications", applied]}}})
-    stages += map(_date_stage, date_changes(room.loaded, events))
+    stages += map(_date_stage, dates)
     if events and events[-1].type == LAST_EVENT_TYPE:
         end = {"ended_at": _time(events[-1].ts), "reason": events[-1].data["reason"]}
         stages.append({"$set": end})

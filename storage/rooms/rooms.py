@@ -12,12 +12,15 @@ from pymongo.errors import PyMongoError
 from core.batching import BatchLoader, SingleFlight
 from core.errors import TryAgain
 from core.limits import ConcurrencyLimit
+from rooms.dates import date_changes
 from rooms.events import LAST_EVENT_TYPE, LOG_SIZE, NewEvent, NumberedEvent
 from rooms.members import Member, Person
 from rooms.room import Room
 from rooms.state import Application, RoomState, Seat
 from rooms.tickets import Ticket
 from rooms.webhooks import OfRoom, room_webhooks
+from storage.accounts.matches import PairStore
+from storage.accounts.notices import LiveNoticeStore
 from storage.chat import new_group_id
 from storage.database import Collection, Database, Document
 from storage.documents import change_one, documents_by_id, fields_of, known_fields, parsed
@@ -53,12 +56,15 @@ class RoomStore:
         outbox: OutboxStore,
         channels: UserChannelStore,
         webhooks: WebhookStore,
+        pairs: PairStore,
         lives: LiveStore,
+        live_notices: LiveNoticeStore,
     ) -> None:
         self._database = database
-        self._lives = lives
+        self._pairs, self._lives = pairs, lives
         self._channels = channels
         self._webhooks = webhooks
+        self._live_notices = live_notices
         self._rooms: Collection = database.collection("rooms")
         self._members = members
         self._outbox = outbox
@@ -159,14 +165,17 @@ class RoomStore:
         """Save state, events and memberships, and what `add_writes` add, atomically.
 
         Rooms that are saved at the same time share a transaction; a single write needs none. Raises
-        WriteConflict if the room or a membership has changed since it was loaded.
+        WriteConflict if the room, a membership or a pair on mic has changed since it was loaded.
         """
         batch = WriteBatch()
         add_room_writes(room, events, batch)
-        self._lives.add_writes(room, events, batch)
+        dates = date_changes(room.loaded, events)
+        self._lives.add_writes(room, events, dates, batch)
+        await self._pairs.add_dates(batch, dates, room.live_id, room.epoch)
         if events and events[-1].type == LAST_EVENT_TYPE:
             lived = {"$inc": {"continuous_time": room.lasted(events[-1].ts)}}
             batch.update_if_present("users", {"_id": room.host_id}, lived)
+        self._live_notices.add_to(batch, room)
         self._add_messages(room, batch)
         for user_id, event in room.user_events:
             self._channels.add_to(batch, user_id, event)

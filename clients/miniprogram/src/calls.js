@@ -56,4 +56,6 @@ export const CALLS = {
   like: ["POST", "qlive_like/"],
   getFollow: ["GET", "qlive_follow/"],
   follow: ["POST", "qlive_follow/"],
+  matches: ["GET", "qlive_match/"],
+  endMatch: ["POST", "qlive_match/end/"],
 };
