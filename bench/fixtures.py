@@ -17,12 +17,14 @@ from storage.accounts.notices import LiveNoticeStore
 from storage.accounts.users import User
 from storage.database import Database
 from storage.documents import token_id
+from storage.field_cipher import FieldCipher
 from storage.jobs.outbox import OutboxStore
 from storage.moderation import UserBlockStore
 from storage.rooms.lives import LiveStore
 from storage.rooms.members import MemberStore
 from storage.rooms.rooms import RoomStore
 from storage.user_channels import UserChannelStore
+from storage.webhooks import WebhookStore
 
 NOW = datetime.now(UTC)
 FIRST_VIEWER = 10_000_001
@@ -47,6 +49,7 @@ async def create_live_rooms(uri: str, database_name: str, count: int) -> list[Ro
             MemberStore(database),
             outbox,
             channels,
+            WebhookStore(database, FieldCipher("")),
             pairs,
             LiveStore(database),
             LiveNoticeStore(database, ""),

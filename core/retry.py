@@ -65,6 +65,14 @@ TRANSFERS = _minutes(1, 5, 15, then=60)
 FAILED_TRANSFERS = _minutes(1, 5, then=5)
 """As TRANSFERS after a problem, so that one failure does not cost an hour."""
 REFUND_CASES = _minutes(1, 5, 15, then=60)
+WEBHOOKS = Delays(
+    (
+        *(timedelta(seconds=5), timedelta(minutes=5), timedelta(minutes=30)),
+        *(timedelta(hours=hours) for hours in (2, 5, 10, 14, 20)),
+    ),
+    timedelta(hours=24),
+)
+"""Standard Webhooks recommends these."""
 DELETIONS = Delays((), timedelta(days=1))
 """Of users whose money is on its way, or who would evade a decision or debt."""
 

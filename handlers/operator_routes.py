@@ -6,7 +6,7 @@ from handlers import moderation as queue
 from handlers.accounts import console as users
 from handlers.base import Route, methods_of
 from handlers.gold import console as gold
-from handlers.operators import audit, login, overview, switches
+from handlers.operators import audit, login, overview, switches, webhooks
 from handlers.operators import console as operators
 from handlers.payments import console as payments
 from handlers.payouts import console as withdrawals
@@ -24,6 +24,7 @@ APPROVAL, REFUND = "approvals/([0-9a-f]+)", "refunds/([0-9A-Za-z]+)"
 WITHDRAWAL = "withdrawals/([0-9A-Za-z]{1,32})"
 OPERATOR = "operators/([a-z0-9._-]{1,32})"
 ITEM = "moderation/([0-9a-f]{1,32})"
+WEBHOOK, DELIVERY = "webhooks/([0-9a-f]{1,32})", "deliveries/([0-9a-z_]{1,32})"
 
 OPS_ROUTES: list[Route] = [
     Route("login", login.OpsLoginHandler, "ops.login.Login"),
@@ -126,6 +127,19 @@ OPS_ROUTES: list[Route] = [
     Route(f"{OPERATOR}/reset", operators.OpsResetHandler, "ops.operators.Reset", None, ADMIN),
     Route("switches", switches.OpsSwitchesHandler, "ops.switches.Switches", VIEWER),
     Route("switches/checks", switches.OpsSwitchChecksHandler, "ops.switches.Checks", None, ADMIN),
+    Route("webhooks", webhooks.OpsWebhooksHandler, "ops.webhooks.Webhooks", ADMIN, ADMIN),
+    Route(WEBHOOK, webhooks.OpsWebhookHandler, "ops.webhooks.OneWebhook", None, ADMIN),
+    Route(
+        f"{WEBHOOK}/rotate", webhooks.OpsRotateWebhookHandler, "ops.webhooks.Rotate", None, ADMIN
+    ),
+    Route(f"{WEBHOOK}/deliveries", webhooks.OpsDeliveriesHandler, "ops.webhooks.Deliveries", ADMIN),
+    Route(
+        f"{WEBHOOK}/{DELIVERY}/again",
+        webhooks.OpsSendAgainHandler,
+        "ops.webhooks.SendAgain",
+        None,
+        ADMIN,
+    ),
     Route("audit", audit.OpsAuditHandler, "ops.audit.Log", VIEWER),
     Route("audit.csv", audit.OpsAuditCsvHandler, "ops.audit.File", VIEWER),
 ]

@@ -91,6 +91,11 @@ class LiveStarted:
     live_id: int
 
 
+@dataclass(frozen=True, slots=True)
+class WebhooksChanged:
+    """The endpoints of webhooks, which are cached in memory, have changed."""
+
+
 BusMessage = (
     EventPublished
     | ChannelChanged
@@ -99,6 +104,7 @@ BusMessage = (
     | TokenRevoked
     | CatalogueChanged
     | LiveStarted
+    | WebhooksChanged
 )
 
 MESSAGE_TYPES: dict[str, type[BusMessage]] = {
@@ -109,6 +115,7 @@ MESSAGE_TYPES: dict[str, type[BusMessage]] = {
     "token_revoked": TokenRevoked,
     "catalogue_changed": CatalogueChanged,
     "live_started": LiveStarted,
+    "webhooks_changed": WebhooksChanged,
 }
 _KIND_NAMES = {kind: name for name, kind in MESSAGE_TYPES.items()}
 

@@ -16,6 +16,7 @@ from services.doctor.switches import SwitchService
 from services.gold import GoldServices
 from services.jobs.claimed_jobs import ClaimedJob
 from services.jobs.outbox_jobs import OutboxLanes
+from services.jobs.webhooks import WebhookService
 from services.moderation import ModerationServices
 from services.moderation.decisions import DecisionService
 from services.operators import OperatorServices
@@ -112,6 +113,8 @@ class Services:
             self.accounts.data_requests.plan_deletion_of,
         )
         self.payments = PaymentServices(settings, stores, tencent, metrics, lock, followers)
+        is_development = settings.environment == "development"
+        self.webhooks = WebhookService(stores, bus, metrics, allows_local=is_development)
         im_actions = ImActions(
             tencent.im,
             stores,
@@ -133,5 +136,6 @@ class Services:
             self.accounts.data_requests.job,
             presence.job,
             *([self.accounts.notices.job] if settings.notices.template_id else []),
+            self.webhooks.job,
         ]
         """Jobs that share one loop. The relay has its own, since it works all the time."""

@@ -38,6 +38,10 @@ class RefundCaseNotFound(NotFound):
     code, detail = "no_such_refund", "There is no such refund case."
 
 
+class WebhookNotFound(NotFound):
+    code, detail = "no_such_webhook", "There is no such webhook or delivery."
+
+
 class RateRequired(StateConflict):
     code = "rate_required"
     detail = "A rate has exactly one row, of which only the value and the remark change."
@@ -62,6 +66,10 @@ class TooManyBlocks(StateConflict):
 
 class TooManyFollows(StateConflict):
     code, detail = "too_many_follows", "You follow too many users; stop following one first."
+
+
+class TooManyWebhooks(StateConflict):
+    code, detail = "too_many_webhooks", "There are too many webhooks; delete one first."
 
 
 class OperatorExists(StateConflict):

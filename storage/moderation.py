@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from operator import not_
-from typing import cast
+from typing import Literal, cast
 
 from core.cache import Cache
 from core.errors import TryAgain, WriteConflict
 from rooms.events import NewEvent
-from rooms.moderation import FIELDS, OPEN_STATES, Item
+from rooms.moderation import CHECK, FIELDS, OPEN_STATES, Item
 from rooms.user_events import Checked, CheckedContent
+from rooms.webhooks import ModerationDecidedPayload, ReportFiledPayload
 from storage.database import Collection, Database, Document, Session
 from storage.documents import documents_by_id, make_partial_index
 from storage.errors import AlreadyDecided, TooManyBlocks
@@ -25,6 +26,7 @@ from storage.identities import IdentityStore
 from storage.jobs.outbox import DELETE_OBJECT, OutboxStore
 from storage.user_channels import UserChannelStore
 from storage.versioned import VersionedStore
+from storage.webhooks import WebhookStore
 
 MAX_BLOCKS = 500
 """Users whom one user may block, about 60 KB."""
@@ -93,10 +95,15 @@ class ModerationStore(VersionedStore[Item]):
     name, kind, newest_by = "moderation_items", Item, "created_at"
 
     def __init__(
-        self, database: Database, outbox: OutboxStore, channels: UserChannelStore, days: int
+        self,
+        database: Database,
+        outbox: OutboxStore,
+        channels: UserChannelStore,
+        webhooks: WebhookStore,
+        days: int,
     ) -> None:
         """Create the store; a decided item is kept for `days`, with 0 for ever."""
-        super().__init__(database, channels)
+        super().__init__(database, channels, webhooks)
         self._identities = IdentityStore(database)
         self._outbox = outbox
         self._days = days
@@ -111,8 +118,19 @@ class ModerationStore(VersionedStore[Item]):
 
     async def add(self, value: Item, session: Session | None = None) -> None:
         """Add an item, unless its id says what it is about and it was added before."""
-        new = {"$setOnInsert": self._document(value)}
-        await self._documents.update_one({"_id": value.id}, new, upsert=True, session=session)
+        new, hooks = {"$setOnInsert": self._document(value)}, self._webhook_events(None, value)
+
+        async def write(session: Session | None) -> None:
+            result = await self._documents.update_one(
+                {"_id": value.id}, new, upsert=True, session=session
+            )
+            if result.did_upsert:
+                await self._webhooks.add(session, *hooks)
+
+        if session is None and await self._webhooks.wants(hooks):
+            await self._database.transaction_with_retry(write)
+        else:
+            await write(session)
 
     async def put(self, item: Item, session: Session | None = None) -> None:
         """Store a proposal in place of the user's open one, in one transaction.
@@ -209,6 +227,27 @@ class ModerationStore(VersionedStore[Item]):
             return []
         checked = Checked(what=cast(CheckedContent, after.kind), outcome=outcome)
         return [NewEvent("checked", checked)]
+
+    def _webhook_events(self, before: Item | None, after: Item) -> list[NewEvent]:
+        if before is None and after.kind == "report":
+            filed = ReportFiledPayload(
+                item_id=after.id,
+                user_id=after.user_id,
+                live_id=after.live_id,
+                reason=after.label,
+            )
+            return [NewEvent("report.filed", filed)]
+        if after.state not in ("approved", "refused") or (before and before.state == after.state):
+            return []
+        by: Literal["check", "operator"] = "check" if after.decided_by == CHECK else "operator"
+        decided = ModerationDecidedPayload(
+            item_id=after.id,
+            kind=after.kind,
+            user_id=after.user_id,
+            outcome=after.state,
+            by=by,
+        )
+        return [NewEvent("moderation.decided", decided)]
 
     def _due_at(self, value: Item) -> datetime | None:
         return value.due_at

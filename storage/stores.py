@@ -19,6 +19,7 @@ from storage.gold.ledger_reconciler import LedgerReconciler
 from storage.gold.rankings import RankingStore
 from storage.gold.statements import SpentGoldStore, StatementStore
 from storage.jobs.arrivals import ArrivalStore
+from storage.jobs.deliveries import DeliveryStore
 from storage.jobs.due import JobLeaseStore
 from storage.jobs.inbox import InboxStore
 from storage.jobs.outbox import OutboxStore
@@ -37,6 +38,7 @@ from storage.rooms.members import MemberStore
 from storage.rooms.presence import PresenceStore
 from storage.rooms.rooms import RoomStore
 from storage.user_channels import Changed, UserChannelStore
+from storage.webhooks import WebhookStore
 
 
 class Stores:
@@ -49,14 +51,16 @@ class Stores:
         cipher = FieldCipher(settings.auth.encryption_key)
         self.members = MemberStore(database)
         self.user_channels = UserChannelStore(database, user_changed)
-        self.users = UserStore(database, self.members, self.user_channels, cipher)
+        self.webhooks = WebhookStore(database, cipher)
+        self.deliveries = DeliveryStore(database)
+        self.users = UserStore(database, self.members, self.user_channels, self.webhooks, cipher)
         self.code_sessions = CodeSessionStore(database, cipher)
         self.tokens = TokenStore(database)
         self.outbox = OutboxStore(database)
         self.exports = ExportStore(database, cipher)
         self.user_blocks = UserBlockStore(database)
         self.pairs = PairStore(database, self.outbox, self.user_channels, self.user_blocks)
-        self.deletions = DeletionStore(database, self.outbox, self.pairs)
+        self.deletions = DeletionStore(database, self.outbox, self.pairs, self.webhooks)
         self.lives = LiveStore(database)
         self.consents = ConsentStore(database)
         self.live_notices = LiveNoticeStore(database, settings.notices.template_id)
@@ -65,6 +69,7 @@ class Stores:
             self.members,
             self.outbox,
             self.user_channels,
+            self.webhooks,
             self.pairs,
             self.lives,
             self.live_notices,
@@ -89,16 +94,16 @@ class Stores:
         self.audit = AuditStore(database, settings.retention.audit_days)
         moderation_days = settings.retention.moderation_days
         self.moderation = ModerationStore(
-            database, self.outbox, self.user_channels, moderation_days
+            database, self.outbox, self.user_channels, self.webhooks, moderation_days
         )
         self.rankings = RankingStore(database)
         self.ledger = LedgerStore(
             database, self.rankings, settings.withdraw.ios_maturity_days, user_changed
         )
-        self.withdrawals = WithdrawalStore(database, self.user_channels)
+        self.withdrawals = WithdrawalStore(database, self.user_channels, self.webhooks)
         self.withdrawal_reports = WithdrawalReportStore(database, cipher)
         self.payees = PayeeStore(database, cipher)
-        self.refund_cases = RefundCaseStore(database, self.user_channels)
+        self.refund_cases = RefundCaseStore(database, self.user_channels, self.webhooks)
         self.spent_gold = SpentGoldStore(database)
         self.statements = StatementStore(database)
         self.job_leases = JobLeaseStore(database)

@@ -18,6 +18,7 @@ from storage.documents import (
 )
 from storage.jobs.due import BEFORE_ANY, claim_due
 from storage.user_channels import UserChannelStore
+from storage.webhooks import WebhookStore
 
 T = TypeVar("T")
 
@@ -106,12 +107,15 @@ class DocumentStore(Generic[T]):
 class VersionedStore(DocumentStore[V]):
     """Documents that change under the guard of their version, and that a job claims at `due_at`.
 
-    Each is of a user, to whose channel a change adds events.
+    Each is of a user, to whose channel a change adds events, and may be of interest to webhooks.
     """
 
-    def __init__(self, database: Database, channels: UserChannelStore) -> None:
+    def __init__(
+        self, database: Database, channels: UserChannelStore, webhooks: WebhookStore
+    ) -> None:
         super().__init__(database)
         self._channels = channels
+        self._webhooks = webhooks
 
     async def make_indexes(self) -> None:
         await super().make_indexes()
@@ -124,16 +128,19 @@ class VersionedStore(DocumentStore[V]):
         """
         update = self._update(before, after)
         update["$set"] |= {"due_at": self._due_at(after), "version": before.version + 1}
-        events = self._user_events(before, after)
+        events, hooks = self._user_events(before, after), self._webhook_events(before, after)
+        is_hooked = await self._webhooks.wants(hooks)
 
         async def write(session: Session | None) -> bool:
             result = await self._documents.update_one(_as_read(before), update, session=session)
             for event in events if result.matched_count else ():
                 assert session is not None
                 await self._channels.add(before.user_id, event, session)
+            if is_hooked and result.matched_count:
+                await self._webhooks.add(session, *hooks)
             return bool(result.matched_count)
 
-        if events and session is None:
+        if (events or is_hooked) and session is None:
             # Repeated if another event of the user conflicts, but not if this document was saved.
             is_saved = await self._database.transaction_with_retry(write)
         else:
@@ -154,6 +161,10 @@ class VersionedStore(DocumentStore[V]):
 
     def _user_events(self, before: V, after: V) -> Sequence[NewEvent]:
         """Return what the change adds to the channel of the user."""
+        raise NotImplementedError
+
+    def _webhook_events(self, before: V | None, after: V) -> Sequence[NewEvent]:
+        """Return what webhooks send of the change; `before` is None for a new document."""
         raise NotImplementedError
 
     def _due_at(self, value: V) -> datetime | None:

@@ -157,6 +157,12 @@ class Metrics:
         self.notices = counter(
             "notices", "Notices of lives for followers, by what became of them.", ("outcome",)
         )
+        self.webhook_attempts = counter(
+            "webhook_attempts", "Requests to endpoints of webhooks.", ("outcome",)
+        )
+        self.webhook_failures = counter(
+            "webhook_failures", "Webhooks given up, and endpoints switched off by failures."
+        )
         self.operator_reads = counter("operator_reads", "Reads by operators.", ("route",))
         self._missing_callbacks = gauge(
             "missing_callback_seconds",

@@ -81,6 +81,7 @@ pytest_plugins = [
     "tests.support.presence",
     "tests.support.tencent",
     "tests.support.doctor",
+    "tests.support.webhooks",
 ]
 
 

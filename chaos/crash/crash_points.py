@@ -16,6 +16,7 @@ from pymongo import monitoring
 from chaos.crash.exit_plans import MARK, Call, ExitMoment, ExitPlan, ExitReport
 from core import batching
 from handlers.base import Handler
+from services.jobs import webhooks
 from tencent.service_client import ServiceClient
 
 ON_PATH: ContextVar[bool] = ContextVar("on_path", default=False)
@@ -95,6 +96,7 @@ def install(recorder: CallRecorder) -> None:
     monitoring.register(RecordedCommands(recorder))
     _follow_into_batches()
     _record_requests(recorder)
+    _record_webhooks(recorder)
     _mark_requests(recorder)
 
 
@@ -123,6 +125,21 @@ def _record_requests(recorder: CallRecorder) -> None:
             recorder.end(key)
 
     client.request = recorded
+
+
+def _record_webhooks(recorder: CallRecorder) -> None:
+    module: Any = webhooks
+    original = module.post
+
+    async def recorded(*args: Any, **kwargs: Any) -> Any:
+        key = object()
+        recorder.begin(key, "post webhook")
+        try:
+            return await original(*args, **kwargs)
+        finally:
+            recorder.end(key)
+
+    module.post = recorded
 
 
 def _mark_requests(recorder: CallRecorder) -> None:

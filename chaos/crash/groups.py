@@ -40,6 +40,7 @@ from chaos.crash.paths import (
     notice_path,
 )
 from chaos.crash.refunds import RefundCases
+from chaos.crash.webhooks import WEBHOOK, Webhooks
 from chaos.crash.withdrawals import PREPARED, Withdrawals
 from chaos.run import GOLD
 from devtools.simulator.refunds import SimulatedRefund
@@ -57,7 +58,7 @@ MONEY_PATHS = (
     "xpay_refund_push",
 )
 NOTICE_PATHS = (NOTICES, "notice_choice")
-PATHS = (*GIFT_PATHS, *MONEY_PATHS, *MATCH_PATHS, *NOTICE_PATHS, BILLS, DELETION)
+PATHS = (*GIFT_PATHS, *MONEY_PATHS, *MATCH_PATHS, *NOTICE_PATHS, BILLS, DELETION, WEBHOOK)
 
 
 class GiftGroup:
@@ -241,7 +242,7 @@ class BillGroup:
         return str(self._day)
 
 
-PathGroup = GiftGroup | MoneyGroup | Matches | Notices | BillGroup | DeletedUsers
+PathGroup = GiftGroup | MoneyGroup | Matches | Notices | BillGroup | DeletedUsers | Webhooks
 
 
 async def create_groups(env: CrashEnvironment, names: set[str]) -> list[PathGroup]:
@@ -259,6 +260,8 @@ async def create_groups(env: CrashEnvironment, names: set[str]) -> list[PathGrou
         groups.append(DeletedUsers(env))
     if not names.isdisjoint(NOTICE_PATHS):
         groups.append(await create_notices(env))
+    if WEBHOOK in names:
+        groups.append(Webhooks(env))
     return groups
 
 

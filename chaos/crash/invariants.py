@@ -156,3 +156,16 @@ def refund_violations(
 
 def _order_reversal_key(order: Row) -> str:
     return f"reversal:{order['provider']}:{order['refund']}"
+
+
+def webhook_violations(written: int, received: Sequence[tuple[str, int]]) -> Found:
+    """`received` has the id and the number of each request, the numbers from 1 as written."""
+    numbers = [number for _, number in received]
+    for number in {*range(1, written + 1)} - {*numbers}:
+        yield "webhook_lost", str(number)
+    for (_, before), (id_, number) in pairwise(received):
+        if number < before:
+            yield "webhook_order", f"{id_}: {number} after {before}"
+    for number, count in Counter(number for _, number in {*received}).items():
+        if count > 1:
+            yield "webhook_id", f"{number} was sent under {count} ids"

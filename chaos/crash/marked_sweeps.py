@@ -40,6 +40,7 @@ SWEEPS = {
     "transfer_query": MarkedSweep("open_transfers", "withdrawals"),
     "transfer_resend": MarkedSweep("open_transfers", "withdrawals"),
     "refund_case": MarkedSweep("refund_cases", "refund_cases", times=3),
+    "webhook": MarkedSweep("webhooks", "webhooks"),
     "deletion": MarkedSweep("data_requests", "users", times=2, due="delete_at"),
     BILLS: MarkedSweep("marked_bills", BILLS),
     NOTICES: MarkedSweep(JOB_NAME, "job_leases"),

@@ -1,4 +1,4 @@
-"""kill -9 at each step of gifts, payments, payouts, refunds, matches, notices, deletions."""
+"""kill -9 at each step of gifts, money, matches, notices, deletions and webhooks."""
 
 import random
 import time
@@ -33,6 +33,7 @@ AGREEMENTS = {
     "fen_in_journal": "fen_paid",
     "deleted": "leavers",
     "matches": "couples",
+    "webhooks_received": "webhooks",
 }
 """Metrics that must be at least as large as others."""
 
@@ -151,7 +152,7 @@ SIZE = RunSize(clients=3, rooms=1, processes=1, proxied=False, gifts=False)
 # The timeout allows 700 s for a crash at each of some 600 steps.
 SCENARIO = Scenario(
     crash,
-    "kill -9 at each step of gift, payment, payout, refund, bill, match, notice, deletion",
+    "kill -9 at each step of gift, payment, payout, refund, match, notice, deletion, webhook",
     SIZE,
     1,
     700,

@@ -10,6 +10,7 @@ from handlers.limits import MAX_LOGINS, UserLimit, rate_of
 from handlers.models import ErrorResponse, NoContentResponse, TextResponse
 from handlers.openapi.endpoints import Endpoint, endpoints, error_responses, soft_errors
 from handlers.openapi.schemas import Json, SchemaRegistry, example
+from handlers.openapi.webhooks import BODIES, webhooks
 from handlers.operator_base import OperatorHandler
 from handlers.websocket.handshake import RoomSocketHandler
 from services.operators.roles import INCLUDED, ROLES
@@ -73,7 +74,10 @@ def document(routes: Iterable[Route], intro: str) -> Json:
     found = list(endpoints(routes))
     schemas = SchemaRegistry(
         [endpoint.call.request for endpoint in found if endpoint.call.request],
-        [ErrorResponse, *(model for endpoint in found for model in endpoint.responses.values())],
+        [
+            *(ErrorResponse, *BODIES.values()),
+            *(model for endpoint in found for model in endpoint.responses.values()),
+        ],
     )
     responses: dict[str, Json] = {}
     paths: dict[str, Json] = {}
@@ -87,6 +91,7 @@ def document(routes: Iterable[Route], intro: str) -> Json:
         "servers": [{"url": "/"}],
         "tags": [{"name": n, "description": d} for n, d in TAGS.items() if n in used],
         "paths": paths,
+        "webhooks": webhooks(schemas),
         "components": {
             "schemas": schemas.components,
             "responses": responses,

@@ -29,6 +29,8 @@ PLACEHOLDERS: dict[str, Any] = {
     "case_id": "R" + "0" * 28,
     "item_id": "0" * 24,
     "withdrawal_id": "W" + "0" * 28,
+    "webhook_id": "0" * 24,
+    "delivery_id": "msg_" + "0" * 24,
 }
 """Placeholders for values known only at run time: user_ids are random, a code works once.
 

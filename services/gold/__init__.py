@@ -23,7 +23,13 @@ class GoldServices:
         rules = GivingRules(**settings.giving.model_dump())
         self.catalogue = CatalogueService(stores.gifts, stores.configs, bus)
         self.gifts = GiftService(
-            stores.ledger, stores.members, room_changes, lock, self.catalogue, rules
+            stores.ledger,
+            stores.members,
+            room_changes,
+            lock,
+            self.catalogue,
+            rules,
+            stores.webhooks,
         )
         self.ledger = LedgerService(stores.ledger, lock)
         self.audit = LedgerAudit(stores.job_leases, stores.ledger_reconciler, stores.orders)

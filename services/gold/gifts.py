@@ -10,14 +10,16 @@ from ledger.errors import InsufficientGold
 from ledger.gifts import GiftTransfer
 from ledger.giving import GivingRules
 from ledger.journal import EventReference, JsonObject
-from rooms.events import GiftEvent
+from rooms.events import GiftEvent, NewEvent
 from rooms.room import Room
+from rooms.webhooks import gift_given
 from services.gold.catalogue import CatalogueService
 from services.gold.ledger import LockUsers
 from services.room_changes import BatchData, RoomChanges
 from storage.errors import UserNotFound
 from storage.gold.ledger import BatchContext, LedgerStore
 from storage.rooms.members import MemberStore
+from storage.webhooks import WebhookStore
 
 
 class GiftService:
@@ -35,6 +37,7 @@ class GiftService:
         lock: LockUsers,
         catalogue: CatalogueService,
         rules: GivingRules,
+        webhooks: WebhookStore,
     ) -> None:
         """Take a `lock` of users within the process, and the `rules` of the house."""
         self._ledger = ledger
@@ -43,6 +46,7 @@ class GiftService:
         self._lock = lock
         self._catalogue = catalogue
         self.rules = rules
+        self._webhooks = webhooks
         self._batch_data = BatchData(ledger.load_context, ledger.add_writes)
 
     async def send(
@@ -109,6 +113,9 @@ class GiftService:
             answer = batch.find_answer(transfer) or batch.give(transfer, None)
             if batch.entries:
                 await self._ledger.write_gifts(tx, context)
+                gift = transfer.gift_id, transfer.num, transfer.cost
+                given = gift_given(transfer.sender, transfer.receiver, *gift)
+                await self._webhooks.add(tx, NewEvent("gift.given", given))
             return answer
 
         async with self._lock(*transfer.user_ids):

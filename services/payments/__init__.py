@@ -22,7 +22,9 @@ class PaymentServices:
         followers: Followers,
     ) -> None:
         providers = tencent.providers
-        self.payments = PaymentService(stores.ledger, stores.orders, stores.user_channels, lock)
+        self.payments = PaymentService(
+            stores.ledger, stores.orders, stores.user_channels, stores.webhooks, lock
+        )
         self.recharge = RechargeService(stores, providers, lock, settings.pay)
         self.notifications = PaymentNotificationService(
             stores, self.payments, followers, tencent.jsapi, tencent.xpay

@@ -18,10 +18,12 @@ from ledger.recharge import (
 )
 from rooms.events import NewEvent
 from rooms.user_events import PaymentReceived, RefundMoved
+from rooms.webhooks import OrderPaidPayload, OrderRefundedPayload
 from services.gold.ledger import LockUsers
 from storage.gold.ledger import LedgerStore
 from storage.payments.orders import OrderStore
 from storage.user_channels import UserChannelStore
+from storage.webhooks import WebhookStore
 
 
 class PaymentService:
@@ -32,9 +34,15 @@ class PaymentService:
     """
 
     def __init__(
-        self, ledger: LedgerStore, orders: OrderStore, channels: UserChannelStore, lock: LockUsers
+        self,
+        ledger: LedgerStore,
+        orders: OrderStore,
+        channels: UserChannelStore,
+        webhooks: WebhookStore,
+        lock: LockUsers,
     ) -> None:
         self._ledger = ledger
+        self._webhooks = webhooks
         self._channels = channels
         self._orders = orders
         self._lock = lock
@@ -52,6 +60,11 @@ class PaymentService:
                 await self._ledger.note_ios_payment(order.user_id, tx)
             received = PaymentReceived(order=order.number, gold=order.gold)
             await self._channels.add(order.user_id, NewEvent("payment", received), tx)
+            fen = payment.paid_fen or order.fen
+            paid = OrderPaidPayload(
+                order=order.number, user_id=order.user_id, gold=order.gold, fen=fen
+            )
+            await self._webhooks.add(tx, NewEvent("order.paid", paid))
 
         async with self._lock(order.user_id):
             await self._ledger.run_once(entry.key, work)
@@ -74,6 +87,10 @@ class PaymentService:
             await self._ledger.post(tx, entry, order.user_id)
             moved = RefundMoved(order=order.number, gold=gold, state="refunded")
             await self._channels.add(order.user_id, NewEvent("refund", moved), tx)
+            refunded = OrderRefundedPayload(
+                order=order.number, user_id=order.user_id, gold=gold, fen=refund.fen
+            )
+            await self._webhooks.add(tx, NewEvent("order.refunded", refunded))
 
         async with self._lock(order.user_id):
             await self._ledger.run_once(refund_key(refund), work)

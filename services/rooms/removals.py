@@ -7,8 +7,10 @@ from typing import Any
 from core.clock import now_ms
 from realtime.bus import UserEvicted
 from realtime.frames import CloseCode
+from rooms.events import NewEvent
 from rooms.members import Person
 from rooms.room import Room
+from rooms.webhooks import UserBannedPayload
 from services.accounts.sessions import EvictionService, SessionService
 from services.chat.groups import GroupService
 from services.jobs.outbox_jobs import OutboxLane
@@ -90,6 +92,8 @@ class RemovalService:
             await add("ban", payload, session, urgent=True, key=user_id)  # `enforce_ban`
             await add("kick", {**payload, "even_if_signed_in": False}, session, urgent=True)
             await self._enqueue_mute(user_id, user.muted_in, session)
+            banned = NewEvent("user.banned", UserBannedPayload(user_id=user_id))
+            await self._stores.webhooks.add(session, banned)
 
         user = await self._stores.users.update_with(user_id, enqueue, **changes)
         self._safety_lane.wake()

@@ -12,6 +12,8 @@ from typing import Any
 
 from ledger.refund_cases import OPEN_STATES as OPEN_CASES
 from ledger.withdrawals import OPEN_STATES as OPEN_WITHDRAWALS
+from rooms.events import NewEvent
+from rooms.webhooks import UserDeletedPayload
 from storage.accounts.matches import PairStore
 from storage.accounts.users import IS_DEBTOR, User, identity_of, user_from
 from storage.database import Database, Document, Session
@@ -19,21 +21,28 @@ from storage.documents import document_of, make_partial_index, starts_with
 from storage.identities import IdentityStore
 from storage.jobs.due import BEFORE_ANY, claim_due
 from storage.jobs.outbox import LATER, OutboxStore
+from storage.webhooks import WebhookStore
 
 PROFILE: Document = {"nickname": "", "face_url": "", "gender": 0, "area": "", "age": 0}
 FACES = ("user_id", "from.user_id", "to.user_id", "by.user_id")
 """Fields of an event's data that name a user."""
 KEPT = ("gold", "income", "owed", "owed_income", "create_time", "delete_at", "deleted_at", "former")
+HOOKED = ("user_id", "host_id", "sender_id", "receiver_id")
+"""Fields of the data of a webhook that name a user."""
+NO_DATA: Document = {"$set": {"data": {}}}
 Step = Callable[[], Awaitable[object]]
 
 
 class DeletionStore:
     """Deletes users in steps, each of which may be repeated."""
 
-    def __init__(self, database: Database, outbox: OutboxStore, pairs: PairStore) -> None:
+    def __init__(
+        self, database: Database, outbox: OutboxStore, pairs: PairStore, webhooks: WebhookStore
+    ) -> None:
         self._database = database
         self._identities = IdentityStore(database)
         self._pairs = pairs
+        self._webhooks = webhooks
         self._in = database.collection
         self._outbox = outbox
 
@@ -117,6 +126,7 @@ class DeletionStore:
             named = {"evidence.room_name": "", "evidence.room_image": ""}
             await self._handle("moderation_items", reported, {"$set": named})
             await self._clear_channels("data.host.user_id", user_id)
+            await self._handle("webhook_events", {"data.live_id": room["_id"]}, NO_DATA)
 
     async def _clear_channels(self, field: str, user_id: str, **where: Any) -> None:
         """Empty the events of channels in which this field names the user."""
@@ -154,7 +164,10 @@ class DeletionStore:
         async def work(session: Session) -> None:
             await self._outbox.add("account_delete", {"user_id": user_id}, session)
             ended = {"$unset": {"former": "", "delete_at": ""}}
-            await self._in("users").update_one({"_id": user_id}, ended, session=session)
+            result = await self._in("users").update_one({"_id": user_id}, ended, session=session)
+            if result.modified_count:
+                deleted = NewEvent("user.deleted", UserDeletedPayload(user_id=user_id))
+                await self._webhooks.add(session, deleted)
 
         await self._database.transaction_with_retry(work)
 
@@ -192,6 +205,7 @@ def _rules(user_id: str) -> list[tuple[Any, ...]]:
         ("moderation_items", {**mine, "kind": {"$ne": "report"}}),
         ("moderation_items", about, [{"$set": {"evidence": accused, "decision": ""}}]),
         _evidence_rule(user_id),
+        ("webhook_events", {"$or": [{f"data.{name}": user_id} for name in HOOKED]}, NO_DATA),
         *((name, mine) for name in ("chat_lines", "tokens", "exports")),
         ("follows", {"_id": starts_with(f"{user_id}:")}),
         ("notice_consents", {"_id": starts_with(f"{user_id}:")}),

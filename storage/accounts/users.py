@@ -4,13 +4,13 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
-from pymongo.errors import DuplicateKeyError
-
+from core.errors import WriteConflict
 from ledger.journal import DEBTS
+from rooms.events import NewEvent
 from rooms.members import Person
+from rooms.webhooks import UserRegisteredPayload
 from storage.database import Collection, Database, Document, Session
 from storage.documents import (
     change_one,
@@ -25,6 +25,8 @@ from storage.field_cipher import FieldCipher
 from storage.identities import IdentityStore
 from storage.rooms.members import MemberStore
 from storage.user_channels import UserChannelStore
+from storage.webhooks import WebhookStore
+from storage.write_batch import GroupCommit, WriteBatch
 
 ADULT_YEARS = 18
 IS_DEBTOR: Document = {"$or": [{debt: {"$gt": 0}} for debt in DEBTS.values()]}
@@ -96,12 +98,15 @@ class UserStore:
         database: Database,
         members: MemberStore,
         channels: UserChannelStore,
+        webhooks: WebhookStore,
         cipher: FieldCipher,
     ) -> None:
         self._database = database
         self._identities = IdentityStore(database)
         self._members = members
         self._channels = channels
+        self._webhooks = webhooks
+        self._commits = GroupCommit(database)
         self._cipher = cipher
         self._users: Collection = database.collection("users")
         self._by_id = documents_by_id(self._users, user_from)
@@ -116,18 +121,18 @@ class UserStore:
         while True:
             user_id = str(secrets.randbelow(90_000_000) + 10_000_000)
             user = User(user_id, app_id, openid, datetime.now(UTC), **fields)
+            batch = WriteBatch()
+            self._identities.add_to(batch, "openid", identity_of(app_id, openid), user_id)
+            batch.insert("users", document_of(user, "user_id"))
+            registered = NewEvent("user.registered", UserRegisteredPayload(user_id=user_id))
+            await self._webhooks.add_to(batch, registered)
             try:
-                await self._database.transaction_with_retry(partial(self._insert, user))
+                await self._commits.commit(batch)
                 await self._channels.create(user_id)
                 return user, True
-            except DuplicateKeyError:  # (app_id, openid) exists, or the random user_id is taken
+            except WriteConflict:  # (app_id, openid) exists, or the random user_id is taken
                 if found := await self.by_openid(app_id, openid):
                     return found, False
-
-    async def _insert(self, user: User, session: Session) -> None:
-        name = identity_of(user.app_id, user.openid)
-        await self._identities.add("openid", name, user.user_id, session)
-        await self._users.insert_one(document_of(user, "user_id"), session=session)
 
     async def store_session_key(self, user_id: str, key: str) -> None:
         """Store WeChat's session key of the latest login, encrypted."""

@@ -16,6 +16,7 @@ from ledger.withdrawal_requests import Maturity, UserDay
 from ledger.withdrawals import OPEN_STATES, Withdrawal, WithdrawalState
 from rooms.events import NewEvent
 from rooms.user_events import WithdrawalMoved
+from rooms.webhooks import WithdrawalPaidPayload
 from storage.database import Collection, Database, Document, Session
 from storage.documents import change_one, make_partial_index, sums_of
 from storage.errors import UserNotFound
@@ -23,6 +24,7 @@ from storage.field_cipher import FieldCipher
 from storage.jobs.due import BEFORE_ANY, OpenCounts, open_counts
 from storage.user_channels import UserChannelStore
 from storage.versioned import VersionedStore
+from storage.webhooks import WebhookStore
 
 
 class WithdrawalStore(VersionedStore[Withdrawal]):
@@ -34,8 +36,10 @@ class WithdrawalStore(VersionedStore[Withdrawal]):
     name, kind, newest_by = "withdrawals", Withdrawal, "requested_at"
     missing = WithdrawalNotFound
 
-    def __init__(self, database: Database, channels: UserChannelStore) -> None:
-        super().__init__(database, channels)
+    def __init__(
+        self, database: Database, channels: UserChannelStore, webhooks: WebhookStore
+    ) -> None:
+        super().__init__(database, channels, webhooks)
         self._days: Collection = database.collection("withdrawal_days")
 
     async def make_indexes(self) -> None:
@@ -102,6 +106,14 @@ class WithdrawalStore(VersionedStore[Withdrawal]):
             return []
         moved = WithdrawalMoved(withdrawal_id=after.id, state=after.state.value)
         return [NewEvent("withdrawal", moved)]
+
+    def _webhook_events(self, before: Withdrawal | None, after: Withdrawal) -> list[NewEvent]:
+        if before is None or before.state == after.state or after.state != WithdrawalState.PAID:
+            return []
+        paid = WithdrawalPaidPayload(
+            withdrawal_id=after.id, user_id=after.user_id, income=after.income, fen=after.fen
+        )
+        return [NewEvent("withdrawal.paid", paid)]
 
     def _due_at(self, value: Withdrawal) -> datetime | None:
         return next_check_at(value, datetime.now(UTC))

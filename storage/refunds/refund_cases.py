@@ -9,6 +9,7 @@ from ledger.refund_cases import IN_PROGRESS, OPEN_STATES, RefundCase
 from ledger.refund_plan import GiftStep, HostStep, OrderStep
 from rooms.events import NewEvent
 from rooms.user_events import RefundMoved
+from rooms.webhooks import OrderRefundedPayload
 from storage.database import Document, Session
 from storage.documents import fields_of, known_fields
 from storage.errors import OrderInRefund, RefundCaseNotFound
@@ -95,12 +96,23 @@ class RefundCaseStore(VersionedStore[RefundCase]):
 
     def _user_events(self, before: RefundCase, after: RefundCase) -> list[NewEvent]:
         """Return an event for each order whose refund has moved; a preview moves nothing."""
-        earlier = {order.number: order.state for order in before.orders}
-        moved = [order for order in after.orders if order.state != earlier.get(order.number)]
         return [
             NewEvent("refund", RefundMoved(order=step.number, gold=step.gold, state=step.state))
-            for step in moved
+            for step in _moved(before, after)
             if step.state != "waiting"
+        ]
+
+    def _webhook_events(self, before: RefundCase | None, after: RefundCase) -> list[NewEvent]:
+        paid_back = [step for step in _moved(before, after) if step.state == "refunded"]
+        user_id = after.user_id
+        return [
+            NewEvent(
+                "order.refunded",
+                OrderRefundedPayload(
+                    order=step.number, user_id=user_id, gold=step.gold, fen=step.fen
+                ),
+            )
+            for step in paid_back
         ]
 
     def _due_at(self, value: RefundCase) -> datetime | None:
@@ -119,3 +131,8 @@ class RefundCaseStore(VersionedStore[RefundCase]):
                 changes[name] = [fields_of(step) for step in new] if name in STEPS else new
         ended = {"$unset": {"open_orders": ""}} if after.state in ("closed", "dropped") else {}
         return {"$set": changes, **ended}
+
+
+def _moved(before: RefundCase | None, after: RefundCase) -> list[OrderStep]:
+    earlier = {order.number: order.state for order in before.orders} if before else {}
+    return [order for order in after.orders if order.state != earlier.get(order.number)]

@@ -13,6 +13,7 @@ from core.cache import Cache
 from rooms.dates import DateChange
 from rooms.events import LAST_EVENT_TYPE, NumberedEvent
 from rooms.room import Room
+from rooms.webhooks import COUNTS
 from storage.database import Collection, Database, Document
 from storage.documents import (
     EPOCH,
@@ -123,6 +124,12 @@ class LiveStore:
         where = given(live_id=live_id, host_id=host_id)
         rows, cursor = await page(self._lives, where, "started_at", after, limit)
         return await self._shown(rows), cursor
+
+    async def counts(self, epoch: str) -> dict[str, int]:
+        """Return the counts of the report of an ended live, 0 for all without a report."""
+        found = await self._lives.find({"_id": epoch}).to_list()
+        row = (await self._shown(found) or [{}])[0]
+        return {name: row.get(name, 0) for name in COUNTS} | {"dates": len(row.get("dates", ()))}
 
     async def _shown(self, rows: list[Document]) -> list[Document]:
         """Add totals that a killed process has not counted; keep each peak within 1 and its total.

@@ -13,11 +13,12 @@ from core.batching import BatchLoader, SingleFlight
 from core.errors import TryAgain
 from core.limits import ConcurrencyLimit
 from rooms.dates import date_changes
-from rooms.events import LAST_EVENT_TYPE, LOG_SIZE, NumberedEvent
+from rooms.events import LAST_EVENT_TYPE, LOG_SIZE, NewEvent, NumberedEvent
 from rooms.members import Member, Person
 from rooms.room import Room
 from rooms.state import Application, RoomState, Seat
 from rooms.tickets import Ticket
+from rooms.webhooks import OfRoom, room_webhooks
 from storage.accounts.matches import PairStore
 from storage.accounts.notices import LiveNoticeStore
 from storage.chat import new_group_id
@@ -29,6 +30,7 @@ from storage.jobs.outbox import RENEW_PRIVATE, OutboxStore
 from storage.rooms.lives import LiveStore
 from storage.rooms.members import MemberStore, add_membership_writes, member_from
 from storage.user_channels import UserChannelStore
+from storage.webhooks import WebhookStore
 from storage.write_batch import GroupCommit, WriteBatch
 
 log = structlog.get_logger("qlive.storage")
@@ -54,6 +56,7 @@ class RoomStore:
         members: MemberStore,
         outbox: OutboxStore,
         channels: UserChannelStore,
+        webhooks: WebhookStore,
         pairs: PairStore,
         lives: LiveStore,
         live_notices: LiveNoticeStore,
@@ -62,6 +65,7 @@ class RoomStore:
         self._identities = IdentityStore(database)
         self._pairs, self._lives = pairs, lives
         self._channels = channels
+        self._webhooks = webhooks
         self._live_notices = live_notices
         self._rooms: Collection = database.collection("rooms")
         self._members = members
@@ -196,6 +200,7 @@ class RoomStore:
             batch.after_commit.append(partial(self._channels.changed, user_id, "where"))
         for add in add_writes:
             add(batch)
+        await self._add_webhooks(room, events, batch)
         if len(batch):
             await self._commits.commit(batch)
 
@@ -227,6 +232,19 @@ class RoomStore:
                 self._outbox.add_deletion_to(batch, new.picture, timedelta(minutes=new.minutes + 1))
             elif ended and ended.picture:
                 self._outbox.add_deletion_to(batch, ended.picture, timedelta())
+
+    async def _add_webhooks(
+        self, room: Room, events: Sequence[NumberedEvent], batch: WriteBatch
+    ) -> None:
+        """Add what webhooks send of the change; only then the audience is read."""
+        hooks = room_webhooks(room, events)
+        if await self._webhooks.wants(hooks):
+            audience = (await self._members.count(room.live_id, room.epoch)).audience
+            shown = OfRoom(
+                live_id=room.live_id, epoch=room.epoch, title=room.name, audience=audience
+            )
+            about_room = [NewEvent(hook.type, {**shown, **hook.data}) for hook in hooks]
+            await self._webhooks.add_to(batch, *about_room)
 
     async def clear(self, live_id: int, epoch: str) -> None:
         """Delete the memberships of an ended live session, and complete its report.

@@ -26,8 +26,10 @@ from chaos.crash.invariants import (
     payment_event_violations,
     refund_violations,
     request_violations,
+    webhook_violations,
 )
 from chaos.crash.notices import create_notices
+from chaos.crash.webhooks import Webhooks
 from chaos.report import Violations
 from chaos.scenarios.crash import MAX_TRIALS, CrashMatrix
 
@@ -135,6 +137,10 @@ INVARIANTS: list[tuple[Any, tuple[Any, ...], str]] = [
     (outcome_violations, ([withdrawal("returned")], [PAYOUT]), "outcome"),
     (outcome_violations, ([withdrawal("awaiting_user")], []), "outcome"),
     (bank_violations, ({"W1": 500}, [PAYOUT]), ""),
+    (webhook_violations, (2, [("a", 1), ("a", 1), ("b", 2)]), ""),
+    (webhook_violations, (2, [("a", 1)]), "webhook_lost"),
+    (webhook_violations, (2, [("a", 1), ("b", 2), ("a", 1)]), "webhook_order"),
+    (webhook_violations, (1, [("a", 1), ("b", 1)]), "webhook_id"),
     *(
         (bank_violations, (paid, [PAYOUT]), "bank")
         for paid in ({}, {"W1": 501}, {"W1": 500, "W2": 500})
@@ -213,6 +219,7 @@ CRASHES = (
     ("notice", "before", "post notices"),
     ("notice", "after", "post notices"),
     ("notice_choice", "after", "update notice_consents"),
+    ("webhook", "after", "post webhook"),
 )
 """Path, moment and call; `make chaos` crashes at each step of each path."""
 
@@ -221,7 +228,7 @@ CRASHES = (
 async def test_gifts_and_money_are_booked_once_wherever_a_server_crashes(tmp_path: Path) -> None:
     async with open_environment(tmp_path, Violations()) as env:
         groups: list[PathGroup] = [await create_gift_group(env), MoneyGroup(env, prepared=3)]
-        groups.append(await create_notices(env))
+        groups += [await create_notices(env), Webhooks(env)]
         names = {name for name, _, _ in CRASHES}
         paths = [path for group in groups for path in group.paths if path.name in names]
         matrix = CrashMatrix(env, paths, random.Random(1))
@@ -238,4 +245,5 @@ async def test_gifts_and_money_are_booked_once_wherever_a_server_crashes(tmp_pat
         assert counts["refunds"] == 2 * counts["refund_cases"] > 0
         assert counts["notices"] > 3
         assert counts["notices_lost"] <= 2
+        assert counts["webhooks"] == counts["webhooks_received"] < counts["webhook_requests"]
         assert counts["xpay_orders_credited"] == counts["xpay_orders"] > 2

@@ -41,6 +41,8 @@ from tests.support.promtool import (
     rule_test,
     with_labels,
 )
+from tests.support.waiting import until
+from tests.support.webhooks import Receiver
 
 pytestmark = pytest.mark.programs
 
@@ -65,6 +67,7 @@ FAULTS = {
     "QLiveServiceDown",
     "QLiveTransferProblem",
     "QLiveTransfersUnfunded",
+    "QLiveWebhooksFail",
     "QLiveWithdrawalStuck",
     "QLiveWithdrawalsWait",
     "QLiveXpayRejected",
@@ -145,6 +148,7 @@ HARMLESS: dict[str, Series] = {
     "QLiveGroupsReplaced": {qlive("groups_replaced_total"): "0x20 2x20"},
     "QLiveOperatorLoginsRefused": {qlive("operator_logins_refused_total"): "0x20 6x20"},
     "QLiveOperatorTokensRefused": {qlive("operator_tokens_refused_total"): "0x20 4x20"},
+    "QLiveWebhooksFail": {qlive("webhook_failures_total"): "0x40"},
     "QLiveRefundStuck": {
         qlive("refund_problems", problem="pay_away"): "1x400",
         oldest("refund", "refunding"): "200000+15x400",
@@ -252,6 +256,14 @@ class Faults:
         """A user complains to WeChat."""
         await send_event(self.api, self.wechat, "xpay_complaint_notify")
 
+    async def lose_webhook(self, receiver: Receiver) -> None:
+        """A company's system answers 410."""
+        receiver.fail(410)
+        endpoint = {"url": receiver.url, "types": ["user.registered"]}
+        (await self.api.ops("POST", "webhooks", **endpoint)).ok()
+        await self.api.user("dora", 2)
+        await until(lambda: self.db.webhooks.find_one({"off_reason": "gone"}))
+
     async def lose_tencent(self) -> None:
         """WeChat Pay is down with an old order, xpay rejects, a call waits, groups are gone."""
         anna = await self.api.user("anna", 2)
@@ -348,6 +360,7 @@ async def test_real_faults_fire_their_alerts(
     api: ApiFixture,
     server: ServerProcess,
     db: Database[Document],
+    receiver: Receiver,
     tmp_path: Path,
 ) -> None:
     faults = Faults(api, server, db)
@@ -358,6 +371,7 @@ async def test_real_faults_fire_their_alerts(
     await faults.hold_refunds()
     await faults.lose_order()
     await faults.lose_callbacks()
+    await faults.lose_webhook(receiver)
     await faults.lose_tencent()
     await faults.spoil_data()
     scrapes.append(await faults.scrape(blocked_seconds=0.3))

@@ -39,6 +39,7 @@ from tests.support.ledger_in_memory import (
     MemoryLocks,
     MemoryOrderStore,
     MemoryUserChannelStore,
+    MemoryWebhookStore,
     run,
 )
 
@@ -217,6 +218,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.store,
             MemoryOrderStore(self.store, *ORDERS),
             MemoryUserChannelStore(),
+            MemoryWebhookStore(),
             MemoryLocks(),
         )
         self.model = Model()

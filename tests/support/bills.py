@@ -58,7 +58,11 @@ class BillFixture:
             client, self.xpay, make_client("files", ""), WechatSettings(apps=apps, api_base=url)
         )
         self.payments = PaymentService(
-            stores.ledger, stores.orders, stores.user_channels, NamedLocks().lock
+            stores.ledger,
+            stores.orders,
+            stores.user_channels,
+            stores.webhooks,
+            NamedLocks().lock,
         )
         self.service = self.new_service()
         self.user_id = ""

@@ -187,6 +187,17 @@ class MemoryUserChannelStore:
         self.events.append((user_id, event))
 
 
+class MemoryWebhookStore:
+    """WebhookStore in memory; records the events."""
+
+    def __init__(self) -> None:
+        self.events: list[NewEvent] = []
+
+    async def add(self, tx: Any, *events: NewEvent) -> None:
+        assert tx == "tx"
+        self.events += events
+
+
 def copied(value: JsonObject) -> JsonObject:
     """A deep copy, as the database returns it."""
     return json.loads(json.dumps(dict(value)))

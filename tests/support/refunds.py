@@ -81,7 +81,9 @@ class RefundProcess:
         self.ledger_service = LedgerService(stores.ledger, lock)
         catalogue = CatalogueService(stores.gifts, stores.configs, Bus())
         approvals = ApprovalService(stores, self.ledger_service, catalogue, LIMIT)
-        self.payments = PaymentService(stores.ledger, stores.orders, stores.user_channels, lock)
+        self.payments = PaymentService(
+            stores.ledger, stores.orders, stores.user_channels, stores.webhooks, lock
+        )
         desks: Any = {"xpay": desk, "jsapi": desk}  # refunds alone
         self.service = RefundCaseService(stores, approvals, self.withdrawals, desks, lock)
         self.leaving: set[str] = set()

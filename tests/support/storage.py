@@ -159,6 +159,7 @@ class GiftProcess:
             self.locks.lock,
             CatalogueService(own.gifts, own.configs, Bus()),
             NO_RULES,
+            own.webhooks,
         )
         self.ledger_service = LedgerService(own.ledger, self.locks.lock)
 

@@ -11,6 +11,7 @@ import pytest
 from devtools.simulator.wechat import openid_of
 from ledger.bills import Difference
 from rooms.notices import Consent
+from rooms.webhooks import WEBHOOK_PAYLOADS
 from runtime.process import ServerProcess
 from services.accounts.data_requests import CHANGE_OF_MIND
 from storage.accounts import exports
@@ -55,6 +56,8 @@ class Leaver:
 
     async def create(self, name: str = "安娜妹妹") -> "Leaver":
         api, self.name = self.api, name
+        hook = {"url": "http://127.0.0.1:9/", "types": [*WEBHOOK_PAYLOADS]}
+        (await api.ops("POST", "webhooks", **hook)).ok()
         self.host = await api.host()
         self.user = user = await api.user(name, 2)
         granted = {"gold": 100, "reason": "welcome", "request_id": "welcome"}

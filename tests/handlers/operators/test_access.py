@@ -28,10 +28,11 @@ OPERATIONS: dict[Access, str] = {
         bills/differences/settle inbox/again ledger/reverse refunds refunds/N/confirm refunds/N/drop
         refunds/N/settle users/N/grant users/N/settle withdrawals/N/approve
         withdrawals/N/decline""",
-    "admin": """GET operators, POST gifts blocks configs operators operators/N/reset
-        switches/checks,
-        PATCH gifts/N blocks/N configs/N operators/N,
-        DELETE gifts/N blocks/N configs/N blocks/N/next configs/N/next""",
+    "admin": """GET operators webhooks webhooks/N/deliveries,
+        POST gifts blocks configs operators operators/N/reset switches/checks webhooks
+        webhooks/N/rotate webhooks/N/deliveries/N/again,
+        PATCH gifts/N blocks/N configs/N operators/N webhooks/N,
+        DELETE gifts/N blocks/N configs/N blocks/N/next configs/N/next webhooks/N""",
 }
 """Every operation by the least role that permits it."""
 

@@ -22,6 +22,7 @@ from tests.support.ledger_in_memory import (
     MemoryLocks,
     MemoryOrderStore,
     MemoryUserChannelStore,
+    MemoryWebhookStore,
 )
 from tests.support.waiting import recorded_timeouts, until
 
@@ -41,6 +42,7 @@ class SweepFixture:
             self.ledger,
             MemoryOrderStore(self.ledger, ORDER),
             MemoryUserChannelStore(),
+            MemoryWebhookStore(),
             MemoryLocks(),
         )
         self.sweep = UnpaidOrderSweep(

@@ -49,6 +49,7 @@ class LedgerFixture:
             self.stores.ledger,
             self.stores.orders,
             self.stores.user_channels,
+            self.stores.webhooks,
             NamedLocks().lock,
         )
         number = dated_id("Q")

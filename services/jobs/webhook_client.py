@@ -1,0 +1,119 @@
+"""Requests to addresses that an operator has entered, which must not reach our own network."""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from socket import AF_INET, AddressFamily, inet_aton
+
+import aiohttp
+from aiohttp.abc import ResolveResult
+from yarl import URL
+
+from storage.jobs.deliveries import Attempt
+
+TIMEOUT = aiohttp.ClientTimeout(total=15)
+"""Of an attempt: to resolve the name, to connect, and for the status of the answer."""
+UNICAST = IPv6Network("2000::/3")
+NAT64 = IPv6Network("64:ff9b::/96")
+
+
+class AddressRefused(OSError):
+    """The address is not one of the public internet."""
+
+
+class CheckedResolver(aiohttp.ThreadedResolver):
+    """Resolves names of which every address may be called; the connection goes to one of them."""
+
+    def __init__(self, *, allows_local: bool) -> None:
+        super().__init__()
+        self._allows_local = allows_local
+
+    async def resolve(
+        self, host: str, port: int = 0, family: AddressFamily = AF_INET
+    ) -> list[ResolveResult]:
+        found = await super().resolve(host, port, family)
+        for result in found:
+            check_address(result["host"], allows_local=self._allows_local)
+        return found
+
+
+async def post(url: str, headers: Mapping[str, str], body: bytes, *, allows_local: bool) -> Attempt:
+    """Send one request, over a connection of its own, and return what came of it.
+
+    Only the status and Retry-After of the answer are read.
+    """
+    at, started = datetime.now(UTC), time.monotonic()
+    status, error, retry_after = 0, "", 0.0
+    connector = aiohttp.TCPConnector(
+        resolver=CheckedResolver(allows_local=allows_local), use_dns_cache=False, force_close=True
+    )
+    try:
+        check_literal(URL(url).host or "", allows_local=allows_local)
+        async with (
+            aiohttp.ClientSession(connector=connector, timeout=TIMEOUT) as session,
+            session.post(URL(url), data=body, headers=headers, allow_redirects=False) as answer,
+        ):
+            status = answer.status
+            retry_after = seconds_of(answer.headers.get("Retry-After", ""), at)
+    except (aiohttp.ClientError, OSError, ValueError) as failure:  # OSError: also TimeoutError
+        cause = failure.os_error if isinstance(failure, aiohttp.ClientConnectorError) else failure
+        error = type(cause).__name__
+    finally:
+        await connector.close()
+    return Attempt(at, round(time.monotonic() - started, 3), status, error, retry_after)
+
+
+def problem_of(url: str, *, allows_local: bool) -> str:
+    """Return why an operator may not enter this address; "" if they may."""
+    try:
+        parsed = URL(url)
+        if parsed.scheme != "https" and not (allows_local and parsed.scheme == "http"):
+            return "must begin with https://"
+        if not parsed.host or parsed.user is not None or parsed.password is not None:
+            return "must have a host, and no user"
+        check_literal(parsed.host, allows_local=allows_local)
+    except AddressRefused:
+        return "must not be an address of a private or reserved network"
+    except ValueError:
+        return "must be a URL"
+    return ""
+
+
+def check_literal(host: str, *, allows_local: bool) -> None:
+    """Raise AddressRefused for a host that is an address, in any notation, and not public."""
+    try:
+        ip_address(host)
+    except ValueError:
+        try:
+            host = str(IPv4Address(inet_aton(host)))  # such as 127.1 or 0x7f000001
+        except OSError:
+            return  # a name, which is resolved at each attempt
+    check_address(host, allows_local=allows_local)
+
+
+def check_address(text: str, *, allows_local: bool) -> None:
+    """Raise AddressRefused unless the address is public, or loopback where that is allowed."""
+    address = ip_address(text)
+    if not (_is_public(address) or (allows_local and address.is_loopback)):
+        raise AddressRefused
+
+
+def _is_public(address: IPv4Address | IPv6Address) -> bool:
+    if isinstance(address, IPv6Address):
+        inner = IPv4Address(int(address) & 0xFFFFFFFF) if address in NAT64 else address.sixtofour
+        if inner is None:
+            return address in UNICAST and address.is_global
+        address = inner
+    return address.is_global and not (address.is_multicast or address.is_reserved)
+
+
+def seconds_of(retry_after: str, now: datetime) -> float:
+    """Return the seconds of a Retry-After header, 0 if it has none."""
+    if retry_after.isascii() and retry_after.isdigit():
+        return float(retry_after[:9])
+    try:
+        return max(0.0, (parsedate_to_datetime(retry_after) - now).total_seconds())
+    except (TypeError, ValueError):
+        return 0.0

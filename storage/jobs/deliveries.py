@@ -1,0 +1,93 @@
+"""webhook_events: what waits for an endpoint, and the log of what was sent."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from storage.database import Document
+from storage.documents import fields_of
+from storage.errors import WebhookNotFound
+from storage.versioned import DocumentStore
+from storage.webhooks import WAITING, DeliveryState
+
+KEPT = timedelta(days=7)
+"""How long the log of a delivery is kept, and what waits when an endpoint is switched off."""
+MAX_ATTEMPTS = 20
+"""Attempts in the log of a delivery, the newest; without attempts by hand there are 10 at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One request; `status` is 0 without an answer, for the reason `error`."""
+
+    at: datetime
+    seconds: float
+    status: int = 0
+    error: str = ""
+    retry_after: float = 0.0
+    """Seconds, as the answer says."""
+
+    @property
+    def succeeded(self) -> bool:
+        return 200 <= self.status < 300
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An event for one endpoint; its id is the same in each attempt."""
+
+    id: str
+    webhook_id: str
+    type: str
+    at: datetime
+    data: dict[str, Any]
+    state: DeliveryState = "waiting"
+    tries: int = 0
+    first_try_at: datetime | None = None
+    attempts: Sequence[dict[str, Any]] = ()
+
+
+class DeliveryStore(DocumentStore[Delivery]):
+    """Events that wait, and for KEPT those that were delivered or given up."""
+
+    name, kind, newest_by = "webhook_events", Delivery, "at"
+    list_filters = ("webhook_id",)
+    missing = WebhookNotFound
+
+    async def make_indexes(self) -> None:
+        await super().make_indexes()
+        await self._documents.create_index(
+            [("webhook_id", 1), ("position", 1)], partialFilterExpression=WAITING
+        )
+        await self._documents.create_index("expires_at", expireAfterSeconds=0)
+
+    async def next(self, webhook_id: str) -> Delivery | None:
+        """Return the event that is to be sent next."""
+        where = {"webhook_id": webhook_id, **WAITING}
+        return await self._find_one(where, sort=[("position", 1)])
+
+    async def add_data(self, event: Delivery, fields: Mapping[str, Any]) -> Delivery:
+        """Add what was not known when the event was written; a repetition has the same."""
+        added = {f"data.{name}": value for name, value in fields.items()}
+        await self._documents.update_one({"_id": event.id}, {"$set": added})
+        return replace(event, data={**event.data, **fields})
+
+    async def note(
+        self, event: Delivery, attempt: Attempt, state: DeliveryState, *, tries: int
+    ) -> None:
+        """Add an attempt to the log; it ends the waiting of the event, unless `state` does not."""
+        change: Document = {"first_try_at": event.first_try_at or attempt.at, "tries": tries}
+        if state != "waiting":
+            change |= {"state": state, "expires_at": datetime.now(UTC) + KEPT}
+        log = {"$each": [fields_of(attempt)], "$slice": -MAX_ATTEMPTS}
+        update = {"$set": change, "$push": {"attempts": log}}
+        await self._documents.update_one({"_id": event.id}, update)
+
+    async def keep_waiting(self, webhook_id: str, longest: timedelta) -> None:
+        """Keep what waits for this time from now on."""
+        until = {"$set": {"expires_at": datetime.now(UTC) + longest}}
+        await self._documents.update_many({"webhook_id": webhook_id, **WAITING}, until)
+
+    async def delete_all(self, webhook_id: str) -> None:
+        await self._documents.delete_many({"webhook_id": webhook_id})

@@ -1,0 +1,71 @@
+"""What webhooks send of the changes of a room."""
+
+from typing import Any, get_type_hints
+
+from rooms.events import NewEvent
+from rooms.room import Room
+from rooms.webhooks import (
+    COUNTS,
+    WEBHOOK_PAYLOADS,
+    LiveEndedPayload,
+    OfRoom,
+    gift_given,
+    room_webhooks,
+)
+from tests.support.room_builders import (
+    BERT,
+    EPOCH,
+    HOST,
+    NOW,
+    live_room,
+    new_room,
+    room_with_guests,
+)
+
+
+def sent(room: Room) -> list[tuple[str, dict[str, Any]]]:
+    """(type, data) of the webhooks; each has the fields of its payload, without those of a room."""
+    hooks = room_webhooks(room, room.numbered(NOW))
+    for hook in hooks:
+        expected = {*get_type_hints(WEBHOOK_PAYLOADS[hook.type])} - {*get_type_hints(OfRoom)}
+        assert {*hook.data} == expected - {*COUNTS, "dates"}
+    return [(hook.type, dict(hook.data)) for hook in hooks]
+
+
+def test_the_beginning_and_the_end_of_a_live_are_sent() -> None:
+    room = new_room()
+    room.open(HOST, EPOCH, "stream-host", NOW)
+    assert sent(room) == [("live.started", {"host_id": HOST.user_id})]
+    room = room_with_guests(BERT)
+    room.end(HOST.user_id)
+    assert sent(room) == [("live.ended", {"host_id": HOST.user_id, "reason": "host"})]
+    assert {*COUNTS} < get_type_hints(LiveEndedPayload).keys()
+
+
+def test_seats_and_gifts_are_sent_in_the_order_of_their_events() -> None:
+    room = live_room(BERT)
+    room.accept(BERT, "open", "stream-bert", "")
+    room.add_gift(
+        {
+            "from": BERT.public_profile(),
+            "to": HOST.public_profile(),
+            "gift": {"id": 7, "name": "rose", "image": "i", "effect": "e"},
+            "num": 2,
+            "gold": 20,
+            "request_id": "r",
+        }
+    )
+    room.leave_mic(HOST, BERT.user_id)
+    seat = {"user_id": BERT.user_id, "seat": "male"}
+    assert sent(room) == [
+        ("seat.taken", seat),
+        ("gift.given", dict(gift_given(BERT.user_id, HOST.user_id, 7, 2, 20))),
+        ("seat.left", {**seat, "reason": "host"}),
+    ]
+
+
+def test_other_changes_of_a_room_are_not_sent() -> None:
+    room = live_room(BERT)
+    room.apply(BERT, NOW)
+    room.set_mute_all(HOST.user_id, on=True)
+    assert room_webhooks(room, room.numbered(NOW)) == list[NewEvent]()
