@@ -51,6 +51,11 @@ export const CALLS = {
   withdraw: ["POST", "qlive_pay/withdraw/"],
   cancelWithdrawal: ["POST", "qlive_pay/withdraw/cancel/"],
   withdrawals: ["GET", "qlive_pay/withdrawals/"],
+  follows: ["GET", "qlive_follow/"],
+  follow: ["POST", "qlive_follow/"],
+  matches: ["GET", "qlive_match/"],
+  endMatch: ["POST", "qlive_match/end/"],
+  lives: ["GET", "qlive_room/lives/"],
   getLike: ["GET", "qlive_like/"],
   like: ["POST", "qlive_like/"],
 };

@@ -4,10 +4,13 @@ import { isNext } from "./fold.js";
 import { RECONNECT } from "./reconnect.js";
 import { ResumingSocket } from "./socket.js";
 
+const REPEAT_MS = 600000; // the start of a live is reported once, also if it comes twice or the live ends at once and begins anew
+
 export class UserChannel extends ResumingSocket {
   /** `state` is {user_id, epoch, seq, gold, income, in_room, invitations}. */
   constructor(context) {
     super(context, "user channel", {}, begin, fold);
+    this._startedAt = new Map(); // live_id -> time of the last start that was reported
   }
 
   open() {
@@ -60,6 +63,18 @@ export class UserChannel extends ResumingSocket {
   _onLost(connection, code, reason, retryAfterMs) {
     if (connection instanceof Ride) connection.lose(reason);
     else super._onLost(connection, code, reason, retryAfterMs);
+  }
+
+  _handleFrame(connection, frame) {
+    if (frame.type === "live_started") this._report(frame.data);
+    else super._handleFrame(connection, frame);
+  }
+
+  _report(started) {
+    const now = this._platform.now();
+    if (now < this._startedAt.get(started.live_id) + REPEAT_MS) return;
+    this._startedAt.set(started.live_id, now);
+    this.emit("live_started", started);
   }
 
   _show(previous, frame) {

@@ -20,6 +20,8 @@ export const REFUSALS = {
   gender_in_use: ["上麦或申请时不能改性别", "The gender cannot change on mic or in the queue"],
   invitation_required: ["这是专属房，需要邀请", "This live is private; you need an invitation"],
   invitation_invalid: ["邀请已失效，或不是发给你的", "This invitation is not valid any more, or not for you"],
+  followers_only: ["这场直播只对粉丝开放，请先关注红娘", "This live is for followers; follow the host first"],
+  too_many_follows: ["关注的人太多了，请先取消一些", "You follow too many users; unfollow some of them"],
   room_full: ["直播间已满", "This live is full"],
   too_many_invitations: ["未使用的邀请太多，请先收回一些", "Too many invitations are open; withdraw some of them"],
   put_out: ["你被请出了这个直播间，稍后再来", "You were removed from this room; come back later"],
