@@ -59,15 +59,15 @@ class ReportHandler(ActiveUserHandler):
 class BlockHandler(ActiveUserHandler):
     """Block a user, or lift the block.
 
-    Neither of the two can then invite the other, give them gifts, write to them, see their profile
-    or be their deputy.
+    Neither of the two can then follow or invite the other, give them gifts, write to them, see
+    their profile or be their deputy.
     """
 
     @endpoint(limit="like", errors=[UserNotFound, TooManyBlocks])
     async def post(self, params: BlockRequest) -> None:
         _check_other(self, params.user_id)
         if params.blocked:
-            await self.context.services.rooms.deputies.block(self.user, params.user_id)
+            await self.context.services.rooms.blocks.block(self.user, params.user_id)
         else:
             await self.context.stores.users.get(params.user_id)
             await self.context.stores.user_blocks.drop(self.user_id, params.user_id)

@@ -11,7 +11,7 @@ from tornado.web import Application, RequestHandler
 
 from core.errors import NotFound
 from handlers import health, moderation
-from handlers.accounts import data_requests, profiles, sign_in
+from handlers.accounts import data_requests, follows, profiles, sign_in
 from handlers.base import Handler, Route
 from handlers.context import Context
 from handlers.gold import gifts
@@ -85,6 +85,7 @@ API_ROUTES: list[Route] = [
     ),
     Route("qlive_pay/xpay_notify/", payments.XpayWebhookHandler, "callbacks.XpayNotice"),
     Route("qlive_like/", profiles.LikeHandler, "users.Like"),
+    Route("qlive_follow/", follows.FollowHandler, "users.Follow"),
     Route("im/callback/", callbacks.ImWebhookHandler, "callbacks.ImCallback"),
     Route("live/callback/", callbacks.LiveStreamingWebhookHandler, "callbacks.LiveCallback"),
     Route("ws/", handshake.RoomSocketHandler, "socket.RoomSocket"),

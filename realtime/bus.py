@@ -84,6 +84,13 @@ class CatalogueChanged:
     """Operators changed data cached in memory: gifts or configs."""
 
 
+@dataclass(frozen=True, slots=True)
+class LiveStarted:
+    """A live began that followers of its host may enter."""
+
+    live_id: int
+
+
 BusMessage = (
     EventPublished
     | ChannelChanged
@@ -91,6 +98,7 @@ BusMessage = (
     | ConnectionOpened
     | TokenRevoked
     | CatalogueChanged
+    | LiveStarted
 )
 
 MESSAGE_TYPES: dict[str, type[BusMessage]] = {
@@ -100,6 +108,7 @@ MESSAGE_TYPES: dict[str, type[BusMessage]] = {
     "connection_opened": ConnectionOpened,
     "token_revoked": TokenRevoked,
     "catalogue_changed": CatalogueChanged,
+    "live_started": LiveStarted,
 }
 _KIND_NAMES = {kind: name for name, kind in MESSAGE_TYPES.items()}
 

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
@@ -32,9 +32,11 @@ log = structlog.get_logger("qlive.hub")
 BACKFILL_CONCURRENCY = 16
 """Channels backfilled concurrently."""
 READ_SIZE = 500
-"""Channels read by one query: after an outage, all channels of this process are read again."""
+"""Channels, or users, read by one query: after an outage, all channels here are read again."""
 ReadTransient = Callable[[Sequence[tuple[Any, str]]], Awaitable[Mapping[Any, Mapping[str, Any]]]]
 """Receives (key, epoch) of channels, and returns the data of a transient frame by key."""
+ChooseUsers = Callable[[Set[str]], Awaitable[Set[str]]]
+"""Receives user_ids, and returns those of them who are to receive a frame."""
 USER_CHECKS = 15
 """Checks in which all users' own channels have had a turn, unless the bus may have lost messages:
 to read the versions of 10,000 users every second would take a twentieth of a core."""
@@ -304,6 +306,20 @@ class Hub:
                 # While clients reconnect, all rooms change: 10,000 sends block for 80 ms.
                 await asyncio.sleep(0)
 
+    async def send_to_users(self, type_: str, data: Mapping[str, Any], choose: ChooseUsers) -> None:
+        """Send a transient frame to the sockets of the users whom `choose` picks, once to each.
+
+        It belongs to the own channel. Users without one here receive it on the socket of the room.
+        """
+        writers = [*self._open]
+        for start in range(0, len(writers), READ_SIZE):
+            some = [writer for writer in writers[start : start + READ_SIZE] if writer.user_id]
+            chosen = await choose({writer.user_id for writer in some})
+            for writer in some:
+                if writer.user_id in chosen and self._has_own_frames(writer):
+                    writer.send(frames.transient(type_, writer.user_id, data))
+                    await asyncio.sleep(0)  # as in `_send_transient`
+
     def refresh_all(self) -> None:
         """Read all transient frames again, since bus messages may have been missed."""
         for channel in self.channels:
@@ -357,6 +373,14 @@ class Hub:
     def _joined(self) -> list[tuple[Channel, SocketWriter]]:
         """Every joined socket, with each of its channels."""
         return [(c, writer) for c in self.channels for writer in c.sockets.values()]
+
+    def _has_own_frames(self, writer: SocketWriter) -> bool:
+        """Return whether a socket has joined, and receives frames of the own channel."""
+        own, place = self._channels.get(writer.user_id), writer.member_socket
+        if own and own.sockets:
+            return writer in own.sockets
+        room = self._channels.get(place.live_id) if place else None
+        return room is not None and room.sockets.get(writer.user_id) is writer
 
     def _source(self, channel: Channel) -> Source:
         return self._users if channel.is_own else self._rooms

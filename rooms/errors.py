@@ -8,6 +8,7 @@ PermissionDenied
 ├── StreamForbidden    stream_forbidden: what the user's last stream has shown is not allowed
 ├── InvitationRequired invitation_required: entering a private live without a ticket
 ├── InvitationInvalid  invitation_invalid: a ticket that does not open this live to this user
+├── FollowersOnly      followers_only: entering a followers' live without following or a ticket
 └── NotAMember         not_in_room: reading a room without being a member
 NotFound
 └── RoomNotFound       no_such_room
@@ -56,6 +57,10 @@ class InvitationRequired(PermissionDenied):
 
 class InvitationInvalid(PermissionDenied):
     code, detail = "invitation_invalid", "This invitation is not valid any more, or not for you."
+
+
+class FollowersOnly(PermissionDenied):
+    code, detail = "followers_only", "Only followers of the host can enter this live."
 
 
 class NotAMember(PermissionDenied):

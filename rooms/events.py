@@ -21,7 +21,8 @@ GIVEN_UP_REASONS: tuple[LeaveReason, ...] = ("left", "offline")
 RefuseReason = Literal[
     "refused", "withdrawn", "expired", "host", "left", "offline", "banned", "moderation"
 ]
-Visibility = Literal["public", "private"]
+Visibility = Literal["public", "followers", "private"]
+"""Who may enter a live: anybody, followers of the host, or users with a ticket alone."""
 EndReason = Literal["host", "operator", "offline", "banned", "moderation"]
 DEPARTURE_REASONS: dict[str, tuple[LeaveReason, EndReason]] = {
     "left": ("left", "host"),
@@ -122,7 +123,7 @@ class ProfileChange(PublicProfile):
 class GroupChange(TypedDict):
     """The room has another chat group: join it.
 
-    Tencent IM no longer has the one before, or the live has become private or public.
+    Tencent IM no longer has the one before, or the live has become private, or is so no longer.
     """
 
     group_id: str
@@ -144,7 +145,7 @@ class SeatUrls(TypedDict):
 
 
 class VisibilityChange(TypedDict):
-    """The live has become private or public; in a private one, every stream has a new URL.
+    """Other users may enter the live; in a private one, every stream has a new URL.
 
     Without `by` it stays private: it has new streams because a member was put out.
     """

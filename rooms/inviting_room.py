@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from core.errors import InvalidParameter
 from rooms.errors import (
+    FollowersOnly,
     InvitationInvalid,
     InvitationRequired,
     NotHost,
@@ -86,8 +87,8 @@ class InvitingRoom(ChangingRoom):
 
     # ---- deputies
 
-    def name_deputy(self, host_id: str, person: Person) -> None:
-        """Make a member a deputy for all lives of the room, as the host.
+    def name_deputy(self, host_id: str, person: Person, *, follows: bool = False) -> None:
+        """Make a member, or a user who `follows` the host, a deputy for all lives, as the host.
 
         Naming a deputy again changes nothing. Raises TooManyDeputies beyond MAX_DEPUTIES.
         """
@@ -96,7 +97,7 @@ class InvitingRoom(ChangingRoom):
             raise InvalidParameter({"user_id": "the host cannot be a deputy"})
         if person.user_id in self.deputies:
             return
-        if self._member(person.user_id) is None:
+        if not follows and self._member(person.user_id) is None:
             raise NotInRoom
         if len(self.deputies) >= MAX_DEPUTIES:
             raise TooManyDeputies
@@ -119,15 +120,19 @@ class InvitingRoom(ChangingRoom):
 
     # ---- steps of the rules
 
-    def _admit(self, user_id: str, now: int, ticket_id: str, free_places: int) -> None:
+    def _admit(
+        self, user_id: str, now: int, ticket_id: str, free_places: int, *, follows: bool
+    ) -> None:
         """Check that a user who is no member may enter; bind them to the ticket, if there is one.
 
         `free_places`: the number of members that could join a private live when it was loaded.
-        Raises InvitationRequired, InvitationInvalid or RoomFull.
+        Raises InvitationRequired, InvitationInvalid, FollowersOnly or RoomFull.
         """
         ticket = self.tickets.get(ticket_id)
         if ticket_id and not (ticket and ticket.opens_for(user_id, now)):
             raise InvitationInvalid
+        if self.visibility == "followers" and not (ticket or follows):
+            raise FollowersOnly
         if self.visibility == "private":
             if ticket is None:
                 raise InvitationRequired

@@ -133,44 +133,50 @@ class Room(InvitingRoom):
         *,
         renews: bool = False,
     ) -> None:
-        """Make the live private or public, as the host.
+        """Change who may enter the live, as the host.
 
-        It gets another chat group, and a private one also new streams: those who have left can
-        neither read, hear nor see it, and newcomers do not read the messages of the private time.
-        The present visibility changes nothing, unless `renews` gives a private live another group
-        and streams; a live that is public by then stays as it is.
+        A private live gets another chat group and new streams: those who have left can neither
+        read, hear nor see it. After it comes a new group again, because newcomers do not read the
+        messages of the private time. The present visibility changes nothing, unless `renews` gives
+        a private live another group and streams; one that is not private by then stays as it is.
+        Raises TryAgain as `open`.
         """
         self._check_host(user_id)
         if not self.live:
             raise NotLive
         if (visibility == self.visibility) != renews:
             return
+        needs_group = self.needs_new_group(visibility)
+        if needs_group and not group_id:
+            raise TryAgain
         self.visibility = visibility
-        self._use_group(group_id)
-        self._add_event("group", GroupChange(group_id=group_id))
+        if needs_group:
+            self._use_group(group_id)
+            self._add_event("group", GroupChange(group_id=group_id))
         change = VisibilityChange(visibility=visibility)
         if not renews:
             change["by"] = Actor(user_id=user_id, nickname=self.owner.person.nickname)
         if visibility == "private":
-            urls = SeatUrls(owner="", male=None, female=None)
-            for name in ("owner", *SEAT_OF_GENDER.values()):
-                if seat := getattr(self, name):
-                    self.streams_to_drop[seat.stream] = ""
-                    seat = replace(seat, stream=new_stream(seat.person.user_id))
-                    setattr(self, name, seat)
-                    urls[name] = play_url(seat.stream)  # type: ignore[literal-required]
-            change["play_urls"] = urls
+            change["play_urls"] = self._renew_streams(new_stream, play_url)
         self._add_event("visibility", change)
-        if visibility == "public":
+        if needs_group and visibility != "private":
             self.public_since = self.version + len(self.events)
 
     # ---- entering, leaving, bans
 
-    def enter(self, person: Person, now: int, ticket_id: str = "", free_places: int = 0) -> None:
+    def enter(
+        self,
+        person: Person,
+        now: int,
+        ticket_id: str = "",
+        free_places: int = 0,
+        *,
+        follows: bool = False,
+    ) -> None:
         """Join as a viewer, with a ticket if there is one; a member keeps the current role.
 
-        A private live requires a ticket and a place. `free_places`: the number of places when the
-        room was loaded.
+        A private live requires a ticket and a place, a followers' live a ticket or that the user
+        `follows` the host. `free_places`: the number of places when the room was loaded.
         """
         if not self.live:
             raise NotLive
@@ -179,7 +185,7 @@ class Room(InvitingRoom):
         if self._member(person.user_id):
             self._accept_invitation(person.user_id)
             return
-        self._admit(person.user_id, now, ticket_id, free_places)
+        self._admit(person.user_id, now, ticket_id, free_places, follows=follows)
         self._add_member(
             Member(person.user_id, self.live_id, self.epoch, person.gender, "viewer", now)
         )
@@ -539,6 +545,16 @@ class Room(InvitingRoom):
         self._add_event("member_away" if away else "member_back", presence)
         if name is None:
             self._add_event("live_pause" if away else "live_resume", LivePause(**face))
+
+    def _renew_streams(self, new_stream: Callable[[str], str], play_url: PlayUrl) -> SeatUrls:
+        urls = SeatUrls(owner="", male=None, female=None)
+        for name in ("owner", *SEAT_OF_GENDER.values()):
+            if seat := getattr(self, name):
+                self.streams_to_drop[seat.stream] = ""
+                seat = replace(seat, stream=new_stream(seat.person.user_id))
+                setattr(self, name, seat)
+                urls[name] = play_url(seat.stream)  # type: ignore[literal-required]
+        return urls
 
     def _use_group(self, group_id: str) -> None:
         if group_id != self.group_id:

@@ -119,7 +119,7 @@ class RoomState:
     """Number of changes without an event that two processes must not save at the same time."""
     visibility: Visibility = "public"
     public_since: int = 0
-    """Version at which the live last became public: newcomers do not see what was before."""
+    """Version at which the live last ceased to be private: newcomers do not see what was before."""
     status: Status = "ended"
     started_at: int = 0
     title: str = ""
@@ -183,7 +183,7 @@ class RoomState:
         return member.role if is_current else None
 
     def needs_new_group(self, visibility: Visibility) -> bool:
-        """Return whether the next live needs a chat group without the members of the last one."""
+        """Return whether a chat group without the present members is needed for this visibility."""
         return "private" in (visibility, self.visibility)
 
     def has(self, *user_ids: str) -> bool:

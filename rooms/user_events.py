@@ -29,6 +29,14 @@ class Invitation(TypedDict):
     expires_at: int
 
 
+class LiveStart(TypedDict):
+    """A host whom the user follows has begun a live."""
+
+    host: InvitationHost
+    live_id: int
+    room_name: str
+
+
 class InvitationEnd(TypedDict):
     """An invitation was accepted, or is over for another reason."""
 

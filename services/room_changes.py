@@ -134,19 +134,26 @@ class RoomChanges:
         return room
 
     async def enter(
-        self, live_id: int, person: Person, ticket_id: str = "", max_members: int = 0
+        self,
+        live_id: int,
+        person: Person,
+        ticket_id: str = "",
+        max_members: int = 0,
+        *,
+        follows: bool = False,
     ) -> Room:
         """Add a user to a live room, removing them from any other.
 
-        With a ticket, also to a private live, which has `max_members` at most. Everything is
-        checked before they leave the other room. Raises HostIsLive if they host it, or as
-        Room.enter.
+        With a ticket, also to a private live, which has `max_members` at most; with a ticket or if
+        the user `follows` the host, also to a followers' live. Everything is checked before they
+        leave the other room. Raises HostIsLive if they host it, or as Room.enter.
         """
         user_id = person.user_id
 
         def enter(room: Room, numbers: Mapping[str, int]) -> tuple[Room, bool]:
             is_new = room.role_of(user_id) is None
-            room.enter(person, now_ms(), ticket_id, max_members - numbers.get(room.epoch, 0))
+            places = max_members - numbers.get(room.epoch, 0)
+            room.enter(person, now_ms(), ticket_id, places, follows=follows)
             return room, is_new
 
         member = await self._storage.membership_of(user_id)
@@ -164,15 +171,15 @@ class RoomChanges:
             room, joined = await self.change(live_id, lambda room: enter(room, {}), user_id)
         if not joined:
             return room
-        # Entering a public live writes the membership only, so that neither a concurrent ban nor
-        # the change to a private live is a WriteConflict.
+        # Entering a live that is not private writes the membership only, so that neither a
+        # concurrent ban nor a change to a stricter visibility is a WriteConflict.
         latest = await self.load(live_id)
         if latest.is_banned(user_id, now_ms()):
             await self.change(live_id, _remove_banned(user_id), user_id)
             raise RemovedFromRoom
-        if latest.visibility == "private" and room.visibility == "public":
+        if latest.visibility != "public" and room.visibility not in ("private", latest.visibility):
             await self.change(live_id, lambda room: room.remove(user_id, "left"), user_id)
-            return await self.enter(live_id, person, ticket_id, max_members)
+            return await self.enter(live_id, person, ticket_id, max_members, follows=follows)
         return room
 
     async def ban(

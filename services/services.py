@@ -69,6 +69,7 @@ class Services:
             settings,
             stores,
             tencent,
+            bus,
             room_changes,
             access,
             presence,

@@ -136,7 +136,7 @@ export interface components {
         EmptySeat: Record<string, never>;
         /** @description A new live is public, and a running one keeps its visibility, unless it is sent. */
         EnterRequest: {
-            visibility?: ("public" | "private") | null;
+            visibility?: ("public" | "followers" | "private") | null;
         };
         /**
          * @description `export` has the rows of each section, {} while the copy is being made.
@@ -165,6 +165,26 @@ export interface components {
             user_id: string;
             nickname: string;
             face_url: string;
+        };
+        FollowRequest: {
+            user_id: string;
+            on: boolean;
+        };
+        /** @description `followers`: how many users follow this one. */
+        Followed: {
+            followed: boolean;
+            followers: number;
+        };
+        /** @description `live_id`: the user's live; null if there is none, or a private one. */
+        FollowedUser: {
+            user_id: string;
+            nickname: string;
+            face_url: string;
+            live_id: number | null;
+        };
+        FollowedUsers: components["schemas"]["FollowedUser"][];
+        GetFollowRequest: {
+            page?: number | string;
         };
         GetGiftsRequest: {
             page?: number | string;
@@ -269,7 +289,7 @@ export interface components {
         /**
          * @description The room has another chat group: join it.
          *
-         *     Tencent IM no longer has the one before, or the live has become private or public.
+         *     Tencent IM no longer has the one before, or the live has become private, or is so no longer.
          */
         GroupChange: {
             group_id: string;
@@ -376,6 +396,8 @@ export interface components {
                 [key: string]: string;
             } | null;
             rate: string;
+            followers: number;
+            followed: boolean;
             /** @description Time in China, as 2026-01-31T20:00:00. */
             delete_at: string;
         };
@@ -749,7 +771,7 @@ export interface components {
             /** @enum {string} */
             status: "live" | "paused" | "ended";
             /** @enum {string} */
-            visibility: "public" | "private";
+            visibility: "public" | "followers" | "private";
             room_name: string;
             room_image: string;
             group_id: string;
@@ -796,7 +818,7 @@ export interface components {
             live_id: number | string;
             room_name?: string | null;
             room_image?: string | null;
-            visibility?: ("public" | "private") | null;
+            visibility?: ("public" | "followers" | "private") | null;
         };
         /**
          * @description Any subset of the fields; null clears `area`, `face_url` and `height` (in cm).
@@ -870,6 +892,7 @@ export interface components {
                 [key: string]: string;
             } | null;
         };
+        /** @description `followers`: how many users follow this one. `followed`: whether the caller does. */
         UserInfoWithRate: {
             user_id: string;
             user_sig: string;
@@ -892,6 +915,8 @@ export interface components {
                 [key: string]: string;
             } | null;
             rate: string;
+            followers: number;
+            followed: boolean;
         };
         UserState: {
             live_room_name: string;
@@ -906,13 +931,13 @@ export interface components {
             id_number: string;
         };
         /**
-         * @description The live has become private or public; in a private one, every stream has a new URL.
+         * @description Other users may enter the live; in a private one, every stream has a new URL.
          *
          *     Without `by` it stays private: it has new streams because a member was put out.
          */
         VisibilityChange: {
             /** @enum {string} */
-            visibility: "public" | "private";
+            visibility: "public" | "followers" | "private";
             by?: components["schemas"]["Actor"];
             play_urls?: components["schemas"]["SeatUrls"];
         };
@@ -1023,6 +1048,11 @@ export type EnterRequest = components['schemas']['EnterRequest'];
 export type Export = components['schemas']['Export'];
 export type ExportRequest = components['schemas']['ExportRequest'];
 export type FaceView = components['schemas']['FaceView'];
+export type FollowRequest = components['schemas']['FollowRequest'];
+export type Followed = components['schemas']['Followed'];
+export type FollowedUser = components['schemas']['FollowedUser'];
+export type FollowedUsers = components['schemas']['FollowedUsers'];
+export type GetFollowRequest = components['schemas']['GetFollowRequest'];
 export type GetGiftsRequest = components['schemas']['GetGiftsRequest'];
 export type GetInvitationRequest = components['schemas']['GetInvitationRequest'];
 export type GetLikeRequest = components['schemas']['GetLikeRequest'];
@@ -1127,7 +1157,7 @@ export type WithdrawalsRequest = components['schemas']['WithdrawalsRequest'];
 export type $defs = Record<string, never>;
 export type operations = Record<string, never>;
 /** `code` of Refused: the server's, the chat's, or `refused` if there is none. */
-export type RefusalCode = "age_unverified" | "bad_parameter" | "bad_request" | "banned" | "blocked" | "confirmation_needed" | "content_refused" | "cooling_off" | "cos_away" | "encrypted_data" | "faceid_away" | "gender_in_use" | "high_risk" | "host_is_live" | "host_must_end" | "im_away" | "im_refused" | "imitation" | "income_not_matured" | "insufficient_gold" | "internal" | "invitation_invalid" | "invitation_required" | "log_in_again" | "muted" | "muted_all" | "no_gender" | "no_such_block" | "no_such_gift" | "no_such_page" | "no_such_room" | "no_such_user" | "no_such_withdrawal" | "not_admitted" | "not_cancellable" | "not_host" | "not_in_room" | "not_live" | "not_matchmaker" | "on_mic" | "operator_ban" | "over_day_cap" | "over_gift_cap" | "over_limit" | "over_month_cap" | "pay_away" | "put_out" | "queue_full" | "rate" | "rate_missing" | "real_name_needed" | "refused" | "request_id_reused" | "room_full" | "seat_taken" | "storage_away" | "stream_forbidden" | "token" | "too_large" | "too_little" | "too_many" | "too_many_blocks" | "too_many_deputies" | "too_many_invitations" | "too_many_orders" | "try_again" | "unknown_app" | "upload_missing" | "upload_refused" | "uploads_off" | "wechat_away" | "wechat_blocked" | "wechat_code" | "withdraw_off" | "withdrawals_stopped" | "words" | "wrong_method";
+export type RefusalCode = "age_unverified" | "bad_parameter" | "bad_request" | "banned" | "blocked" | "confirmation_needed" | "content_refused" | "cooling_off" | "cos_away" | "encrypted_data" | "faceid_away" | "followers_only" | "gender_in_use" | "high_risk" | "host_is_live" | "host_must_end" | "im_away" | "im_refused" | "imitation" | "income_not_matured" | "insufficient_gold" | "internal" | "invitation_invalid" | "invitation_required" | "log_in_again" | "muted" | "muted_all" | "no_gender" | "no_such_block" | "no_such_gift" | "no_such_page" | "no_such_room" | "no_such_user" | "no_such_withdrawal" | "not_admitted" | "not_cancellable" | "not_host" | "not_in_room" | "not_live" | "not_matchmaker" | "on_mic" | "operator_ban" | "over_day_cap" | "over_gift_cap" | "over_limit" | "over_month_cap" | "pay_away" | "put_out" | "queue_full" | "rate" | "rate_missing" | "real_name_needed" | "refused" | "request_id_reused" | "room_full" | "seat_taken" | "storage_away" | "stream_forbidden" | "token" | "too_large" | "too_little" | "too_many" | "too_many_blocks" | "too_many_deputies" | "too_many_follows" | "too_many_invitations" | "too_many_orders" | "try_again" | "unknown_app" | "upload_missing" | "upload_refused" | "uploads_off" | "wechat_away" | "wechat_blocked" | "wechat_code" | "withdraw_off" | "withdrawals_stopped" | "words" | "wrong_method";
 /** Frames that are neither the snapshot nor events, by type. */
 export interface OtherFrames {
   audience: AudienceFrame;
@@ -1240,7 +1270,7 @@ export interface Calls {
   mute(params: MuteRequest): Promise<Ok>;
   /** Close the room's chat for everyone but its host until the live ends, or open it. */
   muteAll(params: MuteAllRequest): Promise<Ok>;
-  /** Make a member of the present live a deputy, as the host, or take that back; or resign. */
+  /** Make a member of the live, or a follower, a deputy as the host; take it back, or resign. */
   deputy(params: DeputyRequest): Promise<Ok>;
   /** The deputies of the caller's room. */
   deputies(): Promise<Deputies>;
@@ -1270,4 +1300,8 @@ export interface Calls {
   getLike(params: GetLikeRequest): Promise<LikeState>;
   /** Like a user, or remove the like. */
   like(params: LikeRequest): Promise<Ok>;
+  /** Read whom the caller follows: those with a live first, then the newest follows. */
+  getFollow(params?: GetFollowRequest): Promise<FollowedUsers>;
+  /** Follow a user, or no longer. */
+  follow(params: FollowRequest): Promise<Followed>;
 }

@@ -243,16 +243,12 @@ export class RoomSocket implements Emitter<RoomEvents> {
 
 // ---- the user's channel
 
-/** `data` of the channel's frames that are not numbered: the latest counts, and news that may be missed. */
+/** `data` of the channel's frames that are not numbered: the latest counts, or it is sent once. */
 export interface UserValues {
   balance: { gold: number; income: number };
   where: { live_id: number | null };
-  /** A followed user has begun a live; within ten minutes, the same live_id is reported once. */
-  live_started: {
-    host: { user_id: string; nickname: string; face_url: string };
-    live_id: number;
-    room_name: string;
-  };
+  /** A host whom the user follows has begun a live; one of the same room within ten minutes is not reported. */
+  live_started: { host: { user_id: string; nickname: string; face_url: string }; live_id: number; room_name: string };
 }
 export type ChannelData = UserEventData & UserValues;
 /** The channel as it is: what the user owns, where the user is, and invitations without an answer. */

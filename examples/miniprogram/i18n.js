@@ -248,6 +248,7 @@ const texts = {
   feed_mute_all_true: ["红娘开启了全员禁言", "The host has muted everybody"],
   feed_mute_all_false: ["红娘解除了全员禁言", "Everybody may write again"],
   feed_visibility_private: ["红娘开启了专属房", "The host has made the room private"],
+  feed_visibility_followers: ["红娘把直播改为仅粉丝可见", "The host has made the room one for followers"],
   feed_visibility_public: ["红娘公开了直播", "The host has made the room public"],
   feed_deputy_true: ["{name} 成为房管", "{name} is a deputy now"],
   feed_deputy_false: ["{name} 不再是房管", "{name} is no deputy any more"],

@@ -113,7 +113,11 @@ class UserInfoResponse(Response):
 
 
 class UserInfoWithRateResponse(UserInfoResponse):
+    """`followers`: how many users follow this one. `followed`: whether the caller does."""
+
     rate: str = ""
+    followers: int = 0
+    followed: bool = False
 
 
 class LeavingUserInfoResponse(UserInfoWithRateResponse):
@@ -200,11 +204,16 @@ class GetUserinfoHandler(ActiveUserHandler):
             # carried out before does not end the UserSig; one that comes later does.
             changes = sign_own(self)
             user = await self.active(await stores.tokens.user_of(self.token))
-            changes["in_review"] = await moderation.proposals.in_review(self.user_id)
+            changes["in_review"], changes["followers"] = await asyncio.gather(
+                moderation.proposals.in_review(user_id), stores.follows.count(user_id)
+            )
             model = LeavingUserInfoResponse if user.delete_at else UserInfoWithRateResponse
         else:
-            own, other = await asyncio.gather(
-                stores.users.find(self.user_id), stores.users.find(user_id)
+            own, other, followers, followed = await asyncio.gather(
+                stores.users.find(self.user_id),
+                stores.users.find(user_id),
+                stores.follows.count(user_id),
+                stores.follows.has(self.user_id, user_id),
             )
             own = await self.active(own)
             if other is None or other.deleted_at:
@@ -212,6 +221,7 @@ class GetUserinfoHandler(ActiveUserHandler):
             await moderation.user_safety.check_pair(own, user_id)
             user, model = other, UserInfoWithRateResponse
             changes = dict.fromkeys(("gold", "income", "show_in_ranking"))
+            changes |= {"followers": followers, "followed": followed}
         return model.model_validate(user).model_copy(update={**changes, "rate": rate})
 
 

@@ -16,7 +16,7 @@ from handlers.openapi.schemas import SCHEMA_REF_PREFIX, Json, SchemaRegistry
 from realtime.frames import CloseCode
 from rooms.events import EVENT_PAYLOADS
 from rooms.state import Snapshot
-from rooms.user_events import USER_EVENT_PAYLOADS
+from rooms.user_events import USER_EVENT_PAYLOADS, LiveStart
 from services.accounts.user_channels import Balances, UserSnapshot, Where
 from services.rooms.room_access import Audience
 
@@ -58,7 +58,7 @@ HEAD = """\
 
 
 def _frame(type_: str, about: str, **fields: Any) -> Any:
-    name = f"{type_.capitalize()}Frame"
+    name = f"{type_.title().replace('_', '')}Frame"
     return typed_dict(name, {"type": Literal[type_], **fields}, about)
 
 
@@ -95,6 +95,13 @@ SERVER_FRAMES: dict[str, Any] = {
         "The live that the user is in now; coalesced and not numbered.",
         user_id=str,
         data=pydantic_type(Where),
+    ),
+    "live_started": _frame(
+        "live_started",
+        "A host whom the user follows has begun a live; sent once, not numbered.\n\n"
+        "The socket of a room has it only if the user has no socket with the own channel.",
+        user_id=str,
+        data=pydantic_type(LiveStart),
     ),
     "audience": _frame(
         "audience",

@@ -27,7 +27,7 @@ class DeputiesResponse(RootModel[list[DeputyView]]):
 
 
 class DeputyHandler(ActiveUserHandler):
-    """Make a member of the present live a deputy, as the host, or take that back; or resign.
+    """Make a member of the live, or a follower, a deputy as the host; take it back, or resign.
 
     A room has three deputies at most, for all its lives. They may take applicants out of the queue,
     mute users, and remove those who are neither host, guest nor deputy.

@@ -27,6 +27,7 @@ from handlers.models import (
 from handlers.rooms.invitations import TicketId
 from handlers.rooms.mic import OnMicResponse, on_mic_response, play_url, push_url
 from rooms.errors import (
+    FollowersOnly,
     HostIsLive,
     HostMustEnd,
     InvitationInvalid,
@@ -177,7 +178,7 @@ class GetLivelistHandler(ActiveUserHandler):
 class GetPlayurlHandler(ActiveUserHandler):
     """Enter a room; returns the users on mic and the URLs to play and push video.
 
-    A ticket opens a private live, too.
+    A ticket opens a private live and one for followers, too.
     """
 
     @endpoint(
@@ -189,6 +190,7 @@ class GetPlayurlHandler(ActiveUserHandler):
             HostIsLive,
             InvitationRequired,
             InvitationInvalid,
+            FollowersOnly,
             RoomFull,
             Blocked,
             SessionKeyMissing,
@@ -286,7 +288,8 @@ class MatchmakerEnterHandler(ActiveUserHandler):
 class UpdateRoomHandler(ActiveUserHandler):
     """Change the name, the picture and the visibility of the room, as its host.
 
-    A live that becomes private or public has a new chat group, and a private one new streams.
+    A live that becomes private, or is so no longer, has a new chat group, and a private one new
+    streams.
     """
 
     @endpoint(
@@ -305,7 +308,7 @@ class UpdateRoomHandler(ActiveUserHandler):
         room = await self.context.services.rooms.lives.update_info(
             params.live_id, self.user, params.room_name, params.room_image, params.visibility
         )
-        if room is None or room.visibility == "public":
+        if room is None or room.visibility != "private":
             return RoomUpdatedResponse()
         return RoomUpdatedResponse(push_url=push_url(self.context, room.owner.stream))
 

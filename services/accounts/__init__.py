@@ -1,10 +1,11 @@
-"""Accounts: sign-in and sessions, profiles and pictures, age, copies and deletions of data."""
+"""Accounts: sign-in, sessions, profiles, pictures, age, follows, copies and deletions of data."""
 
 from config.settings import Settings
 from realtime.bus import Bus
 from realtime.hub import Hub
 from services.accounts.age_verification import AgeVerificationService
 from services.accounts.data_requests import DataRequestService, RetireHost
+from services.accounts.follows import FollowService
 from services.accounts.pictures import PictureService
 from services.accounts.profiles import ProfileService
 from services.accounts.sessions import EvictionService, SessionService
@@ -42,6 +43,7 @@ class AccountServices:
         self.profiles = ProfileService(
             stores, room_changes, hub, self.pictures, moderation.proposals
         )
+        self.follows = FollowService(stores, bus, hub, moderation.user_safety)
         self.sign_in = SignInService(
             stores,
             tencent.wechat,

@@ -84,6 +84,7 @@ class DataRequestService:
         await self._sessions.end(user_id)
         await self._room_changes.remove(user_id)
         await self._room_changes.end_deputy(user.person())
+        await self._stores.follows.drop_all(user_id)
         await self._retire_host(user_id)
         if user.deleted_at:
             for step in deletions.steps(user):

@@ -1,11 +1,13 @@
-"""Rooms: access, entering, presence, seats on mic, deputies, removals, and Tencent's callbacks."""
+"""Rooms: access, entering, presence, seats, deputies, blocks, removals, Tencent's callbacks."""
 
 from config.settings import Settings
+from realtime.bus import Bus
 from services.accounts import AccountServices
 from services.chat import ChatServices
 from services.jobs.outbox_jobs import OutboxLanes
 from services.moderation import ModerationServices
 from services.room_changes import RoomChanges
+from services.rooms.blocks import BlockService
 from services.rooms.callbacks import CallbackService
 from services.rooms.deputies import DeputyService
 from services.rooms.invitations import InvitationService
@@ -25,6 +27,7 @@ class RoomServices:
         settings: Settings,
         stores: Stores,
         tencent: TencentClients,
+        bus: Bus,
         room_changes: RoomChanges,
         access: RoomAccess,
         presence: Presence,
@@ -38,6 +41,7 @@ class RoomServices:
         self.presence = presence
         self.lives = LiveRoomService(
             stores,
+            bus,
             room_changes,
             presence,
             chat.groups,
@@ -60,6 +64,7 @@ class RoomServices:
             stores, room_changes, stream_urls, moderation.user_safety, settings.micro
         )
         self.deputies = DeputyService(stores, room_changes, moderation.user_safety)
+        self.blocks = BlockService(stores, room_changes)
         self.streams = StreamModerationService(
             stores, room_changes, lanes.live_streaming_safety, settings.moderation
         )

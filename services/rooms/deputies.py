@@ -12,19 +12,23 @@ from storage.stores import Stores
 
 @dataclass
 class DeputyService:
-    """Names deputies, and ends their service, also by a block."""
+    """Names deputies, and ends their service."""
 
     _stores: Stores
     _room_changes: RoomChanges
     _user_safety: UserSafetyService
 
     async def name(self, host: User, user_id: str, live_id: int | None) -> None:
-        """Make a member a deputy. Raises UserNotFound, Blocked, or as Room.name_deputy."""
+        """Make a member, or a follower of the host, a deputy.
+
+        Raises UserNotFound, Blocked, or as Room.name_deputy.
+        """
         person = (await self._stores.users.get(user_id)).person()
         await self._user_safety.check_pair(host, user_id)
         live_id = live_id or await self._room_of(host)
+        follows = await self._stores.follows.has(user_id, host.user_id)
         await self._room_changes.change(
-            live_id, lambda room: room.name_deputy(host.user_id, person), user_id
+            live_id, lambda room: room.name_deputy(host.user_id, person, follows=follows), user_id
         )
         # A block since the check above has found no deputy to end.
         if await self._stores.user_blocks.among(host.user_id, [user_id]):
@@ -42,15 +46,6 @@ class DeputyService:
             return
         live_id = live_id or await self._room_of(actor)
         await self._room_changes.change(live_id, lambda room: room.end_deputy(person, actor_id))
-
-    async def block(self, user: User, other_id: str) -> None:
-        """Block a user, after which neither is a deputy of the other or invited by them.
-
-        Raises UserNotFound or TooManyBlocks.
-        """
-        other = await self._stores.users.get(other_id)
-        await self._stores.user_blocks.put(user.user_id, other_id)
-        await self._room_changes.separate(user.person(), other.person())
 
     async def _room_of(self, host: User) -> int:
         room = await self._stores.rooms.of_host(host.user_id)

@@ -11,7 +11,8 @@ import structlog
 from core.batching import SingleFlight
 from core.cache import Cache
 from core.clock import now_ms
-from rooms.errors import NotHost, NotLive, NotMatchmaker, StreamForbidden
+from realtime.bus import Bus, LiveStarted
+from rooms.errors import FollowersOnly, NotHost, NotLive, NotMatchmaker, StreamForbidden
 from rooms.events import Visibility
 from rooms.members import MemberCounts
 from rooms.moderation import Item, Kind
@@ -79,6 +80,7 @@ class LiveRoomService:
     """Starts lives, and lets users enter them."""
 
     _stores: Stores
+    _bus: Bus
     _room_changes: RoomChanges
     _presence: Presence
     _groups: GroupService
@@ -91,9 +93,17 @@ class LiveRoomService:
     # ---- lives
 
     async def enter(self, live_id: int, user: User, token: str, ticket_id: str = "") -> Room:
-        """Make the user a member of the room."""
-        person, max_members = user.person(), self._private_members
-        room = await self._room_changes.enter(live_id, person, ticket_id, max_members)
+        """Make the user a member of the room. Raises as RoomChanges.enter."""
+        enter = partial(
+            self._room_changes.enter, live_id, user.person(), ticket_id, self._private_members
+        )
+        try:
+            room = await enter()
+        except FollowersOnly:  # most lives are public: they need no read of the follow
+            host_id = (await self._room_changes.load(live_id)).host_id
+            if not await self._stores.follows.has(user.user_id, host_id):
+                raise
+            room = await enter(follows=True)
         await self._recheck(room, user.user_id, token)
         await self._presence.seen(user.user_id, room)
         return room
@@ -133,6 +143,8 @@ class LiveRoomService:
             await self._room_changes.remove(host.user_id, "operator")
         _check_may_host(user)
         await self._presence.seen(host.user_id, room)
+        if started and room.visibility != "private":
+            self._bus.publish(LiveStarted(live_id))
         return room
 
     async def _recheck(self, room: Room, user_id: str, token: str) -> User:
@@ -167,12 +179,14 @@ class LiveRoomService:
     async def _set_visibility(
         self, room: Room, visibility: Visibility, *, renews: bool = False
     ) -> Room | None:
-        """Make a live private or public; return the room, or None if it was so already."""
+        """Change who may enter a live; return the room, or None if it was so already."""
         if (room.visibility == visibility) != renews:
             return None
         host, new_stream = room.owner.person, self._stream_urls.new_stream
         play_url = partial(self._stream_urls.play, now=now_ms() // 1000)
-        async with self._groups.new(room.live_id, host) as group:
+        needs_group = room.needs_new_group(visibility)
+        new_group = self._groups.new(room.live_id, host) if needs_group else nullcontext("")
+        async with new_group as group:
 
             def rule(room: Room) -> Room:
                 room.set_visibility(

@@ -14,7 +14,7 @@ from ledger.refund_cases import OPEN_STATES as OPEN_CASES
 from ledger.withdrawals import OPEN_STATES as OPEN_WITHDRAWALS
 from storage.accounts.users import IS_DEBTOR, User, user_from
 from storage.database import Database, Document, Session
-from storage.documents import document_of, make_partial_index
+from storage.documents import document_of, make_partial_index, starts_with
 from storage.jobs.due import BEFORE_ANY, claim_due
 from storage.jobs.outbox import LATER, OutboxStore
 
@@ -171,7 +171,8 @@ def _rules(user_id: str) -> list[tuple[Any, ...]]:
         _evidence_rule(user_id),
         *((name, mine) for name in ("chat_lines", "tokens", "exports")),
         *((name, where) for name in ("likes", "user_blocks") for where in (by, of)),
-        *((name, {"_id": user_id}) for name in ("members", "user_channels")),
+        ("follows", {"_id": starts_with(f"{user_id}:")}),
+        *((name, {"_id": user_id}) for name in ("members", "user_channels", "follower_counts")),
     ]
 
 

@@ -135,6 +135,7 @@ def _sections(user_id: str) -> dict[str, tuple[str, list[Document]]]:
             read(mine, "state", "opened_at", "closed_at", "orders.number", "orders.fen"),
         ),
         "likes": ("likes", read({"by": user_id}, "at", user_id="$of")),
+        "follows": ("follows", read({"by": user_id}, "at", user_id="$of")),
         "blocks": ("user_blocks", read({"by": user_id}, "at", user_id="$of")),
         "reports": ("moderation_items", read(reports, "live_id", "created_at", **about)),
         "proposals": (

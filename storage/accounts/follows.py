@@ -63,6 +63,11 @@ class FollowStore:
 
         await retry_on_conflict(end)
 
+    async def drop_all(self, by: str) -> None:
+        """Stop following all users."""
+        for of in await self.followed_by(by):
+            await self.drop(by, of)
+
     async def has(self, by: str, of: str) -> bool:
         return await self._by_id.get(_id(by, of)) is not None
 

@@ -97,6 +97,13 @@ class RoomStore:
         """Read the host's only room, as `read` does."""
         return self._by_host.get(user_id)
 
+    async def hosted_by(self, host_ids: Sequence[str]) -> dict[str, int]:
+        """Return the lives of these hosts that are not private, by host, the latest first."""
+        where: Document = {"host_id": {"$in": [*host_ids]}, "visibility": {"$ne": "private"}}
+        where["status"] = {"$in": ["live", "paused"]}
+        found = self._rooms.find(where, {"host_id": 1}).sort([("started_at", -1), ("_id", -1)])
+        return {row["host_id"]: row["_id"] async for row in found}
+
     async def staffed_by(self, *user_ids: str) -> list[int]:
         """Return the rooms of which one of these users is the host or a deputy."""
         keepers = [{name: {"$in": [*user_ids]}} for name in ("host_id", "deputies")]

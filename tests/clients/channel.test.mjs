@@ -18,7 +18,7 @@ function newChannel({ signInAgain, ...options } = {}) {
   const client = createClient({ base: BASE, platform: device.platform, appId: "a", signInAgain });
   const channel = client.channel();
   const events = [];
-  for (const name of ["invitation", "invitation_end", "payment", "balance", "where"]) {
+  for (const name of ["invitation", "invitation_end", "payment", "balance", "where", "live_started"]) {
     channel.on(name, (data) => events.push([name, data]));
   }
   channel.on("connection", ({ phase, code }) => events.push(code === undefined ? [phase] : [phase, code]));
@@ -79,10 +79,11 @@ test("the first frame of the channel is its state, and later ones change it", ()
   device.socket.receive(payment(11));
   device.socket.receive(transient("balance", { gold: 11, income: 5 }));
   device.socket.receive(transient("where", { live_id: 5 }));
+  device.socket.receive(transient("live_started", { host: HOST, live_id: 6, room_name: "r" }));
   device.socket.receive(ownEvent(12, "wedding", {}));
   const changed = { gold: 11, income: 5, in_room: 5, invitations: [later] };
   assert.deepEqual(channel.state, { ...expected, seq: 12, ...changed });
-  const names = ["invitation", "invitation", "invitation_end", "payment", "balance", "where"];
+  const names = ["invitation", "invitation", "invitation_end", "payment", "balance", "where", "live_started"];
   assert.deepEqual(events.map(([name]) => name), ["connecting", "live", ...names]);
   assert.deepEqual(states.map(([type]) => type), ["snapshot", ...names, "wedding"]);
 });

@@ -127,7 +127,8 @@ class RoomModel:
         places = MAX_MEMBERS - inside
 
         def rule(room: Room) -> None:
-            room.enter(person, self.now, ticket if room.tickets else "", places)
+            follows = self.now % 2 == 0
+            room.enter(person, self.now, ticket if room.tickets else "", places, follows=follows)
 
         if self.refused(self.load_expired(live_id, user_id), rule, user_id):
             return
@@ -171,7 +172,8 @@ class RoomModel:
 
     def open(self, live_id: int) -> None:
         host, name = HOSTS[live_id], self.new_name()
-        visibility: Visibility = "private" if self.names % 6 == 0 else "public"
+        others: dict[int, Visibility] = {0: "private", 1: "followers"}
+        visibility = others.get(self.names % 6, "public")
         self.change(
             live_id,
             lambda room: room.open(host, name, name, self.now, visibility, f"group-{name}"),
@@ -228,7 +230,7 @@ class RoomModel:
             ),
             "visibility": lambda room: room.set_visibility(
                 room.host_id if step.choice else actor.user_id,
-                "private" if step.choice in (1, 2) else "public",
+                ("public", "private", "followers")[step.choice % 3],
                 f"group-{stream}",
                 lambda user_id: f"{user_id}_{stream}",
                 lambda name: play_url(name).partition("?")[0],

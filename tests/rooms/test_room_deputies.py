@@ -84,6 +84,16 @@ def test_only_the_host_names_a_deputy_and_only_a_member(
     check_refused(moderated_room(), lambda room: room.name_deputy(actor.user_id, person), error)
 
 
+def test_a_follower_becomes_a_deputy_from_outside_and_without_a_live() -> None:
+    room = live_room()
+    room.name_deputy(HOST.user_id, STRANGER, follows=True)
+    assert events_of(room) == [deputy_event(STRANGER, on=True)]
+    room.close("host")
+    room = reloaded(room)
+    room.name_deputy(HOST.user_id, DORA, follows=True)
+    assert (room.deputies, room.events) == ((STRANGER.user_id, DORA.user_id), [])
+
+
 def test_a_deputy_who_is_elsewhere_stays_one_through_the_lives_and_outside_of_them() -> None:
     room = room_without(moderated_room(), DORA)
     room.name_deputy(HOST.user_id, DORA)

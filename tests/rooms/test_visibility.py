@@ -6,6 +6,7 @@ import pytest
 
 from core.errors import TryAgain
 from rooms.errors import (
+    FollowersOnly,
     InvitationInvalid,
     InvitationRequired,
     NotHost,
@@ -22,6 +23,7 @@ from tests.support.room_builders import (
     CARL,
     DORA,
     HOST,
+    KIM,
     NOW,
     changed,
     events_of,
@@ -40,8 +42,10 @@ def play_url(stream: str) -> str:
     return f"https://play/{stream}"
 
 
-def show(room: Room, visibility: Visibility, by: str = HOST.user_id) -> None:
-    room.set_visibility(by, visibility, "new-group", lambda user: f"new-{user}", play_url)
+def show(
+    room: Room, visibility: Visibility, by: str = HOST.user_id, group_id: str = "new-group"
+) -> None:
+    room.set_visibility(by, visibility, group_id, lambda user: f"new-{user}", play_url)
 
 
 def renew(room: Room) -> None:
@@ -83,6 +87,31 @@ def test_a_live_that_becomes_public_gets_a_new_group_and_keeps_its_streams() -> 
     assert "play_urls" not in events_of(room)[1][1]
     assert (room.owner.stream, room.streams_to_drop) == (stream, {})
     assert room.groups_to_destroy == ["new-group"]
+
+
+def test_a_live_for_followers_keeps_group_and_streams_of_a_public_one_and_its_members() -> None:
+    room = room_with_guests(BERT, watching=(CARL,))
+    by = {"user_id": HOST.user_id, "nickname": HOST.nickname}
+    for visibility in ("followers", "public"):
+        show(room, visibility, group_id="")
+        assert events_of(room) == [("visibility", {"visibility": visibility, "by": by})]
+        assert changed(room) == {"visibility"}
+        assert (room.streams_to_drop, room.groups_to_destroy) == ({}, [])
+        assert room.has(BERT.user_id, CARL.user_id)
+        room = reloaded(room)
+
+
+def test_a_live_that_is_private_no_longer_is_new_to_followers_as_to_anybody() -> None:
+    for visibility in ("followers", "public"):
+        room = private_room()
+        with pytest.raises(TryAgain):
+            show(room, visibility, group_id="")
+        assert not changed(room)
+        show(room, visibility, group_id="third-group")
+        assert [type_ for type_, _ in events_of(room)] == ["group", "visibility"]
+        assert room.public_since == room.version + 2
+    show(room, "private")
+    assert room.public_since == room.version + 2, "the private time has not ended"
 
 
 def test_a_private_live_is_renewed_once_a_member_was_put_out_unless_it_is_public_by_then() -> None:
@@ -152,6 +181,26 @@ def test_a_private_live_is_entered_by_ticket_only() -> None:
     room.enter(CARL, NOW, "t1", 1)
     assert changed(room) == {"members", "tickets", "revision"}
     assert room.tickets["t1"].takers == (CARL.user_id,)
+
+
+def test_a_live_for_followers_is_entered_by_followers_and_by_ticket() -> None:
+    room = live_room(BERT)
+    room.issue_ticket(LINK)
+    show(room, "followers")
+    room = reloaded(room)
+    room.enter(BERT, NOW)  # who is inside comes back
+    with pytest.raises(InvitationInvalid):
+        room.enter(DORA, NOW, "forged", follows=True)
+    with pytest.raises(FollowersOnly):
+        room.enter(DORA, NOW)
+    assert not changed(room)
+    room.enter(DORA, NOW, follows=True)
+    assert changed(room) == {"members"}, "followers who enter together do not conflict"
+    room.enter(CARL, NOW, "t1")
+    assert room.has(BERT.user_id, CARL.user_id, DORA.user_id)
+    show(room, "private")
+    with pytest.raises(InvitationRequired):
+        room.enter(KIM, NOW, follows=True, free_places=1)
 
 
 def test_members_who_join_together_share_the_free_places() -> None:

@@ -180,7 +180,7 @@ class RoomPage {
     };
     const list = el("div", { class: "standings" });
     const isEnded = endReason.startsWith("ended");
-    const hasRank = isEnded && this.room.visibility === "public";
+    const hasRank = isEnded && this.room.visibility !== "private";
     if (hasRank) app.qlive.rank({ live_id: this.live_id }).then((rank) => fill(list, standings(rank, 3)), () => {});
     return el(
       "div",

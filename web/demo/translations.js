@@ -396,6 +396,7 @@ export const texts = {
   "event.room_info": ["房间资料更新了：{name}", "The room has changed: {name}"],
   "event.group": ["直播间换了新的聊天群", "The room has a new chat group"],
   "event.visibility.private": ["红娘把直播改为专属房，只有受邀的人能进入", "The host has made the live private: only invited users enter"],
+  "event.visibility.followers": ["红娘把直播改为仅粉丝可见，只有关注她的人能进入", "The host has made the live one for followers: only they enter"],
   "event.visibility.public": ["红娘把直播改为公开", "The host has made the live public"],
   "event.deputy.true": ["{name} 成为房管", "{name} is a deputy of the host now"],
   "event.deputy.false": ["{name} 不再是房管", "{name} is no deputy any more"],

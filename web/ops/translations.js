@@ -274,6 +274,7 @@ export const texts = {
   "event.lost": ["其间的 {n} 个事件已不再保存", "{n} earlier {n|event is|events are} no longer stored"],
   "event.other": ["新事件：{type}", "New event: {type}"],
   "visibility.public": ["公开", "public"],
+  "visibility.followers": ["仅粉丝", "for followers"],
   "visibility.private": ["专属（凭邀请进入）", "private, by invitation"],
   "left.left": ["自己离开", "by themselves"],
   "left.host": ["红娘请下", "taken off by the host"],

@@ -58,4 +58,6 @@ export const CALLS = {
   lives: ["GET", "qlive_room/lives/"],
   getLike: ["GET", "qlive_like/"],
   like: ["POST", "qlive_like/"],
+  getFollow: ["GET", "qlive_follow/"],
+  follow: ["POST", "qlive_follow/"],
 };

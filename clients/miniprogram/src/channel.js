@@ -4,7 +4,7 @@ import { isNext } from "./fold.js";
 import { RECONNECT } from "./reconnect.js";
 import { ResumingSocket } from "./socket.js";
 
-const REPEAT_MS = 600000; // the start of a live is reported once, also if it comes twice or the live ends at once and begins anew
+const REPEAT_MS = 600000; // a start may come twice; a live that ends and begins again at once is no news either
 
 export class UserChannel extends ResumingSocket {
   /** `state` is {user_id, epoch, seq, gold, income, in_room, invitations}. */
@@ -66,15 +66,14 @@ export class UserChannel extends ResumingSocket {
   }
 
   _handleFrame(connection, frame) {
-    if (frame.type === "live_started") this._report(frame.data);
-    else super._handleFrame(connection, frame);
+    if (frame.type !== "live_started" || this._isNew(frame.data)) super._handleFrame(connection, frame);
   }
 
-  _report(started) {
+  _isNew({ live_id }) {
     const now = this._platform.now();
-    if (now < this._startedAt.get(started.live_id) + REPEAT_MS) return;
-    this._startedAt.set(started.live_id, now);
-    this.emit("live_started", started);
+    if (now < this._startedAt.get(live_id) + REPEAT_MS) return false;
+    this._startedAt.set(live_id, now);
+    return true;
   }
 
   _show(previous, frame) {
@@ -107,6 +106,7 @@ function fold(state, frame) {
   const { type, data, seq } = frame;
   if (type === "balance") return { ...state, gold: data.gold, income: data.income };
   if (type === "where") return { ...state, in_room: data.live_id };
+  if (type === "live_started") return { ...state }; // is emitted, although nothing changes
   if (!isNext(state, frame)) return state;
   if (type !== "invitation" && type !== "invitation_end") return { ...state, seq };
   const others = state.invitations.filter(({ invitation_id }) => invitation_id !== data.invitation_id);

@@ -101,6 +101,9 @@ class Leaver:
         (await user.get("get_playurl/", live_id=other.live_id)).ok()
         (await other.post("qlive_room/deputy/", user_id=user.id, on=1)).ok()
         (await user.get("qlive_room/leave_room/", live_id=other.live_id)).ok()
+        for follower, followed in ((user, other), (other, user)):
+            (await follower.post("qlive_follow/", user_id=followed.id, on=1)).ok()
+        self.followed = other.id
 
     async def _earn(self) -> None:
         donor = await self.api.user("donor", 1, gold=2_000)
@@ -194,6 +197,8 @@ async def test_a_deleted_user_leaves_nothing_but_a_number(
     await leaver.delete()
     await until_delivered(server)
     assert leaver.traces() == []
+    assert [*db.follows.find()] == []
+    assert [*db.follower_counts.find()] == [{"_id": leaver.followed, "n": 0}]
     row = db.users.find_one({"_id": user.id})
     assert {name: row[name] for name in ("gold", "income", "create_time")} == {
         name: before[name] for name in ("gold", "income", "create_time")

@@ -16,7 +16,7 @@ from config.sections import UploadsSettings
 from core.clock import day_interval, day_of
 from core.errors import InvalidParameter
 from ledger.errors import RequestIdReused
-from rooms.errors import InvitationInvalid, InvitationRequired, NotHost
+from rooms.errors import FollowersOnly, InvitationInvalid, InvitationRequired, NotHost
 from rooms.room import Room
 from rooms.tickets import Ticket
 from services.errors import Blocked, SessionKeyMissing
@@ -338,6 +338,22 @@ async def test_the_limit_of_members_is_exact_on_two_processes(
     assert len(await live.members()) == MAX_MEMBERS - 1
     takers = (await live.room_changes.load(live.live_id)).tickets[ticket].takers
     assert {*takers} == await live.members(), "a refusal uses nothing up"
+
+
+async def test_a_user_who_enters_while_the_live_becomes_one_for_followers_has_to_follow(
+    live: LiveFixture,
+) -> None:
+    await live.set_visibility("public")
+    other = LiveFixture(live.stores)
+    other.live_id, other.host = live.live_id, live.host
+    anna = (await live.user("anna")).person()
+    for follows in (False, True):
+        run_before(live.stores.rooms, "save", lambda: other.set_visibility("followers"))
+        entry = live.room_changes.enter(live.live_id, anna, follows=follows)
+        outcome = (await asyncio.gather(entry, return_exceptions=True))[0]
+        assert isinstance(outcome, Room if follows else FollowersOnly), outcome
+        assert await live.members() == ({anna.user_id} if follows else set())
+        await live.set_visibility("public")
 
 
 @pytest.mark.parametrize("with_ticket", [False, True])
