@@ -183,7 +183,7 @@ export interface components {
             live_id: number | null;
         };
         FollowedUsers: components["schemas"]["FollowedUser"][];
-        GetFollowRequest: {
+        FollowsRequest: {
             page?: number | string;
         };
         GetGiftsRequest: {
@@ -1052,7 +1052,7 @@ export type FollowRequest = components['schemas']['FollowRequest'];
 export type Followed = components['schemas']['Followed'];
 export type FollowedUser = components['schemas']['FollowedUser'];
 export type FollowedUsers = components['schemas']['FollowedUsers'];
-export type GetFollowRequest = components['schemas']['GetFollowRequest'];
+export type FollowsRequest = components['schemas']['FollowsRequest'];
 export type GetGiftsRequest = components['schemas']['GetGiftsRequest'];
 export type GetInvitationRequest = components['schemas']['GetInvitationRequest'];
 export type GetLikeRequest = components['schemas']['GetLikeRequest'];
@@ -1301,7 +1301,7 @@ export interface Calls {
   /** Like a user, or remove the like. */
   like(params: LikeRequest): Promise<Ok>;
   /** Read whom the caller follows: those with a live first, then the newest follows. */
-  getFollow(params?: GetFollowRequest): Promise<FollowedUsers>;
+  follows(params?: FollowsRequest): Promise<FollowedUsers>;
   /** Follow a user, or no longer. */
   follow(params: FollowRequest): Promise<Followed>;
 }
