@@ -262,7 +262,9 @@ test("three users meet in a private room, which is made public and private again
   await woman.sees("用户编号");
   const [, number] = (await woman.html()).match(/用户编号\D*(\d+)/);
 
-  await host.tap("专属房 关");
+  await host.set({ choices: ["专属房"] });
+  await host.tap("公开 ▾");
+  await host.sees("专属房 ▾");
   await host.tap("开播");
   await host.sees("专属房内的聊天和视频与其他直播间一样会被审核和留存");
   await other.refresh();
@@ -323,12 +325,13 @@ test("three users meet in a private room, which is made public and private again
   // Public for a while: what strangers have seen then has ended when it is private again.
   const push = await host.attribute("seat--video", "url", /^rtmp:/);
   const play = await woman.attribute("seat--video", "src", /^rtmp:/);
+  await host.set({ choices: ["公开", "专属房"] });
   await host.tap("更多");
-  await host.tap("专属房 开");
+  await host.tap("专属房 ▾");
   await woman.misses("审核和留存");
   await other.open(room, true);
   await other.sees(entered);
-  await host.tap("专属房 关");
+  await host.tap("公开 ▾");
   for (const user of [host, woman, other]) await user.sees("红娘开启了专属房");
   const isNew = (url) => new RegExp(`^rtmp:(?!${url.split("?")[0].slice(5)}[?])`);
   await host.attribute("seat--video", "url", isNew(push));
