@@ -12,11 +12,13 @@ from typing import Any
 
 from rooms.members import Person
 from rooms.room import Room
+from storage.accounts.matches import PairStore
 from storage.accounts.users import User
 from storage.database import Database
 from storage.documents import token_id
 from storage.jobs.outbox import OutboxStore
 from storage.moderation import UserBlockStore
+from storage.rooms.lives import LiveStore
 from storage.rooms.members import MemberStore
 from storage.rooms.rooms import RoomStore
 from storage.user_channels import UserChannelStore
@@ -37,12 +39,10 @@ async def create_live_rooms(uri: str, database_name: str, count: int) -> list[Ro
     """Create live rooms, each with only its host, who has changed her name: its one event."""
     now, rooms = int(NOW.timestamp() * 1000), []
     async with _opened(uri, database_name) as database:
-        store = RoomStore(
-            database,
-            MemberStore(database),
-            OutboxStore(database),
-            UserChannelStore(database, _ignore),
-        )
+        outbox, channels = OutboxStore(database), UserChannelStore(database, _ignore)
+        pairs = PairStore(database, outbox, channels, UserBlockStore(database))
+        lives = LiveStore(database)
+        store = RoomStore(database, MemberStore(database), outbox, channels, pairs, lives)
         for n in range(count):
             host = Person(str(90_000_000 + n), f"host {n}", gender=2)
             live_id, _, _ = await store.get_or_create(host)

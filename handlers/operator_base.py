@@ -5,7 +5,7 @@ import hmac
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -57,6 +57,9 @@ View = TypeVar("View", bound=Response)
 PAGE_SIZE = 50
 IDLE_HEADER = "X-QLive-Idle"
 """Header of the requests that the console sends by itself while its operator is idle."""
+EXPORT_PAGE, EXPORT_PAGES = 100, 100
+"""Rows per query of a CSV file, between which other requests are served, and the maximum number of
+queries. All rows of a file are in memory, with at most 4 KB each."""
 BYTE_ORDER_MARK = "\ufeff"
 """Without it, Excel reads UTF-8 as the code page of the system."""
 FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@＝＋－＠]")
@@ -179,6 +182,25 @@ def cell(value: Any) -> str:
             return f"'{value}" if FORMULA.match(value) else value
         case _:
             return json.dumps(value, ensure_ascii=False)
+
+
+async def csv_file(
+    fields: Sequence[str],
+    after: str,
+    find: Callable[[str, int], Awaitable[tuple[list[dict[str, Any]], str | None]]],
+) -> CsvFileResponse:
+    """Return these fields of the rows after a cursor, page by page.
+
+    After the maximum number of rows the last line says `more` and the `after` of the next file.
+    """
+    cursor: str | None = after
+    text = BYTE_ORDER_MARK + csv_lines([fields])
+    for _ in range(EXPORT_PAGES):
+        rows, cursor = await find(cursor or "", EXPORT_PAGE)
+        text += csv_lines([cell(row[name]) for name in fields] for row in rows)
+        if cursor is None:
+            return CsvFileResponse(text=text)
+    return CsvFileResponse(text=text + csv_lines([("more", f"after={cursor}")]))
 
 
 def csv_lines(rows: Iterable[Iterable[str]]) -> str:

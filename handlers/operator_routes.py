@@ -46,6 +46,8 @@ OPS_ROUTES: list[Route] = [
     Route(f"{ROOM}/end", rooms.OpsEndLiveHandler, "ops.rooms.EndLive", None, MODERATOR),
     Route(f"{ROOM}/put_out", rooms.OpsRemoveUserHandler, "ops.rooms.RemoveUser", None, MODERATOR),
     Route(f"{ROOM}/let_in", rooms.OpsLiftRoomBanHandler, "ops.rooms.LiftBan", None, MODERATOR),
+    Route("lives", rooms.OpsLivesHandler, "ops.rooms.Lives", VIEWER),
+    Route("lives.csv", rooms.OpsLivesCsvHandler, "ops.rooms.LivesFile", VIEWER),
     Route("moderation", queue.OpsItemsHandler, "ops.queue.Items", VIEWER),
     Route("moderation/policy", queue.OpsModerationPolicyHandler, "ops.queue.Policy", VIEWER),
     Route(f"{ITEM}/evidence", queue.OpsEvidenceHandler, "ops.queue.Evidence", MODERATOR),

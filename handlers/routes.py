@@ -11,7 +11,7 @@ from tornado.web import Application, RequestHandler
 
 from core.errors import NotFound
 from handlers import health, moderation
-from handlers.accounts import data_requests, follows, profiles, sign_in
+from handlers.accounts import data_requests, follows, matches, profiles, sign_in
 from handlers.base import Handler, Route
 from handlers.context import Context
 from handlers.gold import gifts
@@ -19,7 +19,7 @@ from handlers.operator_routes import OPS_ROUTES, permissions
 from handlers.pages import WEB, ConsoleHandler, StaticHandler, pages
 from handlers.payments import payments
 from handlers.payouts import withdrawals
-from handlers.rooms import bans, callbacks, deputies, invitations, mic, rooms
+from handlers.rooms import bans, callbacks, deputies, invitations, lives, mic, rooms
 from handlers.websocket import handshake
 
 BASE = "/wx/api/qlive/"
@@ -66,6 +66,7 @@ API_ROUTES: list[Route] = [
     Route("qlive_room/deputy/", deputies.DeputyHandler, "rooms.Deputy"),
     Route("qlive_room/deputies/", deputies.DeputiesHandler, "rooms.Deputies"),
     Route("qlive_room/live_end/", rooms.LiveEndHandler, "rooms.LiveEnd"),
+    Route("qlive_room/lives/", lives.LivesHandler, "rooms.Lives"),
     Route("qlive_room/rank/", gifts.RankHandler, "rooms.Rank"),
     Route("qlive_room/day_rank/", gifts.DayRankHandler, "rooms.DayRank"),
     Route("qlive_gift/", gifts.GiftListHandler, "gifts.GiftList"),
@@ -86,6 +87,8 @@ API_ROUTES: list[Route] = [
     Route("qlive_pay/xpay_notify/", payments.XpayWebhookHandler, "callbacks.XpayNotice"),
     Route("qlive_like/", profiles.LikeHandler, "users.Like"),
     Route("qlive_follow/", follows.FollowHandler, "users.Follow"),
+    Route("qlive_match/", matches.MatchesHandler, "users.Matches"),
+    Route("qlive_match/end/", matches.EndMatchHandler, "users.EndMatch"),
     Route("im/callback/", callbacks.ImWebhookHandler, "callbacks.ImCallback"),
     Route("live/callback/", callbacks.LiveStreamingWebhookHandler, "callbacks.LiveCallback"),
     Route("ws/", handshake.RoomSocketHandler, "socket.RoomSocket"),

@@ -2,6 +2,8 @@
 
 from typing import Literal, TypedDict
 
+from rooms.members import PublicProfile
+
 USER_LOG_SIZE = 64
 """Events kept per user, as a ring: more than a phone misses in a day without a connection."""
 
@@ -73,6 +75,14 @@ class RefundMoved(TypedDict):
     state: str
 
 
+class Match(TypedDict):
+    """The user and another like one another and have had a date, the last one in this live."""
+
+    user: PublicProfile
+    live_id: int
+    at: int
+
+
 USER_EVENT_PAYLOADS: dict[str, type] = {
     "invitation": Invitation,
     "invitation_end": InvitationEnd,
@@ -80,4 +90,5 @@ USER_EVENT_PAYLOADS: dict[str, type] = {
     "payment": PaymentReceived,
     "withdrawal": WithdrawalMoved,
     "refund": RefundMoved,
+    "match": Match,
 }

@@ -5,8 +5,9 @@ from rooms.members import GracePolicy
 from storage.accounts.deletions import DeletionStore
 from storage.accounts.exports import ExportStore
 from storage.accounts.follows import FollowStore
+from storage.accounts.matches import PairStore
 from storage.accounts.tokens import CodeSessionStore, EvictionStore, TokenStore
-from storage.accounts.users import LikeStore, UserStore
+from storage.accounts.users import UserStore
 from storage.chat import ChatLineStore, RelayCursorStore, RoomGroupStore
 from storage.database import Database
 from storage.field_cipher import FieldCipher
@@ -29,6 +30,7 @@ from storage.payments.orders import OrderStore
 from storage.payouts.withdrawal_reports import WithdrawalReportStore
 from storage.payouts.withdrawals import PayeeStore, WithdrawalStore
 from storage.refunds.refund_cases import RefundCaseStore
+from storage.rooms.lives import LiveStore
 from storage.rooms.members import MemberStore
 from storage.rooms.presence import PresenceStore
 from storage.rooms.rooms import RoomStore
@@ -50,8 +52,13 @@ class Stores:
         self.tokens = TokenStore(database)
         self.outbox = OutboxStore(database)
         self.exports = ExportStore(database, cipher)
-        self.deletions = DeletionStore(database, self.outbox)
-        self.rooms = RoomStore(database, self.members, self.outbox, self.user_channels)
+        self.user_blocks = UserBlockStore(database)
+        self.pairs = PairStore(database, self.outbox, self.user_channels, self.user_blocks)
+        self.deletions = DeletionStore(database, self.outbox, self.pairs)
+        self.lives = LiveStore(database)
+        self.rooms = RoomStore(
+            database, self.members, self.outbox, self.user_channels, self.pairs, self.lives
+        )
         self.room_groups = RoomGroupStore(database)
         self.chat_lines = ChatLineStore(database, settings.retention.chat_days)
         self.presence = PresenceStore(database, grace)
@@ -61,7 +68,6 @@ class Stores:
         self.gifts = GiftStore(database)
         self.blocks = RechargeBlockStore(database)
         self.configs = ConfigStore(database)
-        self.likes = LikeStore(database)
         self.follows = FollowStore(database)
         self.orders = OrderStore(database, settings.retention.unpaid_order_days)
         self.bills = BillStore(database, cipher)
@@ -70,7 +76,6 @@ class Stores:
         self.operators = OperatorStore(database, cipher, admits_demo=is_development)
         self.operator_sessions = OperatorSessionStore(database)
         self.audit = AuditStore(database, settings.retention.audit_days)
-        self.user_blocks = UserBlockStore(database)
         moderation_days = settings.retention.moderation_days
         self.moderation = ModerationStore(
             database, self.outbox, self.user_channels, moderation_days

@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import structlog
@@ -22,8 +22,9 @@ from tencent.service_client import ServiceClient
 log = structlog.get_logger("tencent.im")
 
 # Error codes of the REST API. Source: Tencent IM, "server-side error codes".
-# 40003 comes from the profile service, the last three from messages to one user.
-UNKNOWN_ACCOUNT_CODES = frozenset({70107, 40003, 20003, 90012, 90048})
+# 40003 comes from the profile service, 30003 from the one of friends, the last three from messages
+# to one user.
+UNKNOWN_ACCOUNT_CODES = frozenset({70107, 40003, 30003, 20003, 90012, 90048})
 MESSAGE_TOO_LONG = 80002
 GROUP_ALREADY_OWNED = 10025  # the id is in use by the same owner
 GROUP_ID_TAKEN = 10021  # the id is in use by another owner
@@ -33,6 +34,7 @@ GROUP_QUOTA_EXCEEDED = 10036  # the application has as many AVChatRooms as its e
 TRANSIENT_CODES = frozenset(
     {60007, 60011, 60018, 60019, 10006, 10023}  # rate limits
     | {60008, 60014, 10002, 70169, 70202, 70500, 90992, 91000}  # timeouts and internal errors
+    | {30006, 30007, 30008}  # friends: internal errors, and another write at the same time
 )
 # Wrong key, SDKAppID or administrator account: the request itself is valid and succeeds once an
 # operator has corrected the settings.
@@ -44,6 +46,11 @@ REJECTIONS: dict[int, type[ImRejected]] = {
     GROUP_ID_TAKEN: ImGroupTaken,
     **dict.fromkeys(GROUP_MISSING_CODES, ImGroupMissing),
 }
+
+ALREADY_FRIENDS = "Err_SNS_FriendAdd_Friend_Exist"  # in ResultInfo, with ResultCode 30001
+FRIEND_PENDING, NOT_A_FRIEND = 30539, 31704
+# Full lists of friends or requests; blocks at IM; a user who permits no friends.
+FRIENDSHIP_REFUSED_CODES = frozenset({30010, 30012, 30014, 30515, 30516, 30525, 30540})
 
 # Limits in bytes from Tencent's older documentation; newer pages allow more, so these fit both.
 NAME_BYTES = 30
@@ -96,9 +103,7 @@ class ImClient:
         except ImRejected:
             return False
         results = answer.get("ResultItem") or [{"ResultCode": answer["ErrorCode"]}]
-        code = int(results[0]["ResultCode"])
-        if code in TRANSIENT_CODES:
-            raise ServiceUnavailable(self._client.service)
+        code = self._result_code(results)
         return code == 0 or code in UNKNOWN_ACCOUNT_CODES
 
     async def create_group(self, group_id: str, name: str, owner: str, face_url: str) -> bool:
@@ -205,6 +210,48 @@ class ImClient:
             "ForbidCallbackControl": NO_CALLBACKS,
         }
         await self._command("openim/sendmsg", body, account=to)
+
+    async def add_friends(self, user_id: str, other_id: str) -> None:
+        """Make two users friends of one another, without asking them.
+
+        Users whom IM does not know yet are imported. A full list of friends is only logged.
+        """
+        item = {"To_Account": other_id, "AddSource": "AddSource_Type_Match"}
+        body = {
+            "From_Account": user_id,
+            "AddFriendItem": [item],
+            "AddType": "Add_Type_Both",
+            "ForceAddFlags": 1,
+        }
+        command = "sns/friend_add"
+        answer = await self._command(command, body, account=user_id)
+        if self._result_code(answer["ResultItem"]) in UNKNOWN_ACCOUNT_CODES:
+            await self.account_import(other_id, "", "")
+            answer = await self._command(command, body)
+        code, info = self._result_code(answer["ResultItem"]), answer["ResultItem"][0]["ResultInfo"]
+        if code in FRIENDSHIP_REFUSED_CODES:
+            log.warning("im_friendship_refused", error_code=code)
+        elif code not in (0, FRIEND_PENDING) and ALREADY_FRIENDS not in info:
+            raise ImRejected(code, info)
+
+    async def delete_friends(self, user_id: str, other_id: str) -> None:
+        """End the friendship of two users, on both sides; succeed if there is none."""
+        body = {
+            "From_Account": user_id,
+            "To_Account": [other_id],
+            "DeleteType": "Delete_Type_Both",
+        }
+        answer = await self._command("sns/friend_delete", body, accepted=UNKNOWN_ACCOUNT_CODES)
+        code = self._result_code(answer.get("ResultItem") or [{"ResultCode": 0}])
+        if code not in (0, NOT_A_FRIEND, *UNKNOWN_ACCOUNT_CODES):
+            raise ImRejected(code, "sns/friend_delete")
+
+    def _result_code(self, results: Sequence[Mapping[str, Any]]) -> int:
+        """Return the ResultCode of the only item. Raises ServiceUnavailable for a transient one."""
+        code = int(results[0]["ResultCode"])
+        if code in TRANSIENT_CODES:
+            raise ServiceUnavailable(self._client.service)
+        return code
 
     async def _command(
         self,

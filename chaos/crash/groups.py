@@ -21,6 +21,7 @@ from chaos.crash.invariants import (
     request_violations,
 )
 from chaos.crash.marked_sweeps import BILLS
+from chaos.crash.matches import MATCH_PATHS, Matches, create_matches
 from chaos.crash.orders import (
     PaidOrders,
     delivery_push,
@@ -54,7 +55,7 @@ MONEY_PATHS = (
     *("transfer_cancel", "xpay_delivery", "refund_confirm", "refund_case", "refund_notice"),
     "xpay_refund_push",
 )
-PATHS = (*GIFT_PATHS, *MONEY_PATHS, BILLS, DELETION)
+PATHS = (*GIFT_PATHS, *MONEY_PATHS, *MATCH_PATHS, BILLS, DELETION)
 
 
 class GiftGroup:
@@ -238,7 +239,7 @@ class BillGroup:
         return str(self._day)
 
 
-PathGroup = GiftGroup | MoneyGroup | BillGroup | DeletedUsers
+PathGroup = GiftGroup | MoneyGroup | Matches | BillGroup | DeletedUsers
 
 
 async def create_groups(env: CrashEnvironment, names: set[str]) -> list[PathGroup]:
@@ -248,6 +249,8 @@ async def create_groups(env: CrashEnvironment, names: set[str]) -> list[PathGrou
         groups.append(await create_gift_group(env))
     if not names.isdisjoint(MONEY_PATHS):
         groups.append(MoneyGroup(env))
+    if not names.isdisjoint(MATCH_PATHS):
+        groups.append(await create_matches(env))
     if BILLS in names:
         groups.append(BillGroup(env))
     if DELETION in names:

@@ -1,4 +1,4 @@
-"""kill -9 of a server at every step of gifts, payments, withdrawals, refunds, bills, deletions."""
+"""kill -9 of a server at each step of gifts, payments, payouts, refunds, matches, deletions."""
 
 import random
 import time
@@ -32,6 +32,7 @@ AGREEMENTS = {
     "notifications_done": "notifications",
     "fen_in_journal": "fen_paid",
     "deleted": "leavers",
+    "matches": "couples",
 }
 """Metrics that must be at least as large as others."""
 
@@ -150,7 +151,7 @@ SIZE = RunSize(clients=3, rooms=1, processes=1, proxied=False, gifts=False)
 # The timeout allows 700 s for a crash at each of some 600 steps.
 SCENARIO = Scenario(
     crash,
-    "kill -9 at each step of gift, notification, sweep, withdrawal, refund case, bill, deletion",
+    "kill -9 at each step of gift, notification, sweep, withdrawal, refund, bill, match, deletion",
     SIZE,
     1,
     700,

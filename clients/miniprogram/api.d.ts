@@ -99,6 +99,13 @@ export interface components {
             encryptedData?: string;
             iv?: string;
         };
+        /** @description Two guests who were on mic together; null for one who is no user any more. */
+        Date: {
+            male: components["schemas"]["FaceView"] | null;
+            female: components["schemas"]["FaceView"] | null;
+            from: string;
+            to: string | null;
+        };
         DayRankRequest: {
             /** Format: date */
             day?: string;
@@ -427,6 +434,25 @@ export interface components {
             face_url: string;
             gender: number;
         };
+        /** @description What a live was; `audience_peak` and `audience_total` are without the host. */
+        LiveReport: {
+            live_id: number;
+            /** @description Time in China, as 2026-01-31T20:00:00. */
+            started_at: string;
+            /** @description Time in China, as 2026-01-31T20:00:00. */
+            ended_at: string | null;
+            reason: ("host" | "operator" | "offline" | "banned" | "moderation") | "";
+            audience_peak: number;
+            /** @description Users who entered; null while it runs. */
+            audience_total: number | null;
+            applications: number;
+            dates: components["schemas"]["Date"][];
+            /** @description The host's own, of gifts in this live, also of those reversed later. */
+            income: number;
+            /** @description Followers gained during the live. */
+            followers: number;
+            matches: number;
+        };
         LiveRequest: {
             live_id: number | string;
         };
@@ -437,6 +463,10 @@ export interface components {
             room_image: string;
             player: components["schemas"]["Player"];
             audience_count: number;
+        };
+        Lives: components["schemas"]["LiveReport"][];
+        LivesRequest: {
+            page?: number | string;
         };
         /** @description `status` 0: signed in, 1: not registered yet (all other fields are empty). */
         Login: {
@@ -467,6 +497,25 @@ export interface components {
         LoginRequest: {
             appId: string;
             code: string;
+        };
+        /** @description The user and another like one another and have had a date, the last one in this live. */
+        Match: {
+            user: components["schemas"]["PublicProfile"];
+            live_id: number;
+            at: number;
+        };
+        /** @description The other user of a match, and the live of their date. */
+        MatchView: {
+            user_id: string;
+            nickname: string;
+            face_url: string;
+            gender: number;
+            live_id: number;
+            at: string;
+        };
+        Matches: components["schemas"]["MatchView"][];
+        MatchesRequest: {
+            page?: number | string;
         };
         MatchmakerEnter: {
             /** @constant */
@@ -918,6 +967,9 @@ export interface components {
             followers: number;
             followed: boolean;
         };
+        UserRequest: {
+            user_id: string;
+        };
         UserState: {
             live_room_name: string;
             live_id: number | "";
@@ -1036,6 +1088,7 @@ export type ChatMuteAll = components['schemas']['ChatMuteAll'];
 export type Checked = components['schemas']['Checked'];
 export type Configs = components['schemas']['Configs'];
 export type CreateUserRequest = components['schemas']['CreateUserRequest'];
+export type Date = components['schemas']['Date'];
 export type DayRankRequest = components['schemas']['DayRankRequest'];
 export type DeleteRequest = components['schemas']['DeleteRequest'];
 export type Deletion = components['schemas']['Deletion'];
@@ -1086,11 +1139,18 @@ export type LikeState = components['schemas']['LikeState'];
 export type LiveEndEvent = components['schemas']['LiveEndEvent'];
 export type LiveList = components['schemas']['LiveList'];
 export type LivePause = components['schemas']['LivePause'];
+export type LiveReport = components['schemas']['LiveReport'];
 export type LiveRequest = components['schemas']['LiveRequest'];
 export type LiveRoom = components['schemas']['LiveRoom'];
+export type Lives = components['schemas']['Lives'];
+export type LivesRequest = components['schemas']['LivesRequest'];
 export type Login = components['schemas']['Login'];
 export type LoginIntoRoom = components['schemas']['LoginIntoRoom'];
 export type LoginRequest = components['schemas']['LoginRequest'];
+export type Match = components['schemas']['Match'];
+export type MatchView = components['schemas']['MatchView'];
+export type Matches = components['schemas']['Matches'];
+export type MatchesRequest = components['schemas']['MatchesRequest'];
 export type MatchmakerEnter = components['schemas']['MatchmakerEnter'];
 export type MicPresence = components['schemas']['MicPresence'];
 export type MicroAccept = components['schemas']['MicroAccept'];
@@ -1143,6 +1203,7 @@ export type UploadTicketRequest = components['schemas']['UploadTicketRequest'];
 export type UserInRoom = components['schemas']['UserInRoom'];
 export type UserInfo = components['schemas']['UserInfo'];
 export type UserInfoWithRate = components['schemas']['UserInfoWithRate'];
+export type UserRequest = components['schemas']['UserRequest'];
 export type UserState = components['schemas']['UserState'];
 export type UsersInRoom = components['schemas']['UsersInRoom'];
 export type VerifyAgeRequest = components['schemas']['VerifyAgeRequest'];
@@ -1195,6 +1256,7 @@ export interface UserEventData {
   payment: PaymentReceived;
   withdrawal: WithdrawalMoved;
   refund: RefundMoved;
+  match: Match;
 }
 /** Every call of the API. */
 export interface Calls {
@@ -1276,6 +1338,8 @@ export interface Calls {
   deputies(): Promise<Deputies>;
   /** End the live, as its host; all members are removed. */
   liveEnd(params: LiveRequest): Promise<Ok>;
+  /** Reports of the caller's own lives, newest first. */
+  lives(params?: LivesRequest): Promise<Lives>;
   /** Gift ranking of the room's current live, or of the last one until the next starts. */
   rank(params: RankRequest): Promise<Rank>;
   /** Ranking of all gifts of one day in China (UTC+8), today by default. */
@@ -1304,4 +1368,8 @@ export interface Calls {
   follows(params?: FollowsRequest): Promise<FollowedUsers>;
   /** Follow a user, or no longer. */
   follow(params: FollowRequest): Promise<Followed>;
+  /** The users with whom the caller is matched, newest first; [] after the last page. */
+  matches(params?: MatchesRequest): Promise<Matches>;
+  /** End the match with a user, for both; later likes do not make it again. */
+  endMatch(params: UserRequest): Promise<Ok>;
 }

@@ -6,7 +6,7 @@ import hmac
 import json
 import secrets
 import zlib
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any
@@ -26,6 +26,7 @@ BAD_PARAMETER, NOT_FOR_THIS_TYPE, GROUP_NOT_FOUND = 10004, 10007, 10010
 USED_BY_ANOTHER, USED_BY_OWNER = 10021, 10025
 MUTED, KICKED = 10017, 70052
 NOT_IN_THIS_EDITION = 71000
+BAD_FRIEND, NO_FRIEND_ACCOUNT, NOT_A_FRIEND = 30001, 30003, 31704
 
 FIELDS = {"TLS.identifier", "TLS.sdkappid", "TLS.time", "TLS.expire", "TLS.sig"}
 DEDUPLICATION_SECONDS = 300.0  # for a group; for one user only within the same second
@@ -41,9 +42,9 @@ class SimulatedIm:
     """Accounts, groups, messages, kicks and mutes of one IM application.
 
     Tests use `accounts` (UserID -> profile), `groups` (GroupId -> create_group request), `kicked`
-    (UserID -> Unix seconds), `muted` (GroupId -> UserID -> until), and `messages`, the last
-    MAX_RECORDED ones as `{"group" | "to", "text", "priority"?, "random"}`. Not every edition
-    `deletes_accounts`.
+    (UserID -> Unix seconds), `friends` (UserID -> UserIDs), `muted` (GroupId -> UserID -> until),
+    and `messages`, the last MAX_RECORDED ones as `{"group" | "to", "text", "priority"?, "random"}`.
+    Not every edition `deletes_accounts`.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class SimulatedIm:
         self.accounts: dict[str, dict[str, str]] = {}
         self.groups: dict[str, dict[str, Any]] = {}
         self.kicked: dict[str, int] = {}
+        self.friends: defaultdict[str, set[str]] = defaultdict(set)
         self.muted: dict[str, dict[str, float]] = {}
         self.messages: deque[dict[str, Any]] = deque(maxlen=MAX_RECORDED)
         self.deletes_accounts = True
@@ -72,6 +74,8 @@ class SimulatedIm:
             "/v4/group_open_http_svc/modify_group_base_info": self._modify_group_base_info,
             "/v4/group_open_http_svc/send_group_msg": self._send_group_msg,
             "/v4/openim/sendmsg": self._sendmsg,
+            "/v4/sns/friend_add": self._friend_add,
+            "/v4/sns/friend_delete": self._friend_delete,
         }
 
     def answer(self, request: SimulatorRequest) -> SimulatorReply:
@@ -217,6 +221,38 @@ class SimulatedIm:
             return NO_ACCOUNT, {}
         self.kicked[user_id] = int(self._now())
         return 0, {}
+
+    # ---- friends
+
+    def _friend_add(self, content: dict[str, Any]) -> Outcome:
+        """Make users friends of one another; the result of each is in its ResultCode."""
+        user_id, results = content["From_Account"], list[dict[str, Any]]()
+        if user_id not in self.accounts:
+            return NO_FRIEND_ACCOUNT, {}
+        for item in content["AddFriendItem"]:
+            other, code, info = item["To_Account"], 0, ""
+            if other not in self.accounts:
+                code = NO_FRIEND_ACCOUNT
+            elif not item["AddSource"].startswith("AddSource_Type_"):
+                code = BAD_FRIEND
+            elif other in self.friends[user_id]:
+                code, info = BAD_FRIEND, "Err_SNS_FriendAdd_Friend_Exist"
+            else:
+                self.friends[user_id].add(other)
+                self.friends[other].add(user_id)
+            results.append({"To_Account": other, "ResultCode": code, "ResultInfo": info})
+        return 0, {"ResultItem": results, "ErrorDisplay": ""}
+
+    def _friend_delete(self, content: dict[str, Any]) -> Outcome:
+        user_id, results = content["From_Account"], list[dict[str, Any]]()
+        if user_id not in self.accounts:
+            return NO_FRIEND_ACCOUNT, {}
+        for other in content["To_Account"]:
+            code = 0 if other in self.friends[user_id] else NOT_A_FRIEND
+            self.friends[user_id].discard(other)
+            self.friends[other].discard(user_id)
+            results.append({"To_Account": other, "ResultCode": code, "ResultInfo": ""})
+        return 0, {"ResultItem": results, "ErrorDisplay": ""}
 
     # ---- groups
 

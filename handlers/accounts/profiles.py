@@ -270,9 +270,8 @@ class LikeHandler(ActiveUserHandler):
     async def post(self, params: LikeRequest) -> OkResponse:
         """Like a user, or remove the like."""
         await self._check_target(params.user_id)
-        change = (
-            self.context.stores.likes.put if params.like_state else self.context.stores.likes.drop
-        )
+        pairs = self.context.stores.pairs
+        change = pairs.like if params.like_state else pairs.unlike
         await change(self.user_id, params.user_id)
         return OkResponse(detail="ok")
 
@@ -280,8 +279,8 @@ class LikeHandler(ActiveUserHandler):
     async def get(self, params: UserRequest) -> LikeStateResponse:
         """Read whether the caller likes a user."""
         await self._check_target(params.user_id)
-        liked = await self.context.stores.likes.has(self.user_id, params.user_id)
-        return LikeStateResponse(like_state=1 if liked else 0)
+        pair = await self.context.stores.pairs.find(self.user_id, params.user_id)
+        return LikeStateResponse(like_state=1 if self.user_id in pair.likes else 0)
 
     async def _check_target(self, user_id: str) -> None:
         if user_id == self.user_id:

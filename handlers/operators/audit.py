@@ -1,25 +1,16 @@
 """Operators' endpoints for the audit log."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import StringConstraints
 
 from handlers.base import endpoint
 from handlers.models import Page, Response, SearchRequest
-from handlers.operator_base import (
-    BYTE_ORDER_MARK,
-    PAGE_SIZE,
-    CsvFileResponse,
-    OperatorHandler,
-    cell,
-    csv_lines,
-)
+from handlers.operator_base import PAGE_SIZE, CsvFileResponse, OperatorHandler, csv_file
 from storage.database import Document
 
-EXPORT_PAGE, EXPORT_PAGES = 100, 100
-"""Entries per query of an export, between which other requests are served, and the maximum number
-of queries. All entries of an export are in memory, with at most 4 KB each."""
 CSV_FIELDS = (
     *("id", "at", "who", "role", "address", "what", "on", "reason"),
     *("parameters", "before", "after", "done"),
@@ -91,11 +82,4 @@ class OpsAuditCsvHandler(AuditSearchHandler):
     @endpoint()
     async def get(self, params: AuditSearchRequest) -> CsvFileResponse:
         self.set_header("Content-Disposition", 'attachment; filename="audit.csv"')
-        cursor: str | None = params.after
-        text = BYTE_ORDER_MARK + csv_lines([CSV_FIELDS])
-        for _ in range(EXPORT_PAGES):
-            rows, cursor = await self.find(params, cursor or "", EXPORT_PAGE)
-            text += csv_lines([cell(entry[name]) for name in CSV_FIELDS] for entry in rows)
-            if cursor is None:
-                return CsvFileResponse(text=text)
-        return CsvFileResponse(text=text + csv_lines([("more", f"after={cursor}")]))
+        return await csv_file(CSV_FIELDS, params.after, partial(self.find, params))

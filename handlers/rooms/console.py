@@ -1,7 +1,9 @@
-"""Operators' endpoints for rooms: list, inspect, end a live, remove and readmit users."""
+"""Operators' endpoints for rooms and reports of lives: list, inspect, end a live, remove users."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import Field, GetPydanticSchema, StringConstraints
@@ -10,7 +12,9 @@ from core.clock import now_ms
 from handlers.base import endpoint
 from handlers.models import (
     BanMinutes,
+    CursorRequest,
     FaceView,
+    Number,
     Page,
     ReasonRequest,
     Request,
@@ -20,7 +24,7 @@ from handlers.models import (
     Whole,
     pydantic_type,
 )
-from handlers.operator_base import PAGE_SIZE, OperatorHandler
+from handlers.operator_base import PAGE_SIZE, CsvFileResponse, OperatorHandler, csv_file
 from handlers.rooms.bans import RoomBanView, room_bans
 from handlers.rooms.mic import play_url
 from rooms.errors import NotLive, RoomNotFound
@@ -28,6 +32,7 @@ from rooms.events import NumberedEvent
 from rooms.members import MemberCounts, Role
 from rooms.room import Room
 from rooms.state import Snapshot
+from storage.database import Document
 from storage.errors import UserNotFound
 from storage.stores import Stores
 
@@ -69,6 +74,34 @@ class RoomDetailResponse(RoomRowResponse):
     deputies: list[FaceView]
     events: list[NumberedEvent]
     """Events after `since`, in order; the latest if it is missing, of another live or too old."""
+
+
+class LiveSearchRequest(CursorRequest):
+    """`host_id`: lives of this user; `live_id`: lives of this room."""
+
+    live_id: Number | None = None
+    host_id: Annotated[str, StringConstraints(max_length=8)] = ""
+
+
+class OpsLiveResponse(Response):
+    """Report of a live; `ended_at` and `audience_total` are null while it runs.
+
+    `dates` is their number.
+    """
+
+    id: str
+    live_id: int
+    host_id: str
+    started_at: datetime
+    ended_at: datetime | None
+    reason: str
+    audience_peak: int
+    audience_total: int | None
+    applications: int
+    dates: int
+    income: int
+    followers: int
+    matches: int
 
 
 LATEST_EVENTS = 50
@@ -141,6 +174,40 @@ class OpsRoomMembersHandler(OperatorHandler):
         )
         cursor = found[PAGE_SIZE - 1].user_id if len(found) > PAGE_SIZE else None
         return Page[RoomMember].of(found[:PAGE_SIZE], cursor)
+
+
+class LiveSearchHandler(OperatorHandler):
+    """Base of the endpoints that search the reports of lives."""
+
+    async def find(
+        self, params: LiveSearchRequest, after: str, limit: int
+    ) -> tuple[list[Document], str | None]:
+        rows, cursor = await self.context.stores.lives.page(
+            after, limit, live_id=params.live_id, host_id=params.host_id
+        )
+        return [{**row, "id": row["_id"], "dates": len(row["dates"])} for row in rows], cursor
+
+
+class OpsLivesHandler(LiveSearchHandler):
+    """Reports of lives, newest first."""
+
+    @endpoint()
+    async def get(self, params: LiveSearchRequest) -> Page[OpsLiveResponse]:
+        rows, cursor = await self.find(params, params.after, PAGE_SIZE)
+        return Page[OpsLiveResponse].of(rows, cursor)
+
+
+class OpsLivesCsvHandler(LiveSearchHandler):
+    """Reports of lives as a CSV file, newest first, with the parameters of their list.
+
+    After 10,000 lives the last line says `more` and the `after` of the next file.
+    """
+
+    @endpoint()
+    async def get(self, params: LiveSearchRequest) -> CsvFileResponse:
+        self.set_header("Content-Disposition", 'attachment; filename="lives.csv"')
+        fields = [*OpsLiveResponse.model_fields]
+        return await csv_file(fields, params.after, partial(self.find, params))
 
 
 class OpsEndLiveHandler(OperatorHandler):

@@ -51,6 +51,7 @@ class ImActions:
             "kick": self._kick,
             "mute": self._mute,
             MUTE_AGAIN: self._mute,
+            "friendship": self._set_friendship,
         }
 
     async def _import_account(self, payload: Payload) -> None:
@@ -117,6 +118,14 @@ class ImActions:
                     )
                 return
             sent = room.group_id, until
+
+    async def _set_friendship(self, payload: Payload) -> None:
+        """Make two users friends while they are matched; repeat it if that has changed."""
+        users, sent = payload["users"], None
+        while sent != (is_matched := (await self._stores.pairs.find(*users)).is_matched):
+            change = self._im.add_friends if is_matched else self._im.delete_friends
+            await change(*users)
+            sent = is_matched
 
 
 def live_streaming_actions(live_streaming: LiveStreamingClient) -> Actions:

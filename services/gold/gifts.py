@@ -124,6 +124,8 @@ def _give_in_room(room: Room, context: BatchContext, transfer: GiftTransfer) -> 
         return None
     event = EventReference(room.live_id, room.epoch, room.version + len(room.events) + 1)
     answer = batch.give(transfer, event, private=room.visibility == "private")
+    if transfer.receiver == room.host_id:
+        batch.host_income[room.epoch] += transfer.receiver_income
     gift: GiftEvent = {
         "from": context.faces[transfer.sender],
         "to": context.faces[transfer.receiver],

@@ -97,7 +97,7 @@ class RemovalService:
         return user
 
     async def enforce_ban(self, user_id: str) -> None:
-        """End a banned user's sessions and deputyships, and remove them from every room.
+        """End a banned user's sessions, deputyships and matches, and remove them from every room.
 
         Safe to repeat. Does nothing for a user whose ban was lifted meanwhile, and spares what the
         user has begun since: sessions and sockets are read before the ban.
@@ -113,6 +113,7 @@ class RemovalService:
         if user := await self._banned_user(user_id):
             await self._room_changes.remove(user_id, "banned")
             await self._room_changes.end_deputy(user.person())
+            await self._stores.pairs.end_all(user_id)
 
     async def _banned_user(self, user_id: str) -> User | None:
         user = await self._stores.users.find(user_id)

@@ -94,8 +94,13 @@ class RoomAccess:
         return found[1] if found and found[0].live else None
 
     async def audiences(self, sessions: Sequence[tuple[int, str]]) -> dict[int, Audience]:
-        """Return the numbers of users by live_id, of live sessions (live_id, epoch)."""
+        """Return the numbers of users by live_id, of live sessions (live_id, epoch).
+
+        They raise the peaks in the reports of the lives, in which the host does not count.
+        """
         counts = await self._stores.members.counts(sessions)
+        audiences = {epoch: counts[live_id].audience - 1 for live_id, epoch in sessions}
+        await self._stores.lives.note_audiences(audiences)
         return {
             live_id: {"audience_count": numbers.audience, "num_list": numbers.num_list}
             for live_id, numbers in counts.items()

@@ -12,6 +12,7 @@ from typing import Any
 
 from ledger.refund_cases import OPEN_STATES as OPEN_CASES
 from ledger.withdrawals import OPEN_STATES as OPEN_WITHDRAWALS
+from storage.accounts.matches import PairStore
 from storage.accounts.users import IS_DEBTOR, User, user_from
 from storage.database import Database, Document, Session
 from storage.documents import document_of, make_partial_index, starts_with
@@ -28,8 +29,9 @@ Step = Callable[[], Awaitable[object]]
 class DeletionStore:
     """Deletes users in steps, each of which may be repeated."""
 
-    def __init__(self, database: Database, outbox: OutboxStore) -> None:
+    def __init__(self, database: Database, outbox: OutboxStore, pairs: PairStore) -> None:
         self._database = database
+        self._pairs = pairs
         self._in = database.collection
         self._outbox = outbox
 
@@ -77,6 +79,7 @@ class DeletionStore:
         """Return the steps in order: the profile goes before its pictures, the openid last."""
         user_id = user.user_id
         return [
+            partial(self._clear_matches, user_id),
             *(partial(self._handle, *rule) for rule in _rules(user_id)),
             partial(self._clear_host, user_id),
             partial(self._clear_inbox, user_id),
@@ -92,17 +95,27 @@ class DeletionStore:
             else:
                 await self._in(name).delete_many(where)
 
+    async def _clear_matches(self, user_id: str) -> None:
+        """End the matches, and clear the user in the channels of their partners."""
+        await self._pairs.end_all(user_id)
+        partners = await self._pairs.partners(user_id)
+        await self._clear_channels("data.user.user_id", user_id, _id={"$in": partners})
+
     async def _clear_host(self, user_id: str) -> None:
         """Clear the user as a host, in reports about others and in invitations of others."""
         if room := await self._in("rooms").find_one({"host_id": user_id}, {"_id": 1}):
             reported = {"kind": "report", "live_id": room["_id"]}
             named = {"evidence.room_name": "", "evidence.room_image": ""}
             await self._handle("moderation_items", reported, {"$set": named})
-            by_host = {"log.data.host.user_id": user_id}
-            is_by_host = {"$eq": ["$$this.data.host.user_id", user_id]}
-            empty = {"$mergeObjects": ["$$this", {"data": None}]}
-            log = {"$map": {"input": "$log", "in": {"$cond": [is_by_host, empty, "$$this"]}}}
-            await self._handle("user_channels", by_host, [{"$set": {"log": log}}])
+            await self._clear_channels("data.host.user_id", user_id)
+
+    async def _clear_channels(self, field: str, user_id: str, **where: Any) -> None:
+        """Empty the events of channels in which this field names the user."""
+        names_user = {"$eq": [f"$$this.{field}", user_id]}
+        empty = {"$mergeObjects": ["$$this", {"data": None}]}
+        log = {"$map": {"input": "$log", "in": {"$cond": [names_user, empty, "$$this"]}}}
+        where = {**where, f"log.{field}": user_id}
+        await self._handle("user_channels", where, [{"$set": {"log": log}}])
 
     async def _clear_inbox(self, user_id: str) -> None:
         """Clear the openid in pushes of WeChat; the notices of WeChat Pay are encrypted."""
@@ -166,12 +179,14 @@ def _rules(user_id: str) -> list[tuple[Any, ...]]:
         ("withdrawals", mine, {"$set": sent}),
         ("rooms", {"host_id": user_id}, {"$set": room, "$inc": {"revision": 1}}),
         _log_rule(user_id),
+        _date_rule(user_id),
         ("moderation_items", {**mine, "kind": {"$ne": "report"}}),
         ("moderation_items", about, [{"$set": {"evidence": accused, "decision": ""}}]),
         _evidence_rule(user_id),
         *((name, mine) for name in ("chat_lines", "tokens", "exports")),
-        *((name, where) for name in ("likes", "user_blocks") for where in (by, of)),
         ("follows", {"_id": starts_with(f"{user_id}:")}),
+        ("pairs", {"users": user_id}),
+        *(("user_blocks", where) for where in (by, of)),
         *((name, {"_id": user_id}) for name in ("members", "user_channels", "follower_counts")),
     ]
 
@@ -198,6 +213,18 @@ def _log_rule(user_id: str) -> tuple[Any, ...]:
     events = {"$map": {**log, "in": {"$cond": [is_about, empty, "$$this"]}}}
     where = {"$expr": {"$anyElementTrue": {"$map": {**log, "in": is_about}}}}
     return "rooms", where, [{"$set": {"log": {"$arrayToObject": events}}}]
+
+
+def _date_rule(user_id: str) -> tuple[Any, ...]:
+    """Return the rule that takes the user out of the dates in the reports of lives."""
+    guests = ("male", "female")
+    left = {
+        name: {"$cond": [{"$eq": [f"$$this.{name}", user_id]}, "", f"$$this.{name}"]}
+        for name in guests
+    }
+    dates = {"$map": {"input": "$dates", "in": {"$mergeObjects": ["$$this", left]}}}
+    where = {"$or": [{f"dates.{name}": user_id} for name in guests]}
+    return "lives", where, [{"$set": {"dates": dates}}]
 
 
 def _evidence_rule(user_id: str) -> tuple[Any, ...]:

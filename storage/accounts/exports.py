@@ -117,6 +117,11 @@ def _sections(user_id: str) -> dict[str, tuple[str, list[Document]]]:
     def read(where: Document, *names: str, **more: Any) -> list[Document]:
         return [{"$match": where}, {"$project": {"_id": 0, **dict.fromkeys(names, 1), **more}}]
 
+    def of_pairs(since: str, *names: str) -> list[Document]:
+        other = {"$first": {"$setDifference": ["$users", [user_id]]}}
+        where: Document = {"users": user_id, since: {"$gt": 0}}
+        return read(where, *names, user_id=other, at={"$toDate": f"${since}"})
+
     mine: Document = {"user_id": user_id}
     profile = [{"$match": {"_id": user_id}}, {"$set": {"user_id": "$_id"}}]
     proposals = {**mine, "kind": {"$nin": ["report", "stream"]}}
@@ -134,7 +139,8 @@ def _sections(user_id: str) -> dict[str, tuple[str, list[Document]]]:
             "refund_cases",
             read(mine, "state", "opened_at", "closed_at", "orders.number", "orders.fen"),
         ),
-        "likes": ("likes", read({"by": user_id}, "at", user_id="$of")),
+        "likes": ("pairs", of_pairs(f"likes.{user_id}")),
+        "matches": ("pairs", of_pairs("matched_at", "live_id", "ended")),
         "follows": ("follows", read({"by": user_id}, "at", user_id="$of")),
         "blocks": ("user_blocks", read({"by": user_id}, "at", user_id="$of")),
         "reports": ("moderation_items", read(reports, "live_id", "created_at", **about)),
@@ -148,4 +154,5 @@ def _sections(user_id: str) -> dict[str, tuple[str, list[Document]]]:
             read({"host_id": user_id}, "title", "cover", "status", "started_at", live_id="$_id"),
         ),
         "deputy_of": ("rooms", read({"deputies": user_id}, live_id="$_id")),
+        "lives": ("lives", [{"$match": {"host_id": user_id}}, {"$unset": ["_id", "host_id"]}]),
     }

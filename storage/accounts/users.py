@@ -1,4 +1,4 @@
-"""users: one document per user; `_id` is the 8-digit user_id. likes: who likes whom."""
+"""users: one document per user; `_id` is the 8-digit user_id."""
 
 import secrets
 from collections.abc import Awaitable, Callable
@@ -215,24 +215,3 @@ def user_from(row: Document) -> User:
     if fields.get("age", 0) < ADULT_YEARS:
         fields["age"] = 0  # stored before only adults were allowed: its owner is asked again
     return User(**fields)
-
-
-class LikeStore:
-    """One document per pair of a user and a liked user."""
-
-    def __init__(self, database: Database) -> None:
-        self._likes: Collection = database.collection("likes")
-
-    async def make_indexes(self) -> None:
-        await self._likes.create_index([("by", 1), ("of", 1)], unique=True)
-
-    async def put(self, by: str, of: str) -> None:
-        pair = {"by": by, "of": of}
-        made = {"$setOnInsert": {"at": datetime.now(UTC)}}
-        await self._likes.update_one(pair, made, upsert=True)
-
-    async def drop(self, by: str, of: str) -> None:
-        await self._likes.delete_one({"by": by, "of": of})
-
-    async def has(self, by: str, of: str) -> bool:
-        return await self._likes.find_one({"by": by, "of": of}, {"_id": 1}) is not None

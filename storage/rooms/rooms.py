@@ -12,16 +12,19 @@ from pymongo.errors import PyMongoError
 from core.batching import BatchLoader, SingleFlight
 from core.errors import TryAgain
 from core.limits import ConcurrencyLimit
+from rooms.dates import date_changes
 from rooms.events import LAST_EVENT_TYPE, LOG_SIZE, NumberedEvent
 from rooms.members import Member, Person
 from rooms.room import Room
 from rooms.state import Application, RoomState, Seat
 from rooms.tickets import Ticket
+from storage.accounts.matches import PairStore
 from storage.chat import new_group_id
 from storage.database import Collection, Database, Document
 from storage.documents import change_one, documents_by_id, fields_of, known_fields, parsed
 from storage.errors import StorageUnavailable
 from storage.jobs.outbox import RENEW_PRIVATE, OutboxStore
+from storage.rooms.lives import LiveStore
 from storage.rooms.members import MemberStore, add_membership_writes, member_from
 from storage.user_channels import UserChannelStore
 from storage.write_batch import GroupCommit, WriteBatch
@@ -49,8 +52,11 @@ class RoomStore:
         members: MemberStore,
         outbox: OutboxStore,
         channels: UserChannelStore,
+        pairs: PairStore,
+        lives: LiveStore,
     ) -> None:
         self._database = database
+        self._pairs, self._lives = pairs, lives
         self._channels = channels
         self._rooms: Collection = database.collection("rooms")
         self._members = members
@@ -152,10 +158,13 @@ class RoomStore:
         """Save state, events and memberships, and what `add_writes` add, atomically.
 
         Rooms that are saved at the same time share a transaction; a single write needs none. Raises
-        WriteConflict if the room or a membership has changed since it was loaded.
+        WriteConflict if the room, a membership or a pair on mic has changed since it was loaded.
         """
         batch = WriteBatch()
         add_room_writes(room, events, batch)
+        dates = date_changes(room.loaded, events)
+        self._lives.add_writes(room, events, dates, batch)
+        await self._pairs.add_dates(batch, dates, room.live_id, room.epoch)
         if events and events[-1].type == LAST_EVENT_TYPE:
             lived = {"$inc": {"continuous_time": room.lasted(events[-1].ts)}}
             batch.update_if_present("users", {"_id": room.host_id}, lived)
@@ -192,12 +201,15 @@ class RoomStore:
             self._outbox.add_to(batch, "mute", {**target, "live_id": room.live_id}, urgent=True)
 
     async def clear(self, live_id: int, epoch: str) -> None:
-        """Delete the memberships of an ended live session.
+        """Delete the memberships of an ended live session; count its audience for the report.
 
         A failure is only logged: since their epoch has ended, they are already invalid.
         """
         try:
+            counts = await self._members.count(live_id, epoch)
+            await self._lives.note_audiences({epoch: counts.audience - 1})
             await self._members.clear(live_id, epoch)
+            await self._lives.count_visits(epoch)
         except PyMongoError as error:
             log.warning("memberships_cleanup_failed", live_id=live_id, error=type(error).__name__)
 

@@ -2,7 +2,7 @@
 
 from rooms.dates import DateChange, date_changes
 from rooms.room import Room
-from tests.support.room_builders import ANNA, BERT, live_room
+from tests.support.room_builders import ANNA, BERT, NOW, live_room
 
 
 def changes_of(room: Room) -> list[DateChange]:
@@ -28,6 +28,7 @@ def test_the_end_of_a_live_ends_the_date() -> None:
 
 def test_one_guest_has_no_date() -> None:
     room = live_room(ANNA)
+    room.apply(ANNA, NOW)
     room.accept(ANNA, "open", "anna", "")
     room.leave(ANNA.user_id)
     assert changes_of(room) == []

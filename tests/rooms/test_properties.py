@@ -1,7 +1,7 @@
 """Invariants of rooms and memberships under random sequences of actions."""
 
 import itertools
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from core.errors import QLiveError
-from rooms.events import EVENT_PAYLOADS, Visibility
+from rooms.dates import DateChange, date_changes
+from rooms.events import EVENT_PAYLOADS, NumberedEvent, Visibility
 from rooms.inviting_room import MAX_DEPUTIES
 from rooms.members import SEAT_OF_GENDER, MemberCounts, Person
 from rooms.room import Admission, Room
@@ -95,6 +96,9 @@ class RoomModel:
         self.store = MemoryRoomStore()
         self.now = NOW
         self.names = 0
+        self.log: defaultdict[str, list[NumberedEvent]] = defaultdict(list)
+        """All events of a live, by its epoch."""
+        self.dates: defaultdict[str, list[DateChange]] = defaultdict(list)
         for live_id, host in HOSTS.items():
             self.store.add(Room(live_id, f"qlive{live_id}", Seat(host, ""), cover=COVERS[live_id]))
 
@@ -290,7 +294,10 @@ class RoomModel:
         if not room.changed:
             assert room == before
             return
-        self.store.write(room, room.numbered(self.now))
+        events = room.numbered(self.now)
+        self.store.write(room, events)
+        self.log[room.epoch] += events
+        self.dates[room.epoch] += date_changes(room.loaded, events)
         after = self.load(live_id, *people)
         self.check_saved(room, after)
         self.published |= {"removed from the mic"} if after.needs_invitation_until else set()
@@ -338,12 +345,23 @@ class RoomModel:
             range(1, stored["version"] + 1)
         )
 
+    def check_dates(self, room: Room) -> None:
+        """The dates of the changes are those of the whole log, and the last one is the present."""
+        dates = self.dates[room.epoch]
+        empty = Room(room.live_id, room.group_id, room.owner)
+        assert dates == date_changes(empty, self.log[room.epoch])
+        assert [date.on for date in dates] == [n % 2 == 0 for n in range(len(dates))]
+        present = {(date.male, date.female) for date in dates[-1:] if date.on}
+        seats = [seat.person.user_id for seat in (room.male, room.female) if seat]
+        assert present == ({tuple(seats)} if len(seats) == len(SEAT_OF_GENDER) else set())
+
     # ---- invariants
 
     def check(self) -> None:
         for live_id in HOSTS:
             self.check_room(self.load(live_id, *self.store.members))
             self.check_log(live_id)
+            self.check_dates(self.load(live_id))
         for member in self.store.members.values():
             assert self.load(member.live_id, member.user_id).role_of(member.user_id)
 

@@ -25,6 +25,7 @@ NEWEST_ENTRY = {"at": -1, "_id": -1}
 NEWEST_ORDER = {"created_at": -1, "_id": -1}
 NEWEST_RECEIVED = {"received_at": -1, "_id": -1}
 NEWEST_REQUESTED = {"requested_at": -1, "_id": -1}
+NEWEST_STARTED = {"started_at": -1, "_id": -1}
 NEWEST_OPENED = {"opened_at": -1, "_id": -1}
 QUERIES: list[tuple[str, dict[str, Any], dict[str, int]]] = [
     ("tokens", {"user_id": "1"}, {}),
@@ -69,6 +70,11 @@ QUERIES: list[tuple[str, dict[str, Any], dict[str, int]]] = [
     ("users", {"delete_at": DUE}, {"delete_at": 1}),
     ("refund_cases", {"state": "opened"}, NEWEST_OPENED),
     ("process_reports", {"process": "p"}, {"at": -1}),
+    ("lives", {"host_id": "1"}, NEWEST_STARTED),
+    ("lives", {"live_id": 1}, NEWEST_STARTED),
+    ("lives", {}, NEWEST_STARTED),
+    ("lives", {"$or": [{"dates.male": "1"}, {"dates.female": "1"}]}, {}),
+    ("visits", {"_id": {"$gte": "e:", "$lt": "e;"}}, {}),
 ]
 """Collection, filter and order."""
 
@@ -104,6 +110,7 @@ async def test_mongodb_deletes_what_has_expired(indexed: Database) -> None:
         ("evictions", "at"): EVICTION_TTL_SECONDS,
         ("processes", "expires_at"): LEASE_TTL_SECONDS,
         ("process_reports", "at"): REPORT_TTL_SECONDS,
+        ("visits", "at"): 7 * 24 * 3600,
     }
     found = {
         (name, index["key"][0][0]): index["expireAfterSeconds"]

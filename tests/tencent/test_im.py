@@ -118,6 +118,79 @@ async def test_an_account_that_a_busy_im_does_not_delete_is_deleted_later(script
         await im.account_delete("12345678")
 
 
+def of_friend(code, info=""):
+    row = {"To_Account": "22222222", "ResultCode": code, "ResultInfo": info}
+    return SUCCESS | {"ResultItem": [row]}
+
+
+ADD = (
+    "/v4/sns/friend_add",
+    {
+        "From_Account": "11111111",
+        "AddFriendItem": [{"To_Account": "22222222", "AddSource": "AddSource_Type_Match"}],
+        "AddType": "Add_Type_Both",
+        "ForceAddFlags": 1,
+    },
+)
+DELETE = (
+    "/v4/sns/friend_delete",
+    {
+        "From_Account": "11111111",
+        "To_Account": ["22222222"],
+        "DeleteType": "Delete_Type_Both",
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "info", "error"),
+    [
+        (0, "", None),
+        (30001, "Err_SNS_FriendAdd_Friend_Exist", None),
+        (30001, "Err_SNS_Parameter", ImRejected),
+        (30539, "", None),
+        (30006, "", ServiceUnavailable),
+        (30008, "", ServiceUnavailable),
+        (30009, "", ImRejected),
+    ],
+)
+async def test_a_friendship_is_added_as_the_result_of_its_item_says(scripted, code, info, error):
+    im, service = scripted(of_friend(code, info))
+    if error:
+        with pytest.raises(error):
+            await im.add_friends("11111111", "22222222")
+    else:
+        await im.add_friends("11111111", "22222222")
+    assert sent(service) == [ADD]
+
+
+async def test_a_full_list_of_friends_is_logged_and_given_up(scripted):
+    for code in (30010, 30012, 30014, 30515, 30516, 30525, 30540):
+        im, _ = scripted(of_friend(code))
+        with capture_logs() as logs:
+            await im.add_friends("11111111", "22222222")
+        [refused] = [row for row in logs if row["event"] == "im_friendship_refused"]
+        assert refused["error_code"] == code
+
+
+async def test_friends_whom_im_does_not_know_are_imported_once(scripted):
+    im, service = scripted(failed(30003), SUCCESS, of_friend(30003), SUCCESS, of_friend(0))
+    await im.add_friends("11111111", "22222222")
+    imports = [(ACCOUNT, {"UserID": user_id}) for user_id in ("11111111", "22222222")]
+    assert sent(service) == [ADD, imports[0], ADD, imports[1], ADD]
+
+
+async def test_the_end_of_a_friendship_needs_none(scripted):
+    for reply in (of_friend(0), of_friend(31704), of_friend(30003), failed(30003)):
+        im, service = scripted(reply)
+        await im.delete_friends("11111111", "22222222")
+        assert sent(service) == [DELETE]
+    for code, error in ((30007, ServiceUnavailable), (30001, ImRejected)):
+        im, _ = scripted(of_friend(code))
+        with pytest.raises(error):
+            await im.delete_friends("11111111", "22222222")
+
+
 async def test_a_group_is_closed_and_opened_unless_that_is_left_to_the_callback(
     scripted, client_at
 ):

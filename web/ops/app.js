@@ -11,6 +11,7 @@ import { showLogin } from "/ops/login.js";
 import { moderationPage } from "/ops/moderation.js";
 import { billsPage } from "/ops/bills.js";
 import { ledgerPage } from "/ops/ledger.js";
+import { livesPage } from "/ops/lives.js";
 import { inboxPage, ordersPage } from "/ops/payments.js";
 import { accountPage, operatorsPage } from "/ops/operators.js";
 import { overviewPage } from "/ops/overview.js";
@@ -27,6 +28,7 @@ import { withdrawalsPage } from "/ops/withdrawals.js";
 // name, the operation that it needs, page and, for some, detail page
 const PAGES = [
   ["overview", "GET Overview", overviewPage], ["fleet", "GET Fleet", fleetPage], ["rooms", "GET Rooms", roomsPage, roomPage],
+  ["lives", "GET Lives", livesPage],
   ["people", "GET Users", peoplePage, personPage], ["moderation", "GET Items", moderationPage],
   ["gifts", "GET Gifts", giftsPage], ["blocks", "GET Blocks", blocksPage], ["configs", "GET Configs", configsPage],
   ["orders", "GET Orders", ordersPage], ["bills", "GET Bills", billsPage], ["ledger", "GET Ledger", ledgerPage],

@@ -53,6 +53,7 @@ export const texts = {
   overview: ["概览", "Overview"],
   fleet: ["机群", "Fleet"],
   rooms: ["直播间", "Live rooms"],
+  lives: ["开播记录", "Lives"],
   people: ["用户", "People"],
   moderation: ["审核", "Moderation"],
   gifts: ["礼物", "Gifts"],
@@ -295,6 +296,18 @@ export const texts = {
   "ended.offline": ["红娘掉线过久", "the host was away for too long"],
   "ended.banned": ["红娘被封禁", "the host is banned"],
   "ended.moderation": ["画面或声音违规", "the stream is not allowed"],
+
+  // lives
+  audience_peak: ["最高在线", "Peak"],
+  audience_total: ["来过的人", "Visitors"],
+  applications: ["申请上麦", "Applications"],
+  dates: ["相亲次数", "Dates"],
+  new_followers: ["新增关注", "New followers"],
+  matches: ["配对", "Matches"],
+  host_id: ["红娘的用户号", "Host's id"],
+  room_number: ["房间号", "Room number"],
+  lives_note: ["每场直播一行；人数不含红娘。", "One row for each live; the host is not counted among the audience."],
+  no_lives: ["没有符合的直播", "No matches"],
 
   // people
   person: ["用户", "Person"],

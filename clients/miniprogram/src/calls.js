@@ -41,6 +41,7 @@ export const CALLS = {
   deputy: ["POST", "qlive_room/deputy/"],
   deputies: ["GET", "qlive_room/deputies/"],
   liveEnd: ["POST", "qlive_room/live_end/"],
+  lives: ["GET", "qlive_room/lives/"],
   rank: ["GET", "qlive_room/rank/"],
   dayRank: ["GET", "qlive_room/day_rank/"],
   getGifts: ["GET", "qlive_gift/"],
@@ -57,5 +58,4 @@ export const CALLS = {
   follow: ["POST", "qlive_follow/"],
   matches: ["GET", "qlive_match/"],
   endMatch: ["POST", "qlive_match/end/"],
-  lives: ["GET", "qlive_room/lives/"],
 };

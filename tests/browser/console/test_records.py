@@ -51,6 +51,23 @@ async def test_orders_ledger_and_inbox_are_filtered_and_a_notification_is_replay
     await expect(rows).not_to_contain_text("已执行")
 
 
+async def test_reports_of_lives_are_searched_and_saved(console, live_room, api):
+    other = await api.host("红娘小丽")
+    (await other.post("qlive_room/live_end/", live_id=other.live_id)).ok()
+    rows = console.list.rows
+    await console.open("lives")
+    await expect(rows).to_have_count(2)
+    await expect(console.list.row(live_room.host.id)).to_contain_text("直播中")
+    await console.page.get_by_label("房间号").fill(str(other.live_id))
+    await expect(rows).to_have_count(1)
+    await expect(rows).to_contain_text("红娘结束")
+    async with console.page.expect_download() as download:
+        await console.button("导出 CSV").click()
+    content = Path(await (await download.value).path()).read_bytes().decode("utf-8-sig")
+    assert other.id in content
+    assert live_room.host.id not in content
+
+
 async def test_audit_log_is_searched_by_action_names_in_both_languages(console, api):
     anna = await api.user("安娜", 2)
     gold = {"gold": 5, "reason": "x", "request_id": "g"}

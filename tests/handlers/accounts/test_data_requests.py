@@ -18,6 +18,7 @@ from tests.support.api import ApiClient, ApiFixture
 from tests.support.chat import OK, chat, commands, group_of, until_delivered, user_sig
 from tests.support.gifts import CANDY, give
 from tests.support.income import NO_MATURITY, confirm, withdraw
+from tests.support.mic import take_seat
 from tests.support.payments import (
     create_order,
     event_sender,
@@ -78,12 +79,13 @@ class Leaver:
         return self
 
     async def _visit(self) -> None:
-        """In another's room: on mic, a deputy, with gifts, words, a report, a block and a like."""
+        """In another's room: on mic, a deputy, with a match, gifts, words, a report, a block."""
         user, host, live_id = self.user, self.host, self.host.live_id
         (await user.get("get_playurl/", live_id=live_id)).ok()
         (await user.post("qlive_room/apply_micro/", live_id=live_id)).ok()
         (await host.post("qlive_room/invite_micro/", live_id=live_id, user_id=user.id)).ok()
         (await user.post("qlive_room/accept_micro/", live_id=live_id)).ok()
+        await self._match()
         (await give(user, host.id, CANDY, live_id=live_id)).ok()
         sig = await user_sig(user)
         assert await chat(self.api, user.id, sig, await group_of(user), text=WORDS) == OK
@@ -104,6 +106,13 @@ class Leaver:
         for follower, followed in ((user, other), (other, user)):
             (await follower.post("qlive_follow/", user_id=followed.id, on=1)).ok()
         self.followed = other.id
+
+    async def _match(self) -> None:
+        """With a man on mic, who likes the user, too."""
+        man = await self.api.guest("boris", 1, self.host.live_id)
+        await take_seat(man)
+        for user, other in ((self.user, man), (man, self.user)):
+            (await user.post("qlive_like/", user_id=other.id, like_state=1)).ok()
 
     async def _earn(self) -> None:
         donor = await self.api.user("donor", 1, gold=2_000)

@@ -19,8 +19,8 @@ OPS = "/ops/api/"
 OPERATIONS: dict[Access, str] = {
     "machine": "GET charts fleet overview",
     "viewer": """DELETE session, PATCH account, GET account approvals audit audit.csv blocks configs
-        gifts ledger moderation moderation/policy orders rooms rooms/N rooms/N/people session users
-        users/N users/N/sessions""",
+        gifts ledger lives lives.csv moderation moderation/policy orders rooms rooms/N
+        rooms/N/people session users users/N users/N/sessions""",
     "moderator": """GET moderation/N/evidence, PATCH users/N, DELETE users/N/sessions,
         POST moderation/N/decide rooms/N/end rooms/N/let_in rooms/N/put_out""",
     "finance": """GET bills bills/differences inbox refunds refunds/N withdrawals withdrawals/days

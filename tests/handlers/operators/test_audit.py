@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from handlers import operator_base
 from handlers.operator_base import cell, csv_lines
 from handlers.operator_routes import OPS_ROUTES
 from handlers.operators import audit
@@ -159,8 +160,9 @@ async def exported(api: ApiFixture, **query: str) -> list[dict[str, str]]:
 async def test_pages_and_long_files_say_how_to_continue(
     api: ApiFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in (("PAGE_SIZE", 3), ("EXPORT_PAGE", 2), ("EXPORT_PAGES", 2)):
-        monkeypatch.setattr(audit, name, value)
+    monkeypatch.setattr(audit, "PAGE_SIZE", 3)
+    for name in ("EXPORT_PAGE", "EXPORT_PAGES"):
+        monkeypatch.setattr(operator_base, name, 2)
     for _ in range(5):
         await api.ops("POST", "gifts")
     first = (await api.ops("GET", "audit")).ok()

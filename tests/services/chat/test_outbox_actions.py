@@ -1,13 +1,16 @@
 """Kicks and mutes are sent as the database has them at the time of the delivery."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from core.clock import now_ms
+from rooms.dates import DateChange
 from services.chat.outbox_actions import ImActions, live_streaming_actions
+from storage.write_batch import GroupCommit, WriteBatch
 from tencent.cloud_api import LiveStreamingClient
 from tencent.errors import ImGroupMissing
 from tencent.im import MUTED_FOR_EVER, ImClient
@@ -33,6 +36,14 @@ class FakeIm:
     async def mute_group(self, group_id: str, *, on: bool) -> None:
         await self._during()
         self.sent.append((group_id, on))
+
+    async def add_friends(self, *users: str) -> None:
+        await self._during()
+        self.sent.append(("add", *users))
+
+    async def delete_friends(self, *users: str) -> None:
+        await self._during()
+        self.sent.append(("delete", *users))
 
     async def _during(self) -> None:
         work, self.during_next = self.during_next, None
@@ -132,6 +143,23 @@ async def test_ban_lifted_during_the_command_is_undone_by_it(stores: StoresFixtu
 
     fixture.im.during_next = lift
     assert await fixture.mute() == [MUTED_FOR_EVER, 0]
+
+
+async def test_a_match_that_ends_during_the_command_ends_the_friendship(
+    stores: StoresFixture,
+) -> None:
+    fixture = await SanctionsFixture(stores).create()
+    users = await stores.create_users((0, 0), (0, 0))
+    batch, now = WriteBatch(), now_ms()
+    await stores.pairs.add_dates(batch, [DateChange(*users, at=now, on=True)], 1, "e1")
+    await GroupCommit(stores.database).commit(batch)
+    for by, of in (users, users[::-1]):
+        await stores.pairs.like(by, of)
+    payload = {"users": users}
+    await fixture.actions["friendship"](payload)
+    fixture.im.during_next = partial(stores.pairs.end, *users)
+    await fixture.actions["friendship"](payload)
+    assert fixture.im.sent == [(what, *users) for what in ("add", "add", "delete")]
 
 
 async def test_unknown_user_or_room_is_not_muted(stores: StoresFixture) -> None:

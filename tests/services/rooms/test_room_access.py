@@ -42,6 +42,12 @@ class AccessFixture:
             user_id,
         )
 
+    async def audience(self) -> tuple[int, int]:
+        """What the members are sent, and the peak in the report."""
+        sent = (await self.access.audiences([(self.live_id, "e1")]))[self.live_id]
+        [report] = await self.stores.lives.page_of_host(self.host.user_id, 1, 8)
+        return sent["audience_count"], report["audience_peak"]
+
     async def code(self, user_id: str, live_id: int | None = None) -> CloseCode | None:
         try:
             await self.access.authorize(live_id or self.live_id, user_id)
@@ -103,3 +109,12 @@ async def test_a_room_is_loaded_for_all_its_sockets_while_it_is_live(
 )
 def test_a_client_may_reconnect_after_an_error_of_the_server(error: Exception) -> None:
     assert close_code_for(error) == CloseCode.RESTART
+
+
+async def test_what_members_are_sent_raises_the_peak_of_the_report_without_the_host(
+    stores: StoresFixture,
+) -> None:
+    fixture = await AccessFixture(stores).open()
+    assert await fixture.audience() == (3, 2)
+    await fixture.remove(fixture.users[0])
+    assert await fixture.audience() == (2, 2)

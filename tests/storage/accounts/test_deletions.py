@@ -64,6 +64,20 @@ async def test_the_log_of_another_room_loses_the_user_and_keeps_the_events_of_ot
     assert [event.data for event in missed] == [{"mute_all": True}]
 
 
+async def test_of_a_deleted_guest_a_report_keeps_the_times_of_the_dates(
+    stores: StoresFixture,
+) -> None:
+    user, _ = await stores.users.create("wx1", "o1")
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    date = {"male": "1", "female": user.user_id, "from": start, "to": None}
+    lives, report = stores.rows("lives"), {"host_id": user.user_id, "income": 9}
+    await lives.insert_one({**report, "dates": [date, {**date, "female": "2"}]})
+
+    await erase(stores, user)
+    kept = await lives.find_one({}, {"_id": 0})
+    assert kept == {**report, "dates": [{**date, "female": ""}, {**date, "female": "2"}]}
+
+
 async def test_a_copy_that_is_made_during_the_deletion_is_not_kept(stores: StoresFixture) -> None:
     user, _ = await stores.users.create("wx1", "o1")
     await stores.exports.ask(user.user_id)

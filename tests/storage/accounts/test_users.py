@@ -1,4 +1,4 @@
-"""Users and likes on a real MongoDB."""
+"""Users on a real MongoDB."""
 
 import asyncio
 import re
@@ -86,17 +86,3 @@ async def test_new_gender_changes_profile_and_membership_or_neither(stores: Stor
         await update_profile(stores, user.user_id, nickname="new", gender=2)
     assert (await stores.users.get(user.user_id)).nickname == "anna"
     assert (await update_profile(stores, user.user_id, nickname="new")).nickname == "new"
-
-
-# ---- likes
-
-
-async def test_like_is_one_way_stored_once_and_lasts_until_removed(stores: StoresFixture) -> None:
-    assert not await stores.likes.has("anna", "bert")
-    await asyncio.gather(*(stores.likes.put("anna", "bert") for _ in range(10)))
-    assert await stores.rows("likes").count_documents({}) == 1
-    assert await stores.likes.has("anna", "bert")
-    assert not await stores.likes.has("bert", "anna")
-    for _ in range(2):
-        await stores.likes.drop("anna", "bert")
-    assert not await stores.likes.has("anna", "bert")

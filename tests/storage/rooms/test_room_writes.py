@@ -244,12 +244,16 @@ async def test_live_end_adds_to_host_time_and_ends_its_memberships(stores: Store
         (lambda room: None, ANNA, []),
         (lambda room: room.invite(ANNA.user_id, BERT, NOW + 10**12), ANNA, []),
         (lambda room: room.update_profile(Person(HOST.user_id, "new")), HOST, ["update"]),
-        (lambda room: room.enter(BERT, NOW), BERT, ["insert"]),
+        (
+            lambda room: room.enter(BERT, NOW),
+            BERT,
+            ["insert", "update", "commitTransaction"],
+        ),
         (lambda room: room.leave(ANNA.user_id), ANNA, ["delete"]),
         (
             lambda room: room.apply(ANNA, NOW + 10**12),
             ANNA,
-            ["update", "update", "commitTransaction"],
+            ["update", "update", "update", "commitTransaction"],
         ),
         (
             lambda room: room.accept(ANNA, "open", "s", ""),

@@ -1,0 +1,161 @@
+"""lives: one report per live; `_id` is its epoch. visits: one document per live and visitor.
+
+Reports are written in the transactions that write what they count.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from pymongo import UpdateOne
+
+from core.cache import Cache
+from rooms.dates import DateChange
+from rooms.events import LAST_EVENT_TYPE, NumberedEvent
+from rooms.room import Room
+from storage.database import Collection, Database, Document
+from storage.documents import (
+    EPOCH,
+    MILLISECOND,
+    change_one,
+    given,
+    make_page_indexes,
+    page,
+    starts_with,
+)
+from storage.write_batch import WriteBatch
+
+MAX_DATES = 500
+"""Dates that a report keeps, about 50 KB: more than hosts hold in a day."""
+VISITS_KEPT = timedelta(days=7)
+"""Visits are deleted when their live ends. This deletes those of a process that was killed then."""
+PEAK_SECONDS, MAX_PEAKS = 3_600.0, 10_000
+"""How long, and of how many lives, a process remembers the peak that it has written."""
+
+
+class LiveStore:
+    """Reports of lives, and the visits that are counted when a live ends."""
+
+    def __init__(self, database: Database) -> None:
+        self._lives: Collection = database.collection("lives")
+        self._visits: Collection = database.collection("visits")
+        self._peaks: Cache[str, int] = Cache(PEAK_SECONDS, MAX_PEAKS)
+
+    async def make_indexes(self) -> None:
+        await make_page_indexes(self._lives, "started_at", "host_id", "live_id")
+        for guest in ("dates.male", "dates.female"):
+            await self._lives.create_index(guest)
+        await self._visits.create_index("at", expireAfterSeconds=int(VISITS_KEPT.total_seconds()))
+
+    def add_writes(
+        self,
+        room: Room,
+        events: Sequence[NumberedEvent],
+        dates: Sequence[DateChange],
+        batch: WriteBatch,
+    ) -> None:
+        """Add what a change of a room adds to the report of its live, and the visits."""
+        if room.epoch != room.loaded.epoch:
+            batch.upsert("lives", {"_id": room.epoch}, {"$setOnInsert": _new_report(room)})
+        if stages := _stages(events, dates):
+            batch.update_if_present("lives", {"_id": room.epoch}, stages)
+        for user_id, member in room.members.items():
+            old = room.loaded.members.get(user_id)
+            if member.role != "host" and (old is None or old.epoch != member.epoch):
+                visit = {"_id": f"{member.epoch}:{user_id}"}
+                batch.upsert("visits", visit, {"$setOnInsert": {"at": datetime.now(UTC)}})
+
+    async def note_audiences(self, audiences: Mapping[str, int]) -> None:
+        """Raise the peaks to these numbers, by epoch, where this process has written less.
+
+        The numbers are sampled once a second, so that a shorter peak may be missed.
+        """
+        higher = {
+            epoch: number
+            for epoch, number in audiences.items()
+            if number > (self._peaks.get(epoch) or 0)
+        }
+        if not higher:
+            return
+        start = self._peaks.begin_read()
+        raised = [
+            UpdateOne({"_id": epoch}, {"$max": {"audience_peak": number}})
+            for epoch, number in higher.items()
+        ]
+        await self._lives.bulk_write(raised, ordered=False)
+        for epoch, number in higher.items():
+            self._peaks.put(epoch, number, start)
+
+    async def count_visits(self, epoch: str) -> int:
+        """Count and delete the visits of an ended live; return the total of its report.
+
+        It may be repeated, also at the same time: the first number that is stored stays.
+        """
+        visits = {"_id": starts_with(f"{epoch}:")}
+        number = await self._visits.count_documents(visits)
+        total = [{"$set": {"audience_total": {"$ifNull": ["$audience_total", number]}}}]
+        report = await change_one(self._lives, {"_id": epoch}, total)
+        await self._visits.delete_many(visits)
+        return int(report["audience_total"]) if report else number
+
+    async def page_of_host(self, host_id: str, number: int, size: int) -> list[Document]:
+        """Return page `number` (from 1) of the reports of a host, the newest first."""
+        found = self._lives.find({"host_id": host_id}).sort([("started_at", -1), ("_id", -1)])
+        return await self._shown(await found.skip((number - 1) * size).to_list(size))
+
+    async def page(
+        self, after: str, limit: int, *, live_id: int | None = None, host_id: str = ""
+    ) -> tuple[list[Document], str | None]:
+        """Return reports, the newest first, and the next cursor. Raises InvalidCursor."""
+        where = given(live_id=live_id, host_id=host_id)
+        rows, cursor = await page(self._lives, where, "started_at", after, limit)
+        return await self._shown(rows), cursor
+
+    async def _shown(self, rows: list[Document]) -> list[Document]:
+        """Count what the end of a live has not counted; no peak contradicts its total."""
+        for row in rows:
+            if row["ended_at"] is None:
+                continue
+            if row["audience_total"] is None:
+                row["audience_total"] = await self.count_visits(row["_id"])
+            row["audience_peak"] = min(max(row["audience_peak"], 1), row["audience_total"])
+        return rows
+
+
+def _new_report(room: Room) -> Document:
+    return {
+        "live_id": room.live_id,
+        "host_id": room.host_id,
+        "started_at": _time(room.started_at),
+        "ended_at": None,
+        "reason": "",
+        "audience_peak": 0,
+        "audience_total": None,
+        "dates": [],
+        **dict.fromkeys(("applications", "income", "followers", "matches"), 0),
+    }
+
+
+def _stages(events: Sequence[NumberedEvent], dates: Sequence[DateChange]) -> list[Document]:
+    """Return the update by which the report counts these events."""
+    stages: list[Document] = []
+    if applied := sum(event.type == "micro_apply" for event in events):
+        stages.append({"$set": {"applications": {"$add": ["$applications", applied]}}})
+    stages += map(_date_stage, dates)
+    if events and events[-1].type == LAST_EVENT_TYPE:
+        end = {"ended_at": _time(events[-1].ts), "reason": events[-1].data["reason"]}
+        stages.append({"$set": end})
+    return stages
+
+
+def _date_stage(change: DateChange) -> Document:
+    if change.on:
+        date = {"male": change.male, "female": change.female, "from": _time(change.at), "to": None}
+        dates: Document = {"$slice": [{"$concatArrays": ["$dates", [date]]}, MAX_DATES]}
+    else:
+        ended = {"to": {"$ifNull": ["$$this.to", _time(change.at)]}}
+        dates = {"$map": {"input": "$dates", "in": {"$mergeObjects": ["$$this", ended]}}}
+    return {"$set": {"dates": dates}}
+
+
+def _time(ms: int) -> datetime:
+    return EPOCH + ms * MILLISECOND
