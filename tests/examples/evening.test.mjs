@@ -116,6 +116,21 @@ test("three users complete the evening", async () => {
   await woman.fire("seat--settings", "opensetting");
   await woman.misses("不能推流");
 
+  // Both on mic, they like one another, and talk by themselves.
+  for (const [user, name] of [[man, "秀英"], [woman, "阿明"]]) {
+    await user.set({ choices: ["喜欢"] });
+    await user.tap(name);
+    await user.hears("好了");
+  }
+  for (const [user, name] of [[man, "秀英"], [woman, "阿明"]]) {
+    await user.sees(`你和${name}互相喜欢`);
+    await user.tap("聊一聊");
+    await user.attribute("main--say", "placeholder", /./);
+  }
+  await man.fire("main--say", "confirm", { value: "很高兴认识你" });
+  await woman.sees("很高兴认识你");
+  await Promise.all([man, woman].map((user) => user.back()));
+
   // The player has given up, and starts again with a new address.
   await man.fire("seat--video", "statechange", { code: 2003 });
   await man.fire("seat--video", "statechange", { code: -2301 });
@@ -141,8 +156,10 @@ test("three users complete the evening", async () => {
   await woman.set({ choices: ["举报", "诈骗", "拉黑", "取消拉黑"], answer: "要我转账" });
   for (let n = 1; n <= 3; n++) {
     await woman.fire("seat--who", "tap"); // of the host
-    await woman.hears("好了", n);
+    await woman.hears("好了", n + 1);
   }
+  await woman.tap("关注");
+  await woman.hears("已关注");
 
   // A name in review is shown to the host alone.
   await host.set({ answer: "review 的房间" });
@@ -251,6 +268,28 @@ test("three users complete the evening", async () => {
   await host.sees("提现");
   await host.sees("-260 / ");
   await woman.sees("起改为 700");
+
+  // The host sees what the evening was; who follows her learns that she is live again.
+  await host.open("/pages/lives/lives");
+  await host.sees("阿明 ♥ 秀英");
+  await host.open("/pages/list/list", true);
+  await host.set({ choices: ["仅粉丝"] });
+  await host.tap("公开 ▾");
+  await host.sees("仅粉丝 ▾");
+  await host.tap("开播");
+  await woman.hears("hongniang1开播了");
+  await man.open("/pages/list/list", true);
+  await man.sees("现在没有人开播");
+  await woman.open("/pages/follows/follows", true);
+  await woman.tap("hongniang1");
+  await woman.sees("你进入了直播间");
+  await woman.open("/pages/follows/follows", true);
+  await woman.tap("配对");
+  await woman.set({ answer: "" });
+  await woman.tap("结束");
+  await woman.sees("还没有配对");
+  await host.tap("更多");
+  await host.tap("结束直播");
 });
 
 test("three users meet in a private room, which is made public and private again", async () => {
