@@ -456,6 +456,7 @@ test("a match is shown on each page until it is answered, leads to a chat, and e
   await phone.lacks("matched--matched");
   await phone.news("match", match);
   await phone.tap("聊一聊");
+  await phone.attribute("main--say", "placeholder", /./);
   await phone.fire("main--say", "confirm", { value: "晚上好" });
   await phone.counts("main--own", 1);
   await phone.set({ choices: ["拉黑"] });

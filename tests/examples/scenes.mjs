@@ -72,7 +72,7 @@ const MOMENTS = {
   matched: [{}, ["sees", "周五相亲"], ["news", "match", MATCH], ["sees", "你和婷婷互相喜欢"]],
   matches: [{}, openPage("follows"), tap("配对"), ["sees", "2026-11-23 配对"]],
   "follows-empty": [{ isEmpty: true }, openPage("follows"), ["sees", "还没有关注"]],
-  talk: [{}, TALK, ["fire", "main--say", "confirm", { value: "今天聊得很开心，周末有空一起喝咖啡吗？" }], ["sees", "咖啡"]],
+  talk: [{}, TALK, ["attribute", "main--say", "placeholder", /./], ["fire", "main--say", "confirm", { value: "今天聊得很开心，周末有空一起喝咖啡吗？" }], ["sees", "咖啡"]],
   "list-empty": [{ isEmpty: true }, openPage("list"), ["sees", "没有人开播"]],
   "recharge-old": [{ phone: PHONE_OF_OLD }, openPage("recharge"), ["sees", "请更新微信"]],
 };
