@@ -30,7 +30,7 @@ async function openPerson(page, person) {
   const { user_id } = person;
   const { qlive } = page.app;
   const name = person.nickname || t("nameless");
-  const { followed } = await qlive.getUserinfo({ user_id });
+  const { followed } = await qlive.getUserinfo({ user_id }).catch(() => ({})); // refused between users with a block
   const mayLike = { 1: "female", 2: "male" }[page.app.me.gender] === seatOf({ room }, user_id) && role !== "host";
   const like_state = mayLike && 1 - (await qlive.getLike({ user_id })).like_state;
   const isBlocked = (await qlive.blocks()).some((row) => row.user_id === user_id);
@@ -56,7 +56,7 @@ async function openPerson(page, person) {
       "div",
       { class: "buttons" },
       mayLike && action(like_state ? "like" : "unlike", "like", { like_state }),
-      action(followed ? "unfollow" : "follow", "follow", { on: !followed }),
+      followed !== undefined && action(followed ? "unfollow" : "follow", "follow", { on: !followed }),
       mayMute && muteButton,
       isHost && action(isDeputy ? "undeputy" : "deputy", "deputy", { live_id, on: !isDeputy }),
       (isHost || page.isDeputy) && !isSeated && action("invite", "invitation", { live_id, by: "app" }),

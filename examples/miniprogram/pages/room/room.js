@@ -123,7 +123,7 @@ Component({
         ...(frame.type === "gift" ? { gift: effectOf(frame.data) } : {}),
         ...(line && !isWelcomeAgain ? feed.addition(line, this.count++) : {}),
       });
-      if (shown.role !== "host" && !this.host) this.showFollow(room.owner.user_id).catch(showError);
+      if (shown.role !== "host" && !this.host) this.showFollow(room.owner.user_id).catch(() => {}); // without the offer
       if (shown.role === "host" && ["snapshot", "room_info"].includes(frame.type)) this.showReview().catch(showError);
     },
 
