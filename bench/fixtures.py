@@ -13,6 +13,7 @@ from typing import Any
 from rooms.members import Person
 from rooms.room import Room
 from storage.accounts.matches import PairStore
+from storage.accounts.notices import LiveNoticeStore
 from storage.accounts.users import User
 from storage.database import Database
 from storage.documents import token_id
@@ -41,8 +42,15 @@ async def create_live_rooms(uri: str, database_name: str, count: int) -> list[Ro
     async with _opened(uri, database_name) as database:
         outbox, channels = OutboxStore(database), UserChannelStore(database, _ignore)
         pairs = PairStore(database, outbox, channels, UserBlockStore(database))
-        lives = LiveStore(database)
-        store = RoomStore(database, MemberStore(database), outbox, channels, pairs, lives)
+        store = RoomStore(
+            database,
+            MemberStore(database),
+            outbox,
+            channels,
+            pairs,
+            LiveStore(database),
+            LiveNoticeStore(database, ""),
+        )
         for n in range(count):
             host = Person(str(90_000_000 + n), f"host {n}", gender=2)
             live_id, _, _ = await store.get_or_create(host)

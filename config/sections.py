@@ -60,6 +60,19 @@ Host = Annotated[str, _matching(r"[^/\s]+", "be a host like thirdwx.qlogo.cn")]
 Hosts = Annotated[list[Host], BeforeValidator(_from_json)]
 Page = Annotated[str, _matching(r"[\w-]+(/[\w-]+)*", "be a page like pages/room/room")]
 Keys = Annotated[dict[str, str], BeforeValidator(_from_json)]
+NOTICE_FIELDS = {"title": r"thing\d+", "host": r"thing\d+", "time": r"(time|date)\d+"}
+"""What a notice says, and the names that its template may have for it."""
+
+
+def _check_notice_fields(fields: dict[str, str]) -> dict[str, str]:
+    types = NOTICE_FIELDS.items()
+    if fields.keys() != NOTICE_FIELDS.keys() or not all(
+        re.fullmatch(pattern, fields[name]) for name, pattern in types
+    ):
+        raise ValueError("must be fields like title: thing1, host: thing2, time: time3")
+    return fields
+
+
 Seconds = Annotated[float, Field(gt=0)]
 OffOrOn = BeforeValidator(lambda value: ("off", "on")[value] if isinstance(value, bool) else value)
 """YAML reads off and on without quotes as booleans."""
@@ -227,6 +240,18 @@ class MicroSettings(SettingsSection):
 
 class RoomsSettings(SettingsSection):
     private_members: Annotated[int, Field(ge=2)] = 3
+
+
+class NoticesSettings(SettingsSection):
+    template_id: str = ""
+    fields: Annotated[Keys, AfterValidator(_check_notice_fields)] = {
+        "title": "thing1",
+        "host": "thing2",
+        "time": "time3",
+    }
+    neutral_title: str = Field(default="红娘开播了", min_length=1, max_length=20)
+    per_second: Annotated[int, Field(gt=0, le=100)] = 50
+    user_day: Annotated[int, Field(gt=0)] = 3
 
 
 class RealtimeSettings(SettingsSection):

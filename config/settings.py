@@ -21,6 +21,7 @@ from config.sections import (
     MicroSettings,
     ModerationSettings,
     MongodbSettings,
+    NoticesSettings,
     OpsSettings,
     PaySettings,
     RankingSettings,
@@ -120,6 +121,7 @@ class Settings(BaseModel):
     moderation: ModerationSettings = ModerationSettings()
     micro: MicroSettings = MicroSettings()
     rooms: RoomsSettings = RoomsSettings()
+    notices: NoticesSettings = NoticesSettings()
     realtime: RealtimeSettings = RealtimeSettings()
     limits: LimitsSettings = LimitsSettings()
     ranking: RankingSettings = RankingSettings()
@@ -232,6 +234,8 @@ class Settings(BaseModel):
         checks_pictures = any(map(self.moderation.is_checked, ("face", "cover")))
         if checks_pictures:
             required = required | {"push_token"}  # the results come by the message push
+        if self.notices.template_id:
+            required = required | {"push_token", "push_aes_key"}  # consents come by it, encrypted
         pay = self.pay.model_dump(include=required | PAY_SECRETS)
         pay = {name: value for name, value in pay.items() if value or name in required}
         uploads: dict[str, str] = {}

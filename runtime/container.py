@@ -44,7 +44,8 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
         DEFAULT_GRACE,
         lambda user_id, part: bus.publish(ChannelChanged(user_id, part)),
     )
-    access, user_channels = RoomAccess(stores, tencent.stream_urls), UserChannelService(stores, bus)
+    access = RoomAccess(stores, tencent.stream_urls)
+    user_channels = UserChannelService(stores, bus, process_id)
     hub = Hub(
         Source(stores.rooms, access.load_room),
         Source(stores.user_channels, user_channels.load),

@@ -64,6 +64,7 @@ class Services:
             lanes,
             self.moderation,
             self.chat.groups.retire_host,
+            metrics,
         )
         self.rooms = RoomServices(
             settings,
@@ -125,5 +126,6 @@ class Services:
             self.decisions.job,
             self.accounts.data_requests.job,
             presence.job,
+            *([self.accounts.notices.job] if settings.notices.template_id else []),
         ]
         """Jobs that share one loop. The relay has its own, since it works all the time."""

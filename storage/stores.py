@@ -6,6 +6,7 @@ from storage.accounts.deletions import DeletionStore
 from storage.accounts.exports import ExportStore
 from storage.accounts.follows import FollowStore
 from storage.accounts.matches import PairStore
+from storage.accounts.notices import ConsentStore, LiveNoticeStore
 from storage.accounts.tokens import CodeSessionStore, EvictionStore, TokenStore
 from storage.accounts.users import UserStore
 from storage.chat import ChatLineStore, RelayCursorStore, RoomGroupStore
@@ -56,8 +57,16 @@ class Stores:
         self.pairs = PairStore(database, self.outbox, self.user_channels, self.user_blocks)
         self.deletions = DeletionStore(database, self.outbox, self.pairs)
         self.lives = LiveStore(database)
+        self.consents = ConsentStore(database)
+        self.live_notices = LiveNoticeStore(database, settings.notices.template_id)
         self.rooms = RoomStore(
-            database, self.members, self.outbox, self.user_channels, self.pairs, self.lives
+            database,
+            self.members,
+            self.outbox,
+            self.user_channels,
+            self.pairs,
+            self.lives,
+            self.live_notices,
         )
         self.room_groups = RoomGroupStore(database)
         self.chat_lines = ChatLineStore(database, settings.retention.chat_days)

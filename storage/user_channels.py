@@ -100,22 +100,34 @@ class UserChannelStore:
 
     # ---- sockets
 
-    async def open_socket(self, user_id: str) -> UserChannel:
-        """Register a new socket, the last of `sockets`, in place of the oldest of MAX_SOCKETS."""
+    async def open_socket(self, user_id: str, process: str) -> UserChannel:
+        """Register a new socket, the last of `sockets`, in place of the oldest of MAX_SOCKETS.
+
+        `served` has the same with their processes: a process that is killed frees no place.
+        """
         sockets = {"$ifNull": ["$sockets", []]}
         last = {"$ifNull": [{"$last": sockets}, 0]}
         number = {"$max": [{"$add": [last, 1]}, {"$toLong": "$$NOW"}]}
         opened = {"$slice": [{"$concatArrays": [sockets, [number]]}, -MAX_SOCKETS]}
-        change = [_with_defaults(), {"$set": {"sockets": opened}}]
-        return await self._upsert(user_id, change)
+        new = {"number": {"$last": "$sockets"}, "process": process}
+        others = {"$ifNull": ["$served", []]}
+        served = {"$slice": [{"$concatArrays": [others, [new]]}, -MAX_SOCKETS]}
+        steps = [_with_defaults(), {"$set": {"sockets": opened}}, {"$set": {"served": served}}]
+        return await self._upsert(user_id, steps)
 
     async def close_sockets(self, sockets: Sequence[tuple[str, int]]) -> None:
         """Free the places of closed sockets (user_id, number)."""
         updates = [
-            UpdateOne({"_id": user_id}, {"$pull": {"sockets": number}})
-            for user_id, number in sockets
+            UpdateOne({"_id": user_id}, {"$pull": {"sockets": n, "served": {"number": n}}})
+            for user_id, n in sockets
         ]
         await self._channels.bulk_write(updates, ordered=False)
+
+    async def processes(self, user_ids: Sequence[str]) -> dict[str, set[str]]:
+        """Return the processes that serve these users' sockets, or did so when they were killed."""
+        where = {"_id": {"$in": list(user_ids)}, "served": {"$gt": []}}
+        found = self._channels.find(where, {"served.process": 1})
+        return {row["_id"]: {at["process"] for at in row["served"]} async for row in found}
 
 
 def _new_channel() -> Document:

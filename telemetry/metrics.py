@@ -154,6 +154,9 @@ class Metrics:
         self.xpay_rejections = counter(
             "xpay_rejections", "Calls of virtual payment that WeChat rejected.", ("call", "errcode")
         )
+        self.notices = counter(
+            "notices", "Notices of lives for followers, by what became of them.", ("outcome",)
+        )
         self.operator_reads = counter("operator_reads", "Reads by operators.", ("route",))
 
     def gauge(self, name: str, description: str, read: Callable[[], float]) -> None:

@@ -8,6 +8,7 @@ from tencent.im import ImClient
 from tencent.invitations import InvitationClient
 from tencent.merchant import MerchantClient
 from tencent.message_push import MessagePushReader
+from tencent.notices import NoticeClient
 from tencent.pay import JSAPI, JsapiClient
 from tencent.service_client import ServiceClient
 from tencent.transfers import TransferClient
@@ -35,6 +36,7 @@ class TencentClients:
         xpay_api = ServiceClient("xpay", wechat.api_base, service="wechat")
         content_api = ServiceClient("content_security", wechat.api_base, service="wechat")
         invitation_api = ServiceClient("invitations", wechat.api_base, service="wechat")
+        notice_api = ServiceClient("notices", wechat.api_base, service="wechat")
         live_streaming_api = ServiceClient("live", settings.live_streaming.api_base)
         cos_api = ServiceClient("cos", settings.uploads.endpoint)
         faceid_api = ServiceClient("faceid", settings.age_verification.api_base)
@@ -53,7 +55,7 @@ class TencentClients:
         file_api = ServiceClient(
             "bill_files", "", service="wechat", timeout=TIMEOUT_SECONDS, max_bytes=MAX_FILE_BYTES
         )
-        others = (content_api, invitation_api, live_streaming_api, cos_api, faceid_api)
+        others = (content_api, invitation_api, notice_api, live_streaming_api, cos_api, faceid_api)
         self._clients = (*self.services, *others, bill_api, file_api)
         bills = None
         if pay.private_key:
@@ -64,6 +66,12 @@ class TencentClients:
         tokens = AccessTokenCache(xpay_api, app_secrets)
         self.content_security = ContentSecurityClient(content_api, tokens)
         self.invitations = InvitationClient(invitation_api, tokens)
+        self.notices = NoticeClient(
+            notice_api,
+            tokens,
+            settings.notices.template_id,
+            is_published=settings.environment == "production",
+        )
         self.xpay = XpayClient(xpay_api, tokens, pay, on_xpay_rejection)
         self.bills = BillClient(bills, self.xpay, file_api, wechat)
         self.providers: dict[str, PaymentClient] = {XPAY: self.xpay}

@@ -39,6 +39,9 @@ ACCOUNT_CLOSED = "user_authorization_cancellation"
 MEDIA_CHECKED = "wxa_media_check"
 """The result of a check of a picture; none of PLATFORM_EVENTS, as it concerns neither money nor a
 duty."""
+NOTICE_SENT = "subscribe_msg_sent_event"
+NOTICE_EVENTS = ("subscribe_msg_popup_event", "subscribe_msg_change_event", NOTICE_SENT)
+"""A user's choice in the app or in its settings, and the end of a message."""
 
 PLATFORM_EVENT_IDENTITIES: Mapping[str, tuple[str, ...]] = {
     REFUND_QUESTION: ("Event", "pay_order_id", "refund_time"),

@@ -132,6 +132,8 @@ class WechatCall(NamedTuple):
     body: str = ""
     query: Mapping[str, str] = EMPTY
     method: Method = "POST"
+    safe_to_repeat: bool = True
+    """Whether it is sent again if the answer is lost."""
 
 
 def answer_of(response: ServiceResponse) -> dict[str, Any]:
@@ -171,7 +173,7 @@ class AccessTokenCache:
                 call.path,
                 {"access_token": token, **call.query},
                 call.body,
-                safe_to_repeat=True,
+                safe_to_repeat=call.safe_to_repeat,
             )
             if response.content.get("errcode") not in INVALID_TOKEN_CODES:
                 break

@@ -30,6 +30,7 @@ ATTEMPT_SECONDS, RETRY_SECONDS, PAUSE_SECONDS = 10.0, 60.0, 0.02
 SETTLE_SECONDS = 120.0
 TOKEN_SECONDS = 600.0
 """Age of an operator's token until another one is requested: sessions end when idle."""
+NOTICE_TEMPLATE = "T1"
 NOT_CANCELLABLE = '"not_cancellable"'
 """Answer to a repeated cancellation: the dead server has returned the income."""
 AUTO_FEN = 500
@@ -56,6 +57,7 @@ class CrashEnvironment:
             "QLIVE_SERVER__PUBLIC_URL": self.address,
             "QLIVE_MONGODB__URI": uri,
             "QLIVE_LOGGING__LEVEL": "warning",
+            "QLIVE_NOTICES__TEMPLATE_ID": NOTICE_TEMPLATE,
             "QLIVE_WITHDRAW__MATURITY_DAYS": "0",
             "QLIVE_WITHDRAW__AUTO_FEN": str(AUTO_FEN),
             "QLIVE_WITHDRAW__DAY_FEN": str(10**10),

@@ -20,8 +20,9 @@ from chaos.crash.invariants import (
     refund_violations,
     request_violations,
 )
-from chaos.crash.marked_sweeps import BILLS
+from chaos.crash.marked_sweeps import BILLS, NOTICES
 from chaos.crash.matches import MATCH_PATHS, Matches, create_matches
+from chaos.crash.notices import Notices, create_notices
 from chaos.crash.orders import (
     PaidOrders,
     delivery_push,
@@ -55,7 +56,8 @@ MONEY_PATHS = (
     *("transfer_cancel", "xpay_delivery", "refund_confirm", "refund_case", "refund_notice"),
     "xpay_refund_push",
 )
-PATHS = (*GIFT_PATHS, *MONEY_PATHS, *MATCH_PATHS, BILLS, DELETION)
+NOTICE_PATHS = (NOTICES, "notice_choice")
+PATHS = (*GIFT_PATHS, *MONEY_PATHS, *MATCH_PATHS, *NOTICE_PATHS, BILLS, DELETION)
 
 
 class GiftGroup:
@@ -239,7 +241,7 @@ class BillGroup:
         return str(self._day)
 
 
-PathGroup = GiftGroup | MoneyGroup | Matches | BillGroup | DeletedUsers
+PathGroup = GiftGroup | MoneyGroup | Matches | Notices | BillGroup | DeletedUsers
 
 
 async def create_groups(env: CrashEnvironment, names: set[str]) -> list[PathGroup]:
@@ -255,6 +257,8 @@ async def create_groups(env: CrashEnvironment, names: set[str]) -> list[PathGrou
         groups.append(BillGroup(env))
     if DELETION in names:
         groups.append(DeletedUsers(env))
+    if not names.isdisjoint(NOTICE_PATHS):
+        groups.append(await create_notices(env))
     return groups
 
 

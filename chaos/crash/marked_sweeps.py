@@ -8,13 +8,14 @@ from chaos.crash.crash_points import ON_PATH, CallRecorder
 from handlers.context import Context
 from runtime import jobs
 from runtime.jobs import PeriodicTasks
+from services.accounts.notices import JOB_NAME
 from services.jobs.claimed_jobs import ClaimedJob, JobRunner
 
 DUE = datetime(2001, 1, 1, tzinfo=UTC)
 """Any time in the past: a document with this `due_at` is due."""
 NEVER = datetime(2100, 1, 1, tzinfo=UTC)
 """`due_at` of documents that no sweep must process yet."""
-BILLS = "bills"
+BILLS, NOTICES = "bills", "notice"
 INTERVALS = {"no_sweeps": None, "fast_sweeps": 0.2, "withdrawal": 0.2}
 """By path of an exit plan: seconds between two sweeps of a server, None for never."""
 WECHAT_SECONDS = 0.15
@@ -41,6 +42,7 @@ SWEEPS = {
     "refund_case": MarkedSweep("refund_cases", "refund_cases", times=3),
     "deletion": MarkedSweep("data_requests", "users", times=2, due="delete_at"),
     BILLS: MarkedSweep("marked_bills", BILLS),
+    NOTICES: MarkedSweep(JOB_NAME, "job_leases"),
 }
 """By path. A refund case waits for a withdrawal to be cancelled, then for the refund; a deletion
 for the requests in progress."""

@@ -1,4 +1,4 @@
-"""kill -9 of a server at each step of gifts, payments, payouts, refunds, matches, deletions."""
+"""kill -9 at each step of gifts, payments, payouts, refunds, matches, notices, deletions."""
 
 import random
 import time
@@ -151,7 +151,7 @@ SIZE = RunSize(clients=3, rooms=1, processes=1, proxied=False, gifts=False)
 # The timeout allows 700 s for a crash at each of some 600 steps.
 SCENARIO = Scenario(
     crash,
-    "kill -9 at each step of gift, notification, sweep, withdrawal, refund, bill, match, deletion",
+    "kill -9 at each step of gift, payment, payout, refund, bill, match, notice, deletion",
     SIZE,
     1,
     700,

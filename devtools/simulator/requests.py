@@ -109,6 +109,24 @@ class NextChecksRequest(BaseModel):
     words: str = ""
 
 
+class NoticeChoiceRequest(BaseModel):
+    """The phone of `name` is asked whether a message of this template may come."""
+
+    name: str
+    template_id: str
+    choice: Literal["accept", "acceptWithAudio", "reject"] = "accept"
+    place: Literal["popup", "change"] = "popup"
+    report: Report = "once"
+
+
+class NextNoticesRequest(BaseModel):
+    """What becomes of the messages that follow: an error, a lost answer, or no delivery."""
+
+    errcode: int = 0
+    is_lost: bool = False
+    is_undelivered: bool = False
+
+
 class StreamEventRequest(BaseModel):
     """A report of CSS about a stream; the old form of pictures has no `suggestion`."""
 
@@ -122,6 +140,6 @@ class StreamEventRequest(BaseModel):
 class OutageRequest(BaseModel):
     """The HTTP status of a service's answers, or their delay; without both, the outage ends."""
 
-    service: Literal["wechat", "im", "pay", "live", "cos", "content", "faceid"]
+    service: Literal["wechat", "im", "pay", "live", "cos", "content", "notices", "faceid"]
     status: int | None = Field(None, ge=400, le=599)
     seconds: float | None = Field(None, ge=0, le=600)

@@ -18,6 +18,7 @@ from devtools.simulator.cos import SimulatedCos
 from devtools.simulator.im import SimulatedIm
 from devtools.simulator.invitations import SimulatedInvitations
 from devtools.simulator.merchant import SimulatedMerchantApi
+from devtools.simulator.notices import SimulatedNotices
 from devtools.simulator.notifications import (
     SimulatedDelivery,
     SimulatedPlatformEvents,
@@ -81,6 +82,7 @@ class Simulator:
         self.platform_events = SimulatedPlatformEvents(pushes, delivery)
         self.content_checks = SimulatedContentChecks(wechat, pushes, delivery)
         self.invitations = SimulatedInvitations(wechat, settings.links.page, now)
+        self.notices = SimulatedNotices(wechat, pushes, delivery, settings.links.page)
         self._faceid = partial(compare_identity, settings.age_verification, now)
         self._controls = self._make_controls()
         self._services = self._make_services()
@@ -92,6 +94,8 @@ class Simulator:
             "/phone/login": self.wechat.login,
             "/phone/pay": self._pay,
             "/phone/private_message": self.invitations.open_message,
+            "/phone/notice": self.notices.choose,
+            "/notice/next": self.notices.set_next,
             "/transfer/confirm": transfers.confirm,
             "/transfer/expire": transfers.expire,
             "/transfer/notify": transfers.notify_again,
@@ -125,6 +129,7 @@ class Simulator:
             (r"/v3/billdownload/file", "pay", self.bills.download),
             (r"/bill_file", "wechat", self.bills.file),
             (r"/cgi-bin/stable_token", "wechat", self.wechat.stable_token),
+            (r"/cgi-bin/message/subscribe/send", "notices", self.notices.answer),
             (
                 r"/cgi-bin/message/wxopen/activityid/create|/wxa/(generate_urllink|getwxacodeunlimit)",
                 "wechat",

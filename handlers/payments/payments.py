@@ -17,7 +17,7 @@ from services.errors import AgeUnverified, SessionKeyMissing, TooManyOrders
 from services.payments.payment_notifications import message_of
 from storage.errors import BlockNotFound
 from tencent.errors import ServiceUnavailable
-from tencent.message_push import MEDIA_CHECKED, REFUND_QUESTION, event_name
+from tencent.message_push import MEDIA_CHECKED, NOTICE_EVENTS, REFUND_QUESTION, event_name
 from tencent.pay import JSAPI
 
 
@@ -136,7 +136,7 @@ class XpayWebhookHandler(WebhookHandler):
     async def post(self) -> XpayReplyResponse:
         """Message push of the mini-program.
 
-        Virtual payment, penalties, withdrawn consent, and checks of pictures.
+        Virtual payment, penalties, withdrawn consent, checks of pictures, subscription messages.
         """
         context = self.context
         push = context.tencent.message_push.open(self.query, self.body, time.time())
@@ -144,6 +144,8 @@ class XpayWebhookHandler(WebhookHandler):
         handle = partial(context.services.payments.notifications.process_push, push)
         if push.content.get("Event") == MEDIA_CHECKED:
             handle = partial(context.services.decisions.receive, push.content)
+        elif push.content.get("Event") in NOTICE_EVENTS:
+            handle = partial(context.services.accounts.notices.receive, push)
         await self.receive(message, push.refused, handle)
         if event_name(push.content) != REFUND_QUESTION:
             return XpayReplyResponse(XpayAckResponse())

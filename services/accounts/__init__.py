@@ -6,6 +6,7 @@ from realtime.hub import Hub
 from services.accounts.age_verification import AgeVerificationService
 from services.accounts.data_requests import DataRequestService, RetireHost
 from services.accounts.follows import FollowService
+from services.accounts.notices import NoticeService
 from services.accounts.pictures import PictureService
 from services.accounts.profiles import ProfileService
 from services.accounts.sessions import EvictionService, SessionService
@@ -15,6 +16,7 @@ from services.jobs.outbox_jobs import OutboxLanes
 from services.moderation import ModerationServices
 from services.room_changes import RoomChanges
 from storage.stores import Stores
+from telemetry.metrics import Metrics
 from tencent.clients import TencentClients
 
 
@@ -32,6 +34,7 @@ class AccountServices:
         lanes: OutboxLanes,
         moderation: ModerationServices,
         retire_host: RetireHost,
+        metrics: Metrics,
     ) -> None:
         self.channels = channels
         self.evictions = EvictionService(stores.evictions, bus, process_id)
@@ -52,4 +55,5 @@ class AccountServices:
             self.profiles,
             moderation.user_safety,
         )
+        self.notices = NoticeService(stores, tencent.notices, settings, metrics.notices)
         self.data_requests = DataRequestService(stores, room_changes, self.sessions, retire_host)

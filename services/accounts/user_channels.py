@@ -37,9 +37,10 @@ class UserSnapshot(Balances):
 
 
 class UserChannelService:
-    def __init__(self, stores: Stores, bus: Bus) -> None:
+    def __init__(self, stores: Stores, bus: Bus, process_id: str) -> None:
         self._stores = stores
         self._bus = bus
+        self._process_id = process_id
         self._closed: list[tuple[str, int]] = []
 
     # ---- sockets
@@ -54,7 +55,7 @@ class UserChannelService:
         if not writer.number:  # else the user was evicted, or the channel changed, meanwhile
             if writer.closed:  # it must not take the place of another socket
                 raise TryAgain
-            channel = await self._stores.user_channels.open_socket(user_id)
+            channel = await self._stores.user_channels.open_socket(user_id, self._process_id)
             writer.number, oldest = channel.sockets[-1], channel.sockets[0]
             self._bus.publish(ConnectionOpened(user_id, channel.epoch, user_id, oldest))
         return await self.authorize(user_id, channel)

@@ -185,6 +185,7 @@ def _rules(user_id: str) -> list[tuple[Any, ...]]:
         _evidence_rule(user_id),
         *((name, mine) for name in ("chat_lines", "tokens", "exports")),
         ("follows", {"_id": starts_with(f"{user_id}:")}),
+        ("notice_consents", {"_id": starts_with(f"{user_id}:")}),
         ("pairs", {"users": user_id}),
         *(("user_blocks", where) for where in (by, of)),
         *((name, {"_id": user_id}) for name in ("members", "user_channels", "follower_counts")),

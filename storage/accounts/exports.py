@@ -15,7 +15,7 @@ from pymongo.errors import DuplicateKeyError
 
 from ledger.journal import debt_account, user_account
 from storage.database import Collection, Database, Document
-from storage.documents import make_partial_index, stream
+from storage.documents import make_partial_index, starts_with, stream
 from storage.field_cipher import FieldCipher
 from storage.jobs.due import BEFORE_ANY, claim_due
 
@@ -126,6 +126,7 @@ def _sections(user_id: str) -> dict[str, tuple[str, list[Document]]]:
     profile = [{"$match": {"_id": user_id}}, {"$set": {"user_id": "$_id"}}]
     proposals = {**mine, "kind": {"$nin": ["report", "stream"]}}
     reports = {"kind": "report", "evidence.reporter": user_id}
+    of_templates = {"_id": starts_with(f"{user_id}:")}
     about = {"user_id": "$user_id", "reason": "$label", "text": "$evidence.text"}
     prices = ("provider", "platform", "gold", "fen", "state", "created_at", "paid_at", "refunded")
     payout = ("income", "fen", "rate", "state", "requested_at", "finished_at", "fail_reason")
@@ -153,6 +154,7 @@ def _sections(user_id: str) -> dict[str, tuple[str, list[Document]]]:
             "rooms",
             read({"host_id": user_id}, "title", "cover", "status", "started_at", live_id="$_id"),
         ),
+        "notices": ("notice_consents", read(of_templates, "count", "refused_at", "hosts")),
         "deputy_of": ("rooms", read({"deputies": user_id}, live_id="$_id")),
         "lives": ("lives", [{"$match": {"host_id": user_id}}, {"$unset": ["_id", "host_id"]}]),
     }

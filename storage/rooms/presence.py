@@ -255,9 +255,13 @@ class PresenceStore:
         """Return processes that serve members according to the database without a valid lease."""
         # Members are read first, since a process has a lease before it serves any.
         serving = await self._members.distinct("process", {"process": {"$gt": ""}})
-        valid = self._processes.find({"$expr": {"$gte": ["$expires_at", "$$NOW"]}}, {"_id": 1})
-        alive = {row["_id"] async for row in valid}
+        alive = await self.alive_processes()
         return [process for process in serving if process not in alive]
+
+    async def alive_processes(self) -> set[str]:
+        """Return the processes with a valid lease."""
+        valid = self._processes.find({"$expr": {"$gte": ["$expires_at", "$$NOW"]}}, {"_id": 1})
+        return {row["_id"] async for row in valid}
 
     async def mark_members_away(self, process: str, now: int) -> int:
         """Mark all members served by a dead process as away; return their number."""

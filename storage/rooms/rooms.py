@@ -19,6 +19,7 @@ from rooms.room import Room
 from rooms.state import Application, RoomState, Seat
 from rooms.tickets import Ticket
 from storage.accounts.matches import PairStore
+from storage.accounts.notices import LiveNoticeStore
 from storage.chat import new_group_id
 from storage.database import Collection, Database, Document
 from storage.documents import change_one, documents_by_id, fields_of, known_fields, parsed
@@ -54,10 +55,12 @@ class RoomStore:
         channels: UserChannelStore,
         pairs: PairStore,
         lives: LiveStore,
+        live_notices: LiveNoticeStore,
     ) -> None:
         self._database = database
         self._pairs, self._lives = pairs, lives
         self._channels = channels
+        self._live_notices = live_notices
         self._rooms: Collection = database.collection("rooms")
         self._members = members
         self._outbox = outbox
@@ -168,6 +171,7 @@ class RoomStore:
         if events and events[-1].type == LAST_EVENT_TYPE:
             lived = {"$inc": {"continuous_time": room.lasted(events[-1].ts)}}
             batch.update_if_present("users", {"_id": room.host_id}, lived)
+        self._live_notices.add_to(batch, room)
         self._add_messages(room, batch)
         for user_id, event in room.user_events:
             self._channels.add_to(batch, user_id, event)

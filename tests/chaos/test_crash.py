@@ -15,7 +15,7 @@ from chaos.crash.exit_plans import (
     ExitPlan,
     ExitReport,
 )
-from chaos.crash.groups import MoneyGroup, create_gift_group
+from chaos.crash.groups import MoneyGroup, PathGroup, create_gift_group
 from chaos.crash.invariants import (
     bank_violations,
     cancel_violations,
@@ -27,6 +27,7 @@ from chaos.crash.invariants import (
     refund_violations,
     request_violations,
 )
+from chaos.crash.notices import create_notices
 from chaos.report import Violations
 from chaos.scenarios.crash import MAX_TRIALS, CrashMatrix
 
@@ -209,6 +210,9 @@ CRASHES = (
     ("transfer_submit", "after", "post pay"),
     ("refund_case", "after", "post xpay"),
     ("xpay_delivery", "before", "update inbox"),
+    ("notice", "before", "post notices"),
+    ("notice", "after", "post notices"),
+    ("notice_choice", "after", "update notice_consents"),
 )
 """Path, moment and call; `make chaos` crashes at each step of each path."""
 
@@ -216,7 +220,8 @@ CRASHES = (
 @pytest.mark.gen_test(timeout=400)
 async def test_gifts_and_money_are_booked_once_wherever_a_server_crashes(tmp_path: Path) -> None:
     async with open_environment(tmp_path, Violations()) as env:
-        groups = [await create_gift_group(env), MoneyGroup(env, prepared=3)]
+        groups: list[PathGroup] = [await create_gift_group(env), MoneyGroup(env, prepared=3)]
+        groups.append(await create_notices(env))
         names = {name for name, _, _ in CRASHES}
         paths = [path for group in groups for path in group.paths if path.name in names]
         matrix = CrashMatrix(env, paths, random.Random(1))
@@ -231,4 +236,6 @@ async def test_gifts_and_money_are_booked_once_wherever_a_server_crashes(tmp_pat
         assert counts["orders_credited"] == counts["orders"] > 2
         assert counts["fen_in_journal"] == counts["fen_paid"] > 0
         assert counts["refunds"] == 2 * counts["refund_cases"] > 0
+        assert counts["notices"] > 3
+        assert counts["notices_lost"] <= 2
         assert counts["xpay_orders_credited"] == counts["xpay_orders"] > 2

@@ -109,6 +109,10 @@ def test_environment_overrides_the_file(tmp_path: Path) -> None:
         ("QLIVE_REALTIME__HEARTBEAT_SECONDS", "inf", "Input should be a finite number"),
         ("QLIVE_PAY__APIV3_KEY", "short", "must be the 32 characters"),
         ("QLIVE_PAY__PUSH_AES_KEY", "short", "must be the 43 characters"),
+        ("QLIVE_NOTICES__FIELDS__TIME", "thing3", "must be fields like title: thing1"),
+        ("QLIVE_NOTICES__FIELDS", '{"title": "thing1"}', "must be fields like title: thing1"),
+        ("QLIVE_NOTICES__NEUTRAL_TITLE", "", "String should have at least 1 character"),
+        ("QLIVE_NOTICES__PER_SECOND", "101", "Input should be less than or equal to 100"),
         ("QLIVE_LIMITS__FACTOR", "-1", "Input should be greater than or equal to 0"),
         ("QLIVE_WITHDRAW__MIN_FEN", "9", "Input should be greater than or equal to 10"),
         ("QLIVE_WITHDRAW__MAX_FEN", "9", "Input should be greater than or equal to 10"),
@@ -290,6 +294,10 @@ def test_production_requires(name: str) -> None:
         ],
         (PRODUCTION, "GIVING__DAY_GOLD", "0", "giving.day_gold: must be above 0 in production"),
         (PRODUCTION, "AGE_VERIFICATION__PROVIDER", "", "age_verification.provider: must be faceid"),
+        (
+            *(PRODUCTION | {"QLIVE_PAY__PUSH_TOKEN": secret("push")}, "NOTICES__TEMPLATE_ID", "T1"),
+            "pay.push_aes_key: is missing",
+        ),
         # placeholders
         (PRODUCTION, "OPS__TOKEN", "REPLACE", "ops.token: still has the placeholder REPLACE"),
         (PRODUCTION, "MONGODB__URI", "mongodb://qlive:REPLACE@db/", "mongodb.uri: still has the"),

@@ -108,14 +108,19 @@ async def test_a_user_has_at_most_three_sockets_and_a_closed_one_frees_its_place
 ) -> None:
     user_id, epoch = await new_user(stores)
     channels = stores.user_channels
-    opened = [await channels.open_socket(user_id) for _ in range(MAX_SOCKETS + 1)]
+    opened = [await channels.open_socket(user_id, "one") for _ in range(MAX_SOCKETS + 1)]
     numbers = [channel.sockets[-1] for channel in opened]
     assert numbers == sorted(set(numbers))
     assert numbers[0] > 1_700_000_000_000, "at least the time in ms"
     assert [*opened[-1].sockets] == numbers[1:]
     await channels.close_sockets([(user_id, numbers[2]), (user_id, numbers[0])])
-    last = await channels.open_socket(user_id)
+    last = await channels.open_socket(user_id, "one")
     assert [*last.sockets[:2]] == [numbers[1], numbers[3]]
+    await channels.open_socket(user_id, "two")
+    assert await channels.processes([user_id, "99999999"]) == {user_id: {"one", "two"}}
+    row = await stores.rows("user_channels").find_one({"_id": user_id})
+    assert row
+    assert [served["number"] for served in row["served"]] == row["sockets"]
     assert last.epoch == epoch
 
 
@@ -124,9 +129,9 @@ async def test_a_missing_channel_is_made_once(stores: StoresFixture) -> None:
     user_id, _ = await new_user(stores)
     await stores.rows("user_channels").delete_one({"_id": user_id})
     read = await stores.user_channels.read(user_id)
-    assert (await stores.user_channels.open_socket(user_id)).epoch == read.epoch
+    assert (await stores.user_channels.open_socket(user_id, "one")).epoch == read.epoch
     await stores.rows("user_channels").delete_one({"_id": user_id})
-    opened = await stores.user_channels.open_socket(user_id)
+    opened = await stores.user_channels.open_socket(user_id, "one")
     assert (await stores.user_channels.read(user_id)).epoch == opened.epoch != read.epoch
     await add(stores, user_id, payment())
     assert await stores.user_channels.versions([user_id]) == {user_id: (opened.epoch, 1)}

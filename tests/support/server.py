@@ -192,6 +192,12 @@ def delay_slow_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def paused_jobs(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """Claimed jobs that run only when the test sweeps them; test modules may override this."""
+    return ("moderation",) if "moderation" in request.fixturenames else ()
+
+
+@pytest.fixture
 def server(
     io_loop: IOLoop,
     settings: tuple[Settings, str],
@@ -199,7 +205,7 @@ def server(
     grace: GracePolicy,
     lease_seconds: float,
     initial_data: DemoData,
-    request: pytest.FixtureRequest,
+    paused_jobs: tuple[str, ...],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[ServerProcess]:
     """A running server; tests reach it over the network."""
@@ -210,8 +216,7 @@ def server(
     monkeypatch.setattr(container, "LEASE_SECONDS", lease_seconds)
     server = TestedServer(*settings)
     server.initial_data = initial_data
-    if "moderation" in request.fixturenames:  # it sweeps this job
-        server.paused_jobs = ("moderation",)
+    server.paused_jobs = paused_jobs
     io_loop.run_sync(server.start)
     yield server
     io_loop.run_sync(server.stop)

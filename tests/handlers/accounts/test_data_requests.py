@@ -3,12 +3,14 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
 from devtools.simulator.wechat import openid_of
 from ledger.bills import Difference
+from rooms.notices import Consent
 from runtime.process import ServerProcess
 from services.accounts.data_requests import CHANGE_OF_MIND
 from storage.accounts import exports
@@ -90,6 +92,8 @@ class Leaver:
         sig = await user_sig(user)
         assert await chat(self.api, user.id, sig, await group_of(user), text=WORDS) == OK
         await self.context.stores.chat_lines.flush()
+        agree = partial(Consent.note_event, event_id="popup:1", at=1, accepted=True)
+        await self.context.stores.consents.change(user.id, "T1", agree)
         about = {"user_id": host.id, "live_id": live_id, "reason": "fraud", "text": REPORTED}
         (await user.post("qlive_user/report/", **about)).ok()
         about = {"user_id": user.id, "live_id": live_id, "reason": "abuse"}

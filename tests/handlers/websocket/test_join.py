@@ -63,7 +63,7 @@ class JoinFixture:
         urls: Any = SimpleNamespace(play=lambda stream, _now: stream)
         access = RoomAccess(stores, urls)
         self.bus = RecordingBus()
-        channels = UserChannelService(stores, self.bus)
+        channels = UserChannelService(stores, self.bus, "one")
         rooms = Source(stores.rooms, access.load_room)
         self.hub = Hub(rooms, Source(stores.user_channels, channels.load), self.bus)
         self.room_changes = RoomChanges(stores.rooms, self.hub)

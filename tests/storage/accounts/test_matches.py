@@ -78,7 +78,6 @@ async def test_likes_and_date_at_once_in_two_processes_make_one_match(
     users = await stores.create_users(*[(0, 0)] * (2 * number))
     couples = [*zip(users[::2], users[1::2], strict=True)]
     rooms = [await room_of(stores, couple, n) for n, couple in enumerate(couples)]
-    await stores.rows("lives").insert_many([{"_id": f"e{n}"} for n in range(number)])
     await asyncio.gather(
         *(
             change

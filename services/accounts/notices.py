@@ -1,0 +1,208 @@
+"""Notices of lives: subscription messages to followers who agreed to them and are not online."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+import structlog
+from prometheus_client import Counter
+
+from config.settings import Settings
+from core.clock import now_ms
+from rooms.notices import Consent
+from rooms.room import Room
+from services.jobs.claimed_jobs import ClaimedJob, one_by_one
+from storage.accounts.notices import LiveNotices
+from storage.accounts.users import User
+from storage.jobs.inbox import DONE, CallbackOutcome, ignored, refused
+from storage.stores import Stores
+from tencent.errors import Unreadable
+from tencent.message_push import MessagePush
+from tencent.notices import (
+    NoticeAnswer,
+    NoticeClient,
+    NoticeEvent,
+    notice_values,
+    parse_notice_events,
+)
+
+log = structlog.get_logger("qlive.notices")
+
+JOB_NAME = "notices"
+LEASE_SECONDS = 30.0
+"""Lease of a step, which takes about a second; after this its process is presumed dead."""
+PAUSE_SECONDS = 30.0
+"""Pause after a message without an answer, or beyond a quota of WeChat."""
+PAGE_SIZE = 1_000
+"""Followers of a step."""
+CATCH_UP_SECONDS = 0.5
+"""Delay that is caught up, such as that of the reads between two steps."""
+
+
+class NoticeService:
+    """Notes what users agree to, and notifies the followers of a host who goes live.
+
+    One process at a time sends, for about a second, so that the rate is that of the deployment. An
+    agreement is taken before its message is sent: after a kill in between it is lost, and none is
+    spent twice.
+    """
+
+    def __init__(
+        self, stores: Stores, client: NoticeClient, settings: Settings, outcomes: Counter
+    ) -> None:
+        self._stores = stores
+        self._consents, self._lives = stores.consents, stores.live_notices
+        self._leases = stores.job_leases
+        self._client = client
+        self._settings, self._moderation = settings.notices, settings.moderation
+        self._template_id = settings.notices.template_id
+        self._page = settings.links.page
+        self._app_id = next(iter(settings.wechat.apps), "")
+        """The app of the message push, whose users alone can agree to anything."""
+        self._outcomes = outcomes
+        self._next_at = 0.0
+        self.job = ClaimedJob[LiveNotices](
+            JOB_NAME, one_by_one(self._claim), self._run_step, concurrency=1
+        )
+
+    async def receive(self, push: MessagePush) -> CallbackOutcome:
+        """Process an event of NOTICE_EVENTS; only an encrypted one is signed with its content."""
+        if not push.encrypted:
+            return refused("plain")
+        try:
+            events = parse_notice_events(push.content)
+        except Unreadable:
+            return refused("unreadable")
+        openid = str(push.content.get("FromUserName"))
+        user = await self._stores.users.by_openid(self._app_id, openid)
+        if user is None:
+            return ignored("unknown_user")
+        for event in events:
+            if event.template_id == self._template_id:
+                rule = partial(_note, event)
+                await self._consents.change(user.user_id, self._template_id, rule)
+        return DONE
+
+    # ---- the job
+
+    async def _claim(self) -> LiveNotices | None:
+        """Return the live that began last, unless another process is sending."""
+        live = await self._lives.latest()
+        return live if live and await self._leases.acquire(JOB_NAME, LEASE_SECONDS) else None
+
+    async def _run_step(self, live: LiveNotices) -> None:
+        """Notify the next followers of a live."""
+        pause = PAUSE_SECONDS
+        try:
+            if await self._notify_next(live):
+                pause = 0.0
+        finally:
+            await self._leases.release(JOB_NAME, pause)
+
+    async def _notify_next(self, live: LiveNotices) -> bool:
+        """Notify at most `per_second` followers; return False if messages have to wait."""
+        room = await self._stores.rooms.read(live.live_id)
+        is_live = room and room.live and room.epoch == live.epoch
+        if not room or not is_live or room.visibility == "private":
+            await self._lives.delete(live.epoch)
+            return True
+        if not await self._client.is_ready(self._app_id):
+            return False
+        user_ids, after = await self._next_followers(live)
+        answers = await self._send(room, await self._receivers(room, user_ids))
+        outcomes = {answer.outcome: answer for answer in answers}
+        if rejected := outcomes.get("rejected"):
+            log.error("notices_rejected", live_id=live.live_id, errcode=rejected.errcode)
+            await self._lives.delete(live.epoch)
+        elif not outcomes.keys().isdisjoint(("lost", "limited")):
+            log.warning("notices_paused", live_id=live.live_id, outcomes=[*outcomes])
+            return False  # the same followers again: those who got a notice get no second one
+        elif after:
+            await self._lives.advance(live.epoch, after)
+        else:
+            await self._lives.delete(live.epoch)
+        return True
+
+    async def _next_followers(self, live: LiveNotices) -> tuple[list[str], str]:
+        """Return followers with an agreement, and the last one that was read, "" at the end."""
+        page = await self._stores.follows.followers(live.host_id, live.after, PAGE_SIZE)
+        agreed = await self._consents.agreed(page, self._template_id)
+        if len(agreed) > (limit := self._settings.per_second):
+            return agreed[:limit], agreed[limit - 1]
+        return agreed, page[-1] if len(page) == PAGE_SIZE else ""
+
+    async def _receivers(self, room: Room, user_ids: Sequence[str]) -> list[User]:
+        """Return those of the users who may be notified and have no open socket."""
+        if not user_ids:
+            return []
+        alive = await self._stores.presence.alive_processes()
+        members = await self._stores.members.get_many(user_ids)
+        online = {member.user_id for member in members if member and member.process in alive}
+        serving = await self._stores.user_channels.processes(user_ids)
+        online |= {user_id for user_id, processes in serving.items() if processes & alive}
+        users, now = await self._stores.users.find_many([*user_ids]), now_ms()
+        return [
+            user
+            for user in users
+            if user.user_id not in online
+            and not (user.banned or user.deleted_at or room.is_banned(user.user_id, now))
+        ]
+
+    async def _send(self, room: Room, users: Iterable[User]) -> list[NoticeAnswer]:
+        """Notify users at the rate of the settings, until WeChat does not take a message."""
+        answers: list[NoticeAnswer] = []
+
+        async def send(user: User) -> None:
+            answers.extend(await self._notify(room, user))
+
+        sending = []
+        for user in users:
+            await self._wait_for_turn()
+            if any(answer.outcome in ("lost", "limited", "rejected") for answer in answers):
+                break
+            sending.append(asyncio.create_task(send(user)))
+        await asyncio.gather(*sending)
+        return answers
+
+    async def _wait_for_turn(self) -> None:
+        now = time.monotonic()
+        turn = self._next_at if now - self._next_at < CATCH_UP_SECONDS else now
+        self._next_at = turn + 1 / self._settings.per_second
+        await asyncio.sleep(max(0.0, turn - now))
+
+    async def _notify(self, room: Room, user: User) -> list[NoticeAnswer]:
+        """Send a notice if one is due, with the neutral title if WeChat refuses the room's name."""
+        host_id, answers = room.host_id, list[NoticeAnswer]()
+        neutral, page = self._settings.neutral_title, f"{self._page}?live_id={room.live_id}"
+        change = partial(self._consents.change, user.user_id, self._template_id)
+        host = _checked(room.owner.person.nickname, self._moderation.nickname) or neutral
+        title = _checked(room.title, self._moderation.room_name) or host
+        for text in dict.fromkeys((title, neutral)):
+            take = partial(Consent.take, host_id=host_id, user_day=self._settings.user_day)
+            if not await change(partial(take, now=now_ms())):
+                break
+            values = notice_values(self._settings.fields, text, host, room.started_at)
+            answer = await self._client.send(user.app_id, user.openid, page, values)
+            answers.append(answer)
+            self._outcomes.labels(answer.outcome).inc()
+            if answer.outcome == "sent":
+                await change(partial(Consent.note_sent, host_id=host_id, msg_id=answer.msg_id))
+            elif answer.outcome == "no_consent":
+                await change(Consent.clear)
+            elif answer.outcome != "lost":
+                await change(partial(Consent.give_back, host_id=host_id))
+            if answer.outcome != "title_refused":
+                break
+        return answers
+
+
+def _note(event: NoticeEvent, consent: Consent) -> Consent:
+    if event.msg_id:
+        return consent.settle(event.msg_id, delivered=event.is_positive)
+    return consent.note_event(event.id, event.at, accepted=event.is_positive)
+
+
+def _checked(name: str, policy: str) -> str:
+    """Return a name if others see none of its kind before it has passed the check, else ""."""
+    return name if policy == "hide_until_checked" else ""

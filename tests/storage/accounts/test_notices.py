@@ -1,0 +1,43 @@
+"""Agreements that are changed at the same time, and those of a deleted user."""
+
+import asyncio
+from functools import partial
+
+from rooms.notices import Consent
+from tests.support.storage import StoresFixture
+
+
+async def test_agreements_taken_at_the_same_time_are_each_spent_once(
+    stores: StoresFixture,
+) -> None:
+    change = partial(stores.consents.change, "anna", "T1")
+
+    async def agree(at: int) -> None:
+        await change(lambda consent: consent.note_event(f"popup:{at}", at, accepted=True))
+
+    await asyncio.gather(*map(agree, range(1, 5)))
+    hosts = [f"host {number}" for number in range(6)]
+    takes = [partial(Consent.take, host_id=host, now=10**12, user_day=9) for host in hosts]
+    taken = await asyncio.gather(*map(change, takes))
+    assert len([consent for consent in taken if consent]) == 4
+    assert await stores.consents.agreed(["anna"], "T1") == []
+
+
+async def test_agreements_are_of_one_template_and_go_with_their_user(
+    stores: StoresFixture,
+) -> None:
+    user, _ = await stores.users.create("wx1", "o1")
+    consents = stores.consents
+    for user_id in (user.user_id, "other"):
+        await consents.change(
+            user_id, "T1", lambda consent: consent.note_event("popup:1", 1, accepted=True)
+        )
+    both = ["other", user.user_id]
+    assert await consents.agreed(both, "T1") == both
+    assert await consents.agreed(both, "T2") == []
+    for step in stores.deletions.steps(user):
+        await step()
+    assert await consents.agreed(both, "T1") == ["other"]
+    late = partial(Consent.note_sent, host_id="host", msg_id="m1")
+    await consents.change(user.user_id, "T1", late)
+    assert await stores.rows("notice_consents").count_documents({}) == 1
