@@ -22,7 +22,7 @@ RefuseReason = Literal[
     "refused", "withdrawn", "expired", "host", "left", "offline", "banned", "moderation"
 ]
 Visibility = Literal["public", "followers", "private"]
-"""Who may enter a live: anybody, followers of the host, or users with a ticket alone."""
+"""Who may enter a live: anybody, followers of the host, or only users with a ticket."""
 EndReason = Literal["host", "operator", "offline", "banned", "moderation"]
 DEPARTURE_REASONS: dict[str, tuple[LeaveReason, EndReason]] = {
     "left": ("left", "host"),
@@ -123,7 +123,7 @@ class ProfileChange(PublicProfile):
 class GroupChange(TypedDict):
     """The room has another chat group: join it.
 
-    Tencent IM no longer has the one before, or the live has become private, or is so no longer.
+    Tencent IM no longer has the previous one, or the live has become private or accessible again.
     """
 
     group_id: str
@@ -145,7 +145,7 @@ class SeatUrls(TypedDict):
 
 
 class VisibilityChange(TypedDict):
-    """Other users may enter the live; in a private one, every stream has a new URL.
+    """Who may enter has changed; in a private live, every stream has a new URL.
 
     Without `by` it stays private: it has new streams because a member was put out.
     """

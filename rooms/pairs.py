@@ -56,7 +56,9 @@ class Pair:
         return replace(self, ended=True)
 
     def _with(self, now: int, **changes: Any) -> Self:
-        """Return the changed pair, matched if nothing is missing any more."""
+        """Return the changed pair, matched if it has both likes and a date, and was not before."""
         after = replace(self, **changes)
-        missing = self.matched_at or self.ended or len(after.likes) < len(self.users)
-        return after if missing or not after.epoch else replace(after, matched_at=now)
+        is_complete = bool(after.epoch) and len(after.likes) == len(self.users)
+        if is_complete and not (self.matched_at or self.ended):
+            return replace(after, matched_at=now)
+        return after

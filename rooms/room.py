@@ -136,9 +136,9 @@ class Room(InvitingRoom):
         """Change who may enter the live, as the host.
 
         A private live gets another chat group and new streams: those who have left can neither
-        read, hear nor see it. After it comes a new group again, because newcomers do not read the
-        messages of the private time. The present visibility changes nothing, unless `renews` gives
-        a private live another group and streams; one that is not private by then stays as it is.
+        read, hear nor see it. When it is made accessible again, it gets another group, because
+        newcomers must not read the private messages. The present visibility changes nothing, unless
+        `renews` gives a private live another group and streams; other lives stay as they are.
         Raises TryAgain as `open`.
         """
         self._check_host(user_id)

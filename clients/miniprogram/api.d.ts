@@ -99,7 +99,7 @@ export interface components {
             encryptedData?: string;
             iv?: string;
         };
-        /** @description Two guests who were on mic together; null for one who is no user any more. */
+        /** @description Two guests who were on mic together; null for a deleted user. */
         Date: {
             male: components["schemas"]["FaceView"] | null;
             female: components["schemas"]["FaceView"] | null;
@@ -296,7 +296,7 @@ export interface components {
         /**
          * @description The room has another chat group: join it.
          *
-         *     Tencent IM no longer has the one before, or the live has become private, or is so no longer.
+         *     Tencent IM no longer has the previous one, or the live has become private or accessible again.
          */
         GroupChange: {
             group_id: string;
@@ -983,7 +983,7 @@ export interface components {
             id_number: string;
         };
         /**
-         * @description Other users may enter the live; in a private one, every stream has a new URL.
+         * @description Who may enter has changed; in a private live, every stream has a new URL.
          *
          *     Without `by` it stays private: it has new streams because a member was put out.
          */
@@ -1366,7 +1366,7 @@ export interface Calls {
   like(params: LikeRequest): Promise<Ok>;
   /** Read whom the caller follows: those with a live first, then the newest follows. */
   follows(params?: FollowsRequest): Promise<FollowedUsers>;
-  /** Follow a user, or no longer. */
+  /** Follow or unfollow a user. */
   follow(params: FollowRequest): Promise<Followed>;
   /** The users with whom the caller is matched, newest first; [] after the last page. */
   matches(params?: MatchesRequest): Promise<Matches>;

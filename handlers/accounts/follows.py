@@ -35,7 +35,7 @@ class FollowedUsersResponse(RootModel[list[FollowedUserResponse]]):
 class FollowHandler(ActiveUserHandler):
     @endpoint(limit="like", errors=[UserNotFound, Blocked, TooManyFollows])
     async def post(self, params: FollowRequest) -> FollowedResponse:
-        """Follow a user, or no longer."""
+        """Follow or unfollow a user."""
         if params.user_id == self.user_id:
             raise InvalidParameter({"user_id": "you cannot follow yourself"})
         followers = await self.context.services.accounts.follows.change(

@@ -26,7 +26,7 @@ programs.
 The frames of the WebSocket are documented on [/docs/socket/](/docs/socket/).
 """
 TAGS = {
-    "users": "Accounts, login and logout, likes, matches.",
+    "users": "Accounts, login and logout, likes, follows, matches.",
     "rooms": "Open, enter, leave and end rooms; their members and rankings.",
     "mic": "Seats on mic: apply, invite, accept, refuse, leave.",
     "gifts": "List gifts and give them.",

@@ -11,7 +11,7 @@ from rooms.events import EndReason
 
 
 class DateResponse(Response):
-    """Two guests who were on mic together; null for one who is no user any more."""
+    """Two guests who were on mic together; null for a deleted user."""
 
     male: FaceView | None
     female: FaceView | None

@@ -288,8 +288,8 @@ class MatchmakerEnterHandler(ActiveUserHandler):
 class UpdateRoomHandler(ActiveUserHandler):
     """Change the name, the picture and the visibility of the room, as its host.
 
-    A live that becomes private, or is so no longer, has a new chat group, and a private one new
-    streams.
+    A live gets a new chat group when it becomes private and when it is made accessible again, and
+    new streams when it becomes private.
     """
 
     @endpoint(

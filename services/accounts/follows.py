@@ -1,4 +1,4 @@
-"""Follows between users, and the frame that tells followers of a live that has begun."""
+"""Follows between users, and the frame that announces a live to followers."""
 
 import asyncio
 from collections.abc import Set
@@ -19,7 +19,7 @@ log = structlog.get_logger("qlive.accounts")
 
 
 class FollowService:
-    """Changes and lists follows, and tells the followers who are connected to this process."""
+    """Changes and lists follows, and announces lives to followers connected to this process."""
 
     def __init__(self, stores: Stores, bus: Bus, hub: Hub, user_safety: UserSafetyService) -> None:
         self._stores = stores
@@ -29,16 +29,16 @@ class FollowService:
         bus.subscribe(self._on_live_started, LiveStarted)
 
     async def change(self, user: User, other_id: str, *, on: bool) -> int:
-        """Follow a user, or no longer; return the number of their followers.
+        """Follow or unfollow a user; return the number of their followers.
 
         Raises UserNotFound, Blocked or TooManyFollows.
         """
         stores, follows, user_id = self._stores, self._stores.follows, user.user_id
         _, room = await asyncio.gather(stores.users.get(other_id), stores.rooms.of_host(other_id))
-        await self._user_safety.check_pair(user, other_id)
-        if not on:
+        if not on:  # also after a block whose process was killed before it ended the follow
             await follows.drop(user_id, other_id)
             return await follows.count(other_id)
+        await self._user_safety.check_pair(user, other_id)
         await follows.put(user_id, other_id, room.epoch if room and room.live else "")
         # A block since the check above has found no follow to end.
         if await stores.user_blocks.among(user_id, [other_id]):

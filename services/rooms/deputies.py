@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
+from core.clock import now_ms
 from rooms.errors import NotHost
+from rooms.room import Room
 from services.errors import Blocked
 from services.moderation.user_safety import UserSafetyService
 from services.room_changes import RoomChanges
@@ -19,7 +21,7 @@ class DeputyService:
     _user_safety: UserSafetyService
 
     async def name(self, host: User, user_id: str, live_id: int | None) -> None:
-        """Make a member, or a follower of the host, a deputy.
+        """Make a member, or a follower of the host whom the room does not ban, a deputy.
 
         Raises UserNotFound, Blocked, or as Room.name_deputy.
         """
@@ -27,9 +29,12 @@ class DeputyService:
         await self._user_safety.check_pair(host, user_id)
         live_id = live_id or await self._room_of(host)
         follows = await self._stores.follows.has(user_id, host.user_id)
-        await self._room_changes.change(
-            live_id, lambda room: room.name_deputy(host.user_id, person, follows=follows), user_id
-        )
+
+        def name(room: Room) -> None:
+            may_be_outside = follows and not room.is_banned(user_id, now_ms())
+            room.name_deputy(host.user_id, person, follows=may_be_outside)
+
+        await self._room_changes.change(live_id, name, user_id)
         # A block since the check above has found no deputy to end.
         if await self._stores.user_blocks.among(host.user_id, [user_id]):
             await self._room_changes.separate(person, host.person())

@@ -4,20 +4,36 @@ The `_id` of a follow has the followed user first, so that it orders the followe
 """
 
 from collections.abc import Collection as Group
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
+from core.batching import RequestBatcher
 from core.retry import retry_on_conflict
-from storage.database import Collection, Database, Document
-from storage.documents import documents_by_id, starts_with
+from storage.database import Collection, Database
+from storage.documents import documents_by_id, make_partial_index, starts_with
 from storage.errors import TooManyFollows
 from storage.write_batch import GroupCommit, WriteBatch
 
 MAX_FOLLOWS = 1_000
 """Users whom one user may follow: the list of them is read as a whole, about 100 KB."""
+MAX_CHANGES = 100
+"""Follows of one user that are written together."""
+
+
+class FollowChange(NamedTuple):
+    """A user follows, while a live of this epoch runs ("" without one), or unfollows (None)."""
+
+    by: str
+    epoch: str | None
 
 
 class FollowStore:
-    """Follows, each counted in the transaction that adds or ends it."""
+    """Follows, each counted in the transaction that adds or ends it.
+
+    A process writes the follows of one user in one transaction at a time. A host asks her viewers
+    to follow her: 200 transactions of two processes on one count took 6 s, and 400 of four failed.
+    """
 
     def __init__(self, database: Database) -> None:
         self._follows: Collection = database.collection("follows")
@@ -26,9 +42,13 @@ class FollowStore:
             database.collection("follower_counts"), lambda row: int(row["n"])
         )
         self._commits = GroupCommit(database)
+        self._changes: RequestBatcher[FollowChange, None] = RequestBatcher(
+            self._change, MAX_CHANGES
+        )
 
     async def make_indexes(self) -> None:
         await self._follows.create_index([("by", 1), ("at", -1)])
+        await make_partial_index(self._follows, "epoch", "")
 
     async def put(self, by: str, of: str, epoch: str = "") -> None:
         """Follow a user. `epoch` is that of the live that they host, whose report counts it.
@@ -39,29 +59,33 @@ class FollowStore:
             if await self.has(by, of):
                 return
             raise TooManyFollows
-        row = {"_id": _id(by, of), "by": by, "of": of, "at": datetime.now(UTC), "epoch": epoch}
-
-        async def add() -> None:
-            if await self.has(by, of):
-                return
-            batch = WriteBatch()
-            batch.insert("follows", row)
-            _count(batch, of, epoch, 1)
-            await self._commits.commit(batch)
-
-        await retry_on_conflict(add)
+        await self._changes.submit(of, FollowChange(by, epoch))
 
     async def drop(self, by: str, of: str) -> None:
         """Stop following a user; no error without a follow."""
+        await self._changes.submit(of, FollowChange(by, None))
 
-        async def end() -> None:
-            if row := await self._by_id.get(_id(by, of)):
-                batch = WriteBatch()
-                batch.delete("follows", {"_id": row["_id"]})
-                _count(batch, of, row["epoch"], -1)
+    async def _change(self, of: str, changes: Sequence[FollowChange]) -> list[None]:
+        """Save changes of the followers of one user; of those by one follower, the last counts."""
+        wanted, now = {_id(by, of): (by, epoch) for by, epoch in changes}, datetime.now(UTC)
+
+        async def save() -> None:
+            batch, gained = WriteBatch(), 0
+            stored = await self._by_id.get_many([*wanted])
+            for row, (id_, (by, epoch)) in zip(stored, wanted.items(), strict=True):
+                if row and epoch is None:
+                    batch.delete("follows", {"_id": id_})
+                    gained -= 1
+                elif not row and epoch is not None:
+                    new = {"_id": id_, "by": by, "of": of, "at": now, "epoch": epoch}
+                    batch.insert("follows", new)
+                    gained += 1
+            if len(batch):
+                batch.upsert("follower_counts", {"_id": of}, {"$inc": {"n": gained}})
                 await self._commits.commit(batch)
 
-        await retry_on_conflict(end)
+        await retry_on_conflict(save)
+        return [None] * len(changes)
 
     async def drop_all(self, by: str) -> None:
         """Stop following all users."""
@@ -94,12 +118,3 @@ class FollowStore:
 
 def _id(by: str, of: str) -> str:
     return f"{of}:{by}"
-
-
-def _count(batch: WriteBatch, user_id: str, epoch: str, number: int) -> None:
-    """Count a follow, also in the report of the live in which it began, until that live ends."""
-    change: Document = {"$inc": {"n": number}}
-    batch.upsert("follower_counts", {"_id": user_id}, change)
-    if epoch:
-        gained = {"$inc": {"followers": number}}
-        batch.update_if_present("lives", {"_id": epoch, "ended_at": None}, gained)

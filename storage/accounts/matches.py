@@ -22,7 +22,7 @@ from storage.write_batch import GroupCommit, WriteBatch
 class PairStore:
     """Likes, dates and matches of pairs, each changed under the guard of its version.
 
-    The write that makes a match has its events, the message to IM and the count of the live.
+    The write that makes a match also adds its events, the message to IM and the count of the live.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class PairStore:
         await self._change(by, of, lambda pair: pair.unlike(by))
 
     async def end(self, user_id: str, other_id: str) -> None:
-        """End the match of two users; without one, none will be made."""
+        """End the match of two users, or prevent it if there is none yet."""
         await self._change(user_id, other_id, Pair.end)
 
     async def end_all(self, user_id: str) -> None:
@@ -116,7 +116,8 @@ class PairStore:
             batch.insert("pairs", document)
 
     def _add_match(self, batch: WriteBatch, pair: Pair, people: Sequence[User]) -> None:
-        for user, other in (people, reversed(people)):
+        first, second = people
+        for user, other in ((first, second), (second, first)):
             match = Match(
                 user=other.person().public_profile(), live_id=pair.live_id, at=pair.matched_at
             )

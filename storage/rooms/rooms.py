@@ -205,7 +205,7 @@ class RoomStore:
             self._outbox.add_to(batch, "mute", {**target, "live_id": room.live_id}, urgent=True)
 
     async def clear(self, live_id: int, epoch: str) -> None:
-        """Delete the memberships of an ended live session; count its audience for the report.
+        """Delete the memberships of an ended live session, and complete its report.
 
         A failure is only logged: since their epoch has ended, they are already invalid.
         """
@@ -213,7 +213,7 @@ class RoomStore:
             counts = await self._members.count(live_id, epoch)
             await self._lives.note_audiences({epoch: counts.audience - 1})
             await self._members.clear(live_id, epoch)
-            await self._lives.count_visits(epoch)
+            await self._lives.complete(epoch)
         except PyMongoError as error:
             log.warning("memberships_cleanup_failed", live_id=live_id, error=type(error).__name__)
 

@@ -75,6 +75,10 @@ QUERIES: list[tuple[str, dict[str, Any], dict[str, int]]] = [
     ("lives", {}, NEWEST_STARTED),
     ("lives", {"$or": [{"dates.male": "1"}, {"dates.female": "1"}]}, {}),
     ("visits", {"_id": {"$gte": "e:", "$lt": "e;"}}, {}),
+    ("follows", {"epoch": {"$gt": "", "$in": ["e1", "e2"]}}, {}),
+    ("follows", {"by": "1"}, {"at": -1}),
+    ("rooms", {"host_id": {"$in": ["1", "2"]}, "visibility": {"$ne": "private"}}, {}),
+    ("pairs", {"users": "1", "matched_at": 0}, {}),
 ]
 """Collection, filter and order."""
 

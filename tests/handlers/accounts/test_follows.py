@@ -62,6 +62,16 @@ async def test_a_block_ends_follows_in_both_directions_and_prevents_them(
     assert (await anna.get(FOLLOW)).ok() == []
 
 
+async def test_a_follow_that_a_killed_block_has_left_can_be_ended(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    anna, bert = await api.user("anna"), await api.user("bert")
+    await follow(anna, bert)
+    await server.context.stores.user_blocks.put(bert.id, anna.id)
+    ended = (await anna.post(FOLLOW, user_id=bert.id, on=0)).ok()
+    assert ended == {"followed": False, "followers": 0}
+
+
 async def test_followed_users_who_are_live_come_first_and_a_private_live_is_not_shown(
     api: ApiFixture, server: ServerProcess, db: Any
 ) -> None:

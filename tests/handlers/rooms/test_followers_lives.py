@@ -60,13 +60,18 @@ async def test_a_live_for_followers_is_entered_by_followers_by_ticket_and_by_its
     assert (await carl.get(PLAY, **room)).refusal == FOLLOWERS_ONLY
 
 
-async def test_a_follower_outside_the_live_becomes_a_deputy(api: ApiFixture) -> None:
+async def test_a_follower_outside_the_live_becomes_a_deputy_unless_the_room_bans_them(
+    api: ApiFixture,
+) -> None:
     host, anna = await api.host(), await api.user("anna")
     deputy = {"user_id": anna.id, "on": 1}
     assert (await host.post("qlive_room/deputy/", **deputy)).refusal == (409, "not_in_room")
     await follow(anna, host)
     (await host.post("qlive_room/deputy/", **deputy)).ok()
     assert [row["user_id"] for row in (await host.get("qlive_room/deputies/")).ok()] == [anna.id]
+    (await host.post("qlive_room/put_out/", live_id=host.live_id, user_id=anna.id)).ok()
+    assert (await host.post("qlive_room/deputy/", **deputy)).refusal == (409, "not_in_room")
+    assert (await host.get("qlive_room/deputies/")).ok() == []
 
 
 # ---- live_started

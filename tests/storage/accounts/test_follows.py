@@ -36,6 +36,30 @@ async def test_repeated_and_concurrent_follows_count_once(stores: StoresFixture)
     assert await stores.follows.followers(HOST, kept[1], 3) == kept[2:5]
 
 
+async def test_a_rush_of_followers_in_several_processes_is_served(stores: StoresFixture) -> None:
+    processes = [StoresFixture(stores.database).follows for _ in range(4)]
+    puts = [
+        follows.put(f"2000{process}{number:03}", HOST)
+        for process, follows in enumerate(processes)
+        for number in range(100)
+    ]
+    async with asyncio.timeout(10):  # it takes 1 s; without batches by user, 40 s
+        await asyncio.gather(*puts)
+    assert await stored(stores) == {HOST: 400}
+
+
+async def test_a_follow_and_its_end_at_once_leave_the_last(stores: StoresFixture) -> None:
+    follows = stores.follows
+    await follows.put("20000000", HOST)  # while it is written, the others wait for one another
+    for last in (True, False):
+        change = [follows.drop, follows.put][last]
+        await asyncio.gather(
+            follows.put("20000001", OTHER), follows.drop("20000000", HOST), change("20000000", HOST)
+        )
+        assert await follows.has("20000000", HOST) == last
+        assert (await stored(stores))[HOST] == last
+
+
 async def test_a_user_follows_a_limited_number_and_may_end_all_again(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -50,16 +74,3 @@ async def test_a_user_follows_a_limited_number_and_may_end_all_again(
     for _ in range(2):  # a deletion is repeated after a kill
         await follows.drop_all("20000000")
     assert await stored(stores) == {HOST: 0, OTHER: 0}
-
-
-async def test_a_follow_during_a_live_is_counted_by_its_report_until_it_ends(
-    stores: StoresFixture,
-) -> None:
-    lives = stores.rows("lives")
-    await lives.insert_one({"_id": "e1", "ended_at": None, "followers": 0})
-    for by in ("20000000", "20000001"):
-        await stores.follows.put(by, HOST, "e1")
-    await stores.follows.drop("20000000", HOST)
-    await lives.update_one({}, {"$set": {"ended_at": 5}})
-    await stores.follows.drop("20000001", HOST)
-    assert (await lives.find_one())["followers"] == 1

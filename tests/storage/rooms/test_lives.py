@@ -182,6 +182,32 @@ async def test_a_reader_counts_the_audience_that_a_killed_process_has_not_counte
     assert await stores.rows("visits").count_documents({}) == 0
 
 
+@pytest.mark.parametrize("is_killed", [False, True])
+async def test_a_report_counts_those_who_began_to_follow_in_the_live_and_still_did_at_its_end(
+    stores: StoresFixture, *, is_killed: bool
+) -> None:
+    live_id = await open_room(stores)
+    for by, epoch in (("20000000", "e0"), ("20000001", "e1"), ("20000002", "e1"), ("20000003", "")):
+        await stores.follows.put(by, HOST.user_id, epoch)
+    assert (await report(stores))["followers"] == 2
+    await stores.follows.drop("20000001", HOST.user_id)
+    await end(stores, live_id)
+    if not is_killed:
+        await stores.rooms.clear(live_id, "e1")
+    assert (await report(stores))["followers"] == 1
+    await stores.follows.drop("20000002", HOST.user_id)
+    assert (await report(stores))["followers"] == 1
+
+
+async def test_following_writes_no_document_that_gifts_in_the_live_write(
+    stores: StoresFixture,
+) -> None:
+    await open_room(stores)
+    before = await stores.rows("lives").find_one()
+    await stores.follows.put("20000000", HOST.user_id, "e1")
+    assert await stores.rows("lives").find_one() == before
+
+
 async def test_a_report_outlives_the_next_live_of_its_room(stores: StoresFixture) -> None:
     live_id = await open_room(stores, ANNA)
     await end(stores, live_id)
