@@ -126,11 +126,12 @@ class NoticeService:
 
     async def _next_followers(self, live: LiveNotices) -> tuple[list[str], str]:
         """Return followers with an agreement, and the last one that was read, "" at the end."""
-        page = await self._stores.follows.followers(live.host_id, live.after, PAGE_SIZE)
-        agreed = await self._consents.agreed(page, self._template_id)
-        if len(agreed) > (limit := self._settings.per_second):
-            return agreed[:limit], agreed[limit - 1]
-        return agreed, page[-1] if len(page) == PAGE_SIZE else ""
+        host_id, limit = live.host_id, self._settings.per_second
+        page = await self._stores.follows.followers(host_id, live.after, PAGE_SIZE)
+        due = await self._consents.due(page, self._template_id, host_id, now_ms())
+        if len(due) > limit:
+            return due[:limit], due[limit - 1]
+        return due, page[-1] if len(page) == PAGE_SIZE else ""
 
     async def _receivers(self, room: Room, user_ids: Sequence[str]) -> list[User]:
         """Return those of the users who may be notified and have no open socket."""
@@ -172,17 +173,20 @@ class NoticeService:
         await asyncio.sleep(max(0.0, turn - now))
 
     async def _notify(self, room: Room, user: User) -> list[NoticeAnswer]:
-        """Send a notice if one is due, with the neutral title if WeChat refuses the room's name."""
+        """Send a notice if one is due, once more with the neutral title if WeChat refuses it."""
         host_id, answers = room.host_id, list[NoticeAnswer]()
         neutral, page = self._settings.neutral_title, f"{self._page}?live_id={room.live_id}"
         change = partial(self._consents.change, user.user_id, self._template_id)
         host = _checked(room.owner.person.nickname, self._moderation.nickname) or neutral
         title = _checked(room.title, self._moderation.room_name) or host
-        for text in dict.fromkeys((title, neutral)):
+        neutral_host = neutral if title == host else host
+        for text, name in dict.fromkeys(((title, host), (neutral, neutral_host))):
+            if answers:
+                await self._wait_for_turn()
             take = partial(Consent.take, host_id=host_id, user_day=self._settings.user_day)
             if not await change(partial(take, now=now_ms())):
                 break
-            values = notice_values(self._settings.fields, text, host, room.started_at)
+            values = notice_values(self._settings.fields, text, name, room.started_at)
             answer = await self._client.send(user.app_id, user.openid, page, values)
             answers.append(answer)
             self._outcomes.labels(answer.outcome).inc()

@@ -1,5 +1,6 @@
 """Notices of lives, with the simulated WeChat: who gets one, and what becomes of agreements."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -288,6 +289,16 @@ async def test_a_title_that_wechat_refuses_is_replaced_by_the_neutral_one(
     assert notices.left(anna.id) == 1
 
 
+async def test_a_nickname_that_wechat_refuses_is_replaced_where_it_stands_for_the_title(
+    notices: NoticeFixture, host: ApiClient
+) -> None:
+    await notices.follower("anna", host)
+    name = {"$set": {"owner.person.nickname": "a 45168 name"}}
+    notices.db.rooms.update_one({"_id": host.live_id}, name)
+    (message,) = await notices.send()
+    assert [message["data"][name]["value"] for name in ("thing1", "thing2")] == [NEUTRAL] * 2
+
+
 @pytest.mark.parametrize("errcode", [40037, 41030, 47003])
 async def test_a_wrong_setting_drops_the_notices_of_the_live_and_costs_no_agreement(
     notices: NoticeFixture, host: ApiClient, errcode: int
@@ -372,3 +383,19 @@ class TestRate:
         users = [await notices.follower(name, host) for name in ("a", "b", "c")]
         assert len(await notices.send()) == 3
         assert cursors == sorted(user.id for user in users)[1:2]
+
+
+class TestTurns:
+    @pytest.fixture
+    def changes(self) -> dict[str, Any]:
+        return {"notices": {"template_id": TEMPLATE, "per_second": 10}}
+
+    async def test_each_message_has_its_turn_also_those_with_the_neutral_title(
+        self, notices: NoticeFixture, host: ApiClient
+    ) -> None:
+        for name in ("a", "b", "c"):
+            await notices.follower(name, host, 2)
+        notices.db.rooms.update_one({"_id": host.live_id}, {"$set": {"title": "a 45168 title"}})
+        started = time.monotonic()
+        assert len(await notices.send()) == 3
+        assert time.monotonic() - started >= 0.5, "six messages"
