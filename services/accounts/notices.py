@@ -202,8 +202,9 @@ class NoticeService:
 
 
 def _note(event: NoticeEvent, consent: Consent) -> Consent:
-    if event.msg_id:
-        return consent.settle(event.msg_id, delivered=event.is_positive)
+    """Apply an event. A failed delivery is a refusal, also if its answer is lost or not stored."""
+    if event.msg_id and event.is_positive:
+        return consent.settle(event.msg_id)
     return consent.note_event(event.id, event.at, accepted=event.is_positive)
 
 

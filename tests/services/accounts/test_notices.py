@@ -248,11 +248,18 @@ async def test_a_message_that_was_not_delivered_clears_all_agreements(
     notices.next(is_undelivered=True)
     await notices.send()
     assert notices.left(anna.id) == 0
-    row = {"TemplateId": TEMPLATE, "MsgID": "unknown", "ErrorCode": "1"}
     bert = await notices.follower("bert", host)
-    await notices.push("bert", event="subscribe_msg_sent_event", List=row)
     await notices.push("bert", event="subscribe_msg_sent_event", List={"TemplateId": TEMPLATE})
     assert notices.left(bert.id) == 1
+
+
+async def test_a_failed_delivery_counts_also_if_the_answer_was_lost(
+    notices: NoticeFixture, host: ApiClient
+) -> None:
+    anna = await notices.follower("anna", host, 3)
+    notices.next(is_lost=True, is_undelivered=True)
+    await notices.send()
+    assert notices.left(anna.id) == 0
 
 
 # ---- errors of WeChat
@@ -362,6 +369,35 @@ async def test_a_refusal_while_a_message_is_refused_for_its_title_is_not_undone(
     notices.db.rooms.update_one({"_id": host.live_id}, {"$set": {"title": "a 45168 title"}})
     assert await notices.send() == []
     assert notices.left(anna.id) == 0
+
+
+class TestUncheckedNames:
+    @pytest.fixture
+    def changes(self) -> dict[str, Any]:
+        moderation = {"nickname": "show_until_refused", "room_name": "show_until_refused"}
+        return {"notices": {"template_id": TEMPLATE}, "moderation": moderation}
+
+    async def test_names_that_may_not_have_passed_their_check_are_not_sent(
+        self, notices: NoticeFixture, host: ApiClient
+    ) -> None:
+        await notices.follower("anna", host)
+        notices.db.rooms.update_one({"_id": host.live_id}, {"$set": {"title": "a title"}})
+        (message,) = await notices.send()
+        values = [message["data"][name]["value"] for name in ("thing1", "thing2")]
+        assert values == [NEUTRAL, NEUTRAL]
+
+
+class TestWithoutTemplate:
+    @pytest.fixture
+    def changes(self) -> dict[str, Any]:
+        return {}
+
+    async def test_a_live_that_begins_has_no_notices(
+        self, notices: NoticeFixture, host: ApiClient
+    ) -> None:
+        assert host.live_id
+        assert notices.waiting() == []
+        assert notices.service.job not in notices.context.services.claimed_jobs
 
 
 class TestRate:
