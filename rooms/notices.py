@@ -23,7 +23,7 @@ class HostNotice(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What a user has agreed to receive by one template; `id` is that of user and template."""
+    """Agreements of a user to messages of one template; `id` names both."""
 
     id: str
     user_id: str

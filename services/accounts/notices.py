@@ -15,7 +15,7 @@ from rooms.room import Room
 from services.jobs.claimed_jobs import ClaimedJob, one_by_one
 from storage.accounts.notices import LiveNotices
 from storage.accounts.users import User
-from storage.jobs.inbox import DONE, CallbackOutcome, ignored, refused
+from storage.jobs.inbox import CallbackOutcome, refused
 from storage.stores import Stores
 from tencent.errors import Unreadable
 from tencent.message_push import MessagePush
@@ -35,13 +35,13 @@ LEASE_SECONDS = 30.0
 PAUSE_SECONDS = 30.0
 """Pause after a message without an answer, or beyond a quota of WeChat."""
 PAGE_SIZE = 1_000
-"""Followers of a step."""
+"""Followers read by one step."""
 CATCH_UP_SECONDS = 0.5
-"""Delay that is caught up, such as that of the reads between two steps."""
+"""A shorter delay, such as that of the reads between two steps, is caught up."""
 
 
 class NoticeService:
-    """Notes what users agree to, and notifies the followers of a host who goes live.
+    """Records users' agreements to notices, and notifies the followers of a host who goes live.
 
     One process at a time sends, for about a second, so that the rate is that of the deployment. An
     agreement is taken before its message is sent: after a kill in between it is lost, and none is
@@ -77,12 +77,12 @@ class NoticeService:
         openid = str(push.content.get("FromUserName"))
         user = await self._stores.users.by_openid(self._app_id, openid)
         if user is None:
-            return ignored("unknown_user")
+            return CallbackOutcome("ignored", "unknown_user", brief=True)
         for event in events:
             if event.template_id == self._template_id:
                 rule = partial(_note, event)
                 await self._consents.change(user.user_id, self._template_id, rule)
-        return DONE
+        return CallbackOutcome("done", brief=True)
 
     # ---- the job
 
@@ -209,5 +209,5 @@ def _note(event: NoticeEvent, consent: Consent) -> Consent:
 
 
 def _checked(name: str, policy: str) -> str:
-    """Return a name if others see none of its kind before it has passed the check, else ""."""
+    """Return the name if names of its kind are shown only after their check, else ""."""
     return name if policy == "hide_until_checked" else ""

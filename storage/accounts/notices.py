@@ -12,7 +12,7 @@ from storage.write_batch import GroupCommit, WriteBatch
 
 
 class ConsentStore:
-    """What users agree to receive, saved if it is as it was loaded."""
+    """Agreements of users, saved if they are as they were loaded."""
 
     def __init__(self, database: Database) -> None:
         self._consents: Collection = database.collection("notice_consents")
@@ -25,7 +25,7 @@ class ConsentStore:
     async def change(
         self, user_id: str, template_id: str, rule: Callable[[Consent], Consent | None]
     ) -> Consent | None:
-        """Save what a rule makes of a user's consent, and return it; None changes nothing."""
+        """Save and return the result of a rule for a user's consent; None changes nothing."""
         id_ = _id(user_id, template_id)
 
         async def attempt() -> Consent | None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -199,6 +200,10 @@ async def test_choices_on_the_phone_add_agreements_or_clear_them(
     for place, choice, left in (("change", "acceptWithAudio", 2), ("popup", "reject", 0)):
         assert await notices.choose("anna", place=place, choice=choice) == left
     assert await notices.choose("anna", template_id="another") == 0
+    rows = [*notices.db.inbox.find()]
+    kept = [row["expires_at"] - row["received_at"] for row in rows]
+    assert len(kept) == 4
+    assert max(kept) < timedelta(days=1, minutes=1)
 
 
 async def test_choices_are_told_apart_by_user_event_time_and_template(
