@@ -33,7 +33,9 @@ JOB_NAME = "notices"
 LEASE_SECONDS = 30.0
 """Lease of a step, which takes about a second; after this its process is presumed dead."""
 PAUSE_SECONDS = 30.0
-"""Pause after a message without an answer, or beyond a quota of WeChat."""
+"""Pause while WeChat is away, or takes no message because of a quota."""
+LOST_PAUSE_SECONDS = 3.0
+"""Pause after an answer is lost while others come: one in a thousand must not halve the rate."""
 PAGE_SIZE = 1_000
 """Followers read by one step."""
 CATCH_UP_SECONDS = 0.5
@@ -95,20 +97,19 @@ class NoticeService:
         """Notify the next followers of a live."""
         pause = PAUSE_SECONDS
         try:
-            if await self._notify_next(live):
-                pause = 0.0
+            pause = await self._notify_next(live)
         finally:
             await self._leases.release(JOB_NAME, pause)
 
-    async def _notify_next(self, live: LiveNotices) -> bool:
-        """Notify at most `per_second` followers; return False if messages have to wait."""
+    async def _notify_next(self, live: LiveNotices) -> float:
+        """Notify at most `per_second` followers; return for how long the next ones have to wait."""
         room = await self._stores.rooms.read(live.live_id)
         is_live = room and room.live and room.epoch == live.epoch
         if not room or not is_live or room.visibility == "private":
             await self._lives.delete(live.epoch)
-            return True
+            return 0.0
         if not await self._client.is_ready(self._app_id):
-            return False
+            return PAUSE_SECONDS
         user_ids, after = await self._next_followers(live)
         answers = await self._send(room, await self._receivers(room, user_ids))
         outcomes = {answer.outcome: answer for answer in answers}
@@ -117,12 +118,13 @@ class NoticeService:
             await self._lives.delete(live.epoch)
         elif not outcomes.keys().isdisjoint(("lost", "limited")):
             log.warning("notices_paused", live_id=live.live_id, outcomes=[*outcomes])
-            return False  # the same followers again: those who got a notice get no second one
+            # The same followers again: those who got a notice get no second one.
+            return LOST_PAUSE_SECONDS if "sent" in outcomes else PAUSE_SECONDS
         elif after:
             await self._lives.advance(live.epoch, after)
         else:
             await self._lives.delete(live.epoch)
-        return True
+        return 0.0
 
     async def _next_followers(self, live: LiveNotices) -> tuple[list[str], str]:
         """Return followers with an agreement, and the last one that was read, "" at the end."""

@@ -1,8 +1,9 @@
 """Notices of lives, with the simulated WeChat: who gets one, and what becomes of agreements."""
 
+import asyncio
 import time
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from devtools.simulator.wechat import openid_of
 from rooms.notices import Consent
 from runtime.process import ServerProcess
 from services.accounts.notices import JOB_NAME
+from tencent.notices import NoticeAnswer
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.waiting import until
 
@@ -346,6 +348,30 @@ async def test_a_message_whose_answer_is_lost_is_not_repeated(
     notices.next()
     assert await notices.send() == []
     assert (notices.left(anna.id), notices.waiting()) == (2, [])
+
+
+@pytest.mark.parametrize(("lost", "pause"), [("bert", 3), ("anna bert", 30)])
+async def test_a_lost_answer_pauses_for_long_only_if_none_comes(
+    notices: NoticeFixture,
+    host: ApiClient,
+    monkeypatch: pytest.MonkeyPatch,
+    lost: str,
+    pause: int,
+) -> None:
+    for name in ("anna", "bert"):
+        await notices.follower(name, host)
+    send, both = notices.context.tencent.notices.send, asyncio.Barrier(2)
+
+    async def send_or_lose(app_id: str, openid: str, *args: Any) -> Any:
+        answer = await send(app_id, openid, *args)
+        await both.wait()
+        return NoticeAnswer("lost") if openid in map(openid_of, lost.split()) else answer
+
+    monkeypatch.setattr(notices.context.tencent.notices, "send", send_or_lose)
+    before = datetime.now(UTC)
+    assert len(await notices.send()) == 2
+    due_at = notices.db.job_leases.find_one({"_id": JOB_NAME})["due_at"].replace(tzinfo=UTC)
+    assert pause - 1 < (due_at - before).total_seconds() < pause + 2
 
 
 async def test_without_a_token_no_agreement_is_taken(
