@@ -61,7 +61,7 @@ Hosts = Annotated[list[Host], BeforeValidator(_from_json)]
 Page = Annotated[str, _matching(r"[\w-]+(/[\w-]+)*", "be a page like pages/room/room")]
 Keys = Annotated[dict[str, str], BeforeValidator(_from_json)]
 NOTICE_FIELDS = {"title": r"thing\d+", "host": r"thing\d+", "time": r"(time|date)\d+"}
-"""What a notice says, and the names that its template may have for it."""
+"""Values of a notice, and the pattern of each one's name in the template."""
 
 
 def _check_notice_fields(fields: dict[str, str]) -> dict[str, str]:

@@ -307,16 +307,13 @@ class Hub:
                 await asyncio.sleep(0)
 
     async def send_to_users(self, type_: str, data: Mapping[str, Any], choose: ChooseUsers) -> None:
-        """Send a transient frame to the sockets of the users whom `choose` picks, once to each.
-
-        It belongs to the own channel. Users without one here receive it on the socket of the room.
-        """
-        writers = [*self._open]
+        """Send a transient frame, once, to each joined socket of the users whom `choose` picks."""
+        writers = [*{writer for _, writer in self._joined}]
         for start in range(0, len(writers), READ_SIZE):
-            some = [writer for writer in writers[start : start + READ_SIZE] if writer.user_id]
+            some = writers[start : start + READ_SIZE]
             chosen = await choose({writer.user_id for writer in some})
             for writer in some:
-                if writer.user_id in chosen and self._has_own_frames(writer):
+                if writer.user_id in chosen and not writer.closed:
                     writer.send(frames.transient(type_, writer.user_id, data))
                     await asyncio.sleep(0)  # as in `_send_transient`
 
@@ -373,14 +370,6 @@ class Hub:
     def _joined(self) -> list[tuple[Channel, SocketWriter]]:
         """Every joined socket, with each of its channels."""
         return [(c, writer) for c in self.channels for writer in c.sockets.values()]
-
-    def _has_own_frames(self, writer: SocketWriter) -> bool:
-        """Return whether a socket has joined, and receives frames of the own channel."""
-        own, place = self._channels.get(writer.user_id), writer.member_socket
-        if own and own.sockets:
-            return writer in own.sockets
-        room = self._channels.get(place.live_id) if place else None
-        return room is not None and room.sockets.get(writer.user_id) is writer
 
     def _source(self, channel: Channel) -> Source:
         return self._users if channel.is_own else self._rooms

@@ -18,12 +18,12 @@ class HostNotice(TypedDict):
 
     at: int
     msg_id: str
-    outcome: Literal["", "sent", "failed", "cleared"]
+    outcome: Literal["", "sent", "cleared"]
 
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What a user has agreed to receive by one template; `id` is that of user and template."""
+    """Agreements of a user to messages of one template; `id` names both."""
 
     id: str
     user_id: str
@@ -92,13 +92,10 @@ class Consent:
         row = HostNotice(at=self.hosts[host_id]["at"], msg_id=msg_id, outcome="")
         return replace(self, hosts={**self.hosts, host_id: row})
 
-    def settle(self, msg_id: str, *, delivered: bool) -> Self:
-        """Note what became of a message; a failure clears all agreements."""
+    def settle(self, msg_id: str) -> Self:
+        """Note that a message was delivered."""
         for host_id, row in self.hosts.items():
-            if msg_id and row["msg_id"] == msg_id:
-                settled = HostNotice(
-                    at=row["at"], msg_id=msg_id, outcome="sent" if delivered else "failed"
-                )
-                after = replace(self, hosts={**self.hosts, host_id: settled})
-                return after if delivered else after.clear()
+            if row["msg_id"] == msg_id:
+                settled = HostNotice(at=row["at"], msg_id=msg_id, outcome="sent")
+                return replace(self, hosts={**self.hosts, host_id: settled})
         return self

@@ -1,17 +1,15 @@
 """Subscription messages of WeChat: sending one, and the events about them."""
 
-import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
 from core.clock import CHINA_TZ
-from core.retry import jittered
 from tencent.errors import ServiceUnavailable, Unreadable
 from tencent.json_reader import digits, json_text, objects, text
 from tencent.message_push import NOTICE_SENT
-from tencent.service_client import ServiceClient, ServiceResponse
-from tencent.wechat import BUSY_CODE, BUSY_PAUSE_SECONDS, AccessTokenCache, WechatCall
+from tencent.service_client import ServiceClient
+from tencent.wechat import BUSY_CODE, AccessTokenCache, WechatCall
 
 NoticeOutcome = Literal[
     "sent", "lost", "no_consent", "title_refused", "busy", "unknown_user", "limited", "rejected"
@@ -91,21 +89,14 @@ class NoticeClient:
         path = "/cgi-bin/message/subscribe/send"
         call = WechatCall(app_id, path, request, safe_to_repeat=False)
         try:
-            response = await self._tokens.send(self._client, call)
-            if response.content.get("errcode") == BUSY_CODE:
-                await asyncio.sleep(jittered(BUSY_PAUSE_SECONDS))
-                response = await self._tokens.send(self._client, call)
+            content = (await self._tokens.send_again_if_busy(self._client, call)).content
         except ServiceUnavailable:
+            content = {}
+        if not content:
             return NoticeAnswer("lost")
-        return _answer(response)
-
-
-def _answer(response: ServiceResponse) -> NoticeAnswer:
-    content = response.content
-    if not content:
-        return NoticeAnswer("lost", errcode=f"HTTP {response.status}")
-    errcode = content.get("errcode")
-    return NoticeAnswer(OUTCOMES.get(errcode, "rejected"), str(content.get("msgid", "")), errcode)
+        errcode = content.get("errcode")
+        outcome = OUTCOMES.get(errcode, "rejected")
+        return NoticeAnswer(outcome, str(content.get("msgid", "")), errcode)
 
 
 def notice_values(

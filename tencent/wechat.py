@@ -182,17 +182,21 @@ class AccessTokenCache:
                 self._tokens.invalidate(call.app_id)
         return response
 
+    async def send_again_if_busy(self, client: ServiceClient, call: WechatCall) -> ServiceResponse:
+        """Send as `send` does, and once more if WeChat says that it is busy."""
+        response = await self.send(client, call)
+        if response.content.get("errcode") == BUSY_CODE:
+            await asyncio.sleep(jittered(BUSY_PAUSE_SECONDS))
+            response = await self.send(client, call)
+        return response
+
     async def send_soon(self, client: ServiceClient, call: WechatCall) -> ServiceResponse:
-        """Send once more if WeChat is busy. Raises ServiceUnavailable after ANSWER_SECONDS."""
+        """Send as `send_again_if_busy`. Raises ServiceUnavailable after ANSWER_SECONDS."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                response = await self.send(client, call)
-                if response.content.get("errcode") == BUSY_CODE:
-                    await asyncio.sleep(jittered(BUSY_PAUSE_SECONDS))
-                    response = await self.send(client, call)
+                return await self.send_again_if_busy(client, call)
         except TimeoutError:
             raise ServiceUnavailable(client.service) from None
-        return response
 
     async def request(self, app_id: str) -> ServiceResponse:
         """Return the answer to a request for a token, which may be an error."""

@@ -99,13 +99,6 @@ export interface components {
             encryptedData?: string;
             iv?: string;
         };
-        /** @description Two guests who were on mic together; null for a deleted user. */
-        Date: {
-            male: components["schemas"]["FaceView"] | null;
-            female: components["schemas"]["FaceView"] | null;
-            from: string;
-            to: string | null;
-        };
         DayRankRequest: {
             /** Format: date */
             day?: string;
@@ -190,7 +183,7 @@ export interface components {
             live_id: number | null;
         };
         FollowedUsers: components["schemas"]["FollowedUser"][];
-        GetFollowRequest: {
+        FollowsRequest: {
             page?: number | string;
         };
         GetGiftsRequest: {
@@ -417,6 +410,13 @@ export interface components {
             /** @enum {integer} */
             like_state: 0 | 1;
         };
+        /** @description Two guests who were on mic together; null for a deleted user. */
+        LiveDate: {
+            male: components["schemas"]["FaceView"] | null;
+            female: components["schemas"]["FaceView"] | null;
+            from: string;
+            to: string | null;
+        };
         /** @description The live ended, and with it all seats, applications and mutes. */
         LiveEndEvent: {
             user_id: string;
@@ -446,7 +446,7 @@ export interface components {
             /** @description Users who entered; null while it runs. */
             audience_total: number | null;
             applications: number;
-            dates: components["schemas"]["Date"][];
+            dates: components["schemas"]["LiveDate"][];
             /** @description The host's own, of gifts in this live, also of those reversed later. */
             income: number;
             /** @description Followers gained during the live. */
@@ -1088,7 +1088,6 @@ export type ChatMuteAll = components['schemas']['ChatMuteAll'];
 export type Checked = components['schemas']['Checked'];
 export type Configs = components['schemas']['Configs'];
 export type CreateUserRequest = components['schemas']['CreateUserRequest'];
-export type Date = components['schemas']['Date'];
 export type DayRankRequest = components['schemas']['DayRankRequest'];
 export type DeleteRequest = components['schemas']['DeleteRequest'];
 export type Deletion = components['schemas']['Deletion'];
@@ -1105,7 +1104,7 @@ export type FollowRequest = components['schemas']['FollowRequest'];
 export type Followed = components['schemas']['Followed'];
 export type FollowedUser = components['schemas']['FollowedUser'];
 export type FollowedUsers = components['schemas']['FollowedUsers'];
-export type GetFollowRequest = components['schemas']['GetFollowRequest'];
+export type FollowsRequest = components['schemas']['FollowsRequest'];
 export type GetGiftsRequest = components['schemas']['GetGiftsRequest'];
 export type GetInvitationRequest = components['schemas']['GetInvitationRequest'];
 export type GetLikeRequest = components['schemas']['GetLikeRequest'];
@@ -1136,6 +1135,7 @@ export type LeaveRoomRequest = components['schemas']['LeaveRoomRequest'];
 export type LeavingUserInfo = components['schemas']['LeavingUserInfo'];
 export type LikeRequest = components['schemas']['LikeRequest'];
 export type LikeState = components['schemas']['LikeState'];
+export type LiveDate = components['schemas']['LiveDate'];
 export type LiveEndEvent = components['schemas']['LiveEndEvent'];
 export type LiveList = components['schemas']['LiveList'];
 export type LivePause = components['schemas']['LivePause'];
@@ -1365,7 +1365,7 @@ export interface Calls {
   /** Like a user, or remove the like. */
   like(params: LikeRequest): Promise<Ok>;
   /** Read whom the caller follows: those with a live first, then the newest follows. */
-  getFollow(params?: GetFollowRequest): Promise<FollowedUsers>;
+  follows(params?: FollowsRequest): Promise<FollowedUsers>;
   /** Follow or unfollow a user. */
   follow(params: FollowRequest): Promise<Followed>;
   /** The users with whom the caller is matched, newest first; [] after the last page. */

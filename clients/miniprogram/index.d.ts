@@ -75,6 +75,8 @@ export interface Platform {
   system?(): string;
   /** wx.updateShareMenu, so that what is shared next is the private message of this activity. */
   sharePrivately?(activityId: string): Promise<unknown>;
+  /** wx.requestSubscribeMessage for this template: its answers by template. */
+  askForNotice?(templateId: string): Promise<Record<string, string>>;
   /** wx.authPrivateMessage: WeChat's proof that the user has received a private message. */
   authPrivateMessage?(shareTicket: string): Promise<{ encryptedData: string; iv: string }>;
   /** wx.requestMerchantTransfer; resolves when WeChat has shown its page. */
@@ -245,7 +247,7 @@ export class RoomSocket implements Emitter<RoomEvents> {
 export interface UserValues {
   balance: { gold: number; income: number };
   where: { live_id: number | null };
-  /** A host whom the user follows has begun a live. */
+  /** A host whom the user follows has begun a live; one of the same room within ten minutes is not reported. */
   live_started: { host: { user_id: string; nickname: string; face_url: string }; live_id: number; room_name: string };
 }
 export type ChannelData = UserEventData & UserValues;
@@ -334,19 +336,29 @@ export interface ChatMessage {
   text: string;
   /** Milliseconds since 1970 */
   at: number;
+  /** From before the join: IM shows newcomers the latest lines. */
+  old?: true;
 }
 export interface ChatEvents {
   /** A text in the room's group; also one's own, when it has been sent. */
   message: (message: ChatMessage) => void;
+  /** A text of a user to the current one alone, while the chat is logged in. */
+  private: (message: ChatMessage) => void;
   /** Whether the chat is in the room's group; after an error, `join` joins it again. */
   connection: (connection: { joined: boolean; error: Error | null }) => void;
 }
 export interface Chat extends Emitter<ChatEvents> {
+  /** Whether the chat is in the group of a room. */
+  readonly joined: boolean;
   /** Joins the group of a room as soon as its socket is open, and each group that replaces it. */
   join(room: RoomSocket): Promise<void>;
   /** Refused with `muted`, `muted_all`, `banned`, `words`, `rate`, `imitation` or `not_in_room`; else IM's error. */
   send(text: string): Promise<void>;
-  /** Leaves the group and logs out of IM; the chat may join a room later. */
+  /** Logs in to IM; the latest lines between the user and another one, the earliest first. */
+  talkTo(user_id: string): Promise<ChatMessage[]>;
+  /** Sends a text to a user after `talkTo`; refused as `send` is. Its line is the answer, without an event. */
+  sendTo(user_id: string, text: string): Promise<ChatMessage>;
+  /** Leaves the group, if any, and logs out of IM; the chat may join a room later. */
   leave(): Promise<void>;
 }
 
@@ -397,6 +409,11 @@ export interface Client extends Omit<Calls, "pushGift">, Emitter<ClientEvents> {
    * `shareTicket` of wx.getEnterOptionsSync().
    */
   enterWithTicket(ticket: string, shareTicket?: string): Promise<PlayUrl & { live_id: number; group_id: string }>;
+  /**
+   * Has WeChat ask, within a tap, whether it may send one notice of a live, such as when the user leaves a
+   * live that has ended. Whether the user agrees; never an error, and false without `noticeTemplateId`.
+   */
+  askForNotice(): Promise<boolean>;
   /** Makes what the user shares next the private message of an invitation; WeChat only. */
   shareInvitation(invitation: { activity_id: string }): Promise<void>;
   /** Chat over Tencent IM with lite-chat, of which this is the default export. */
@@ -429,6 +446,8 @@ export function createClient(options: {
   giftPatienceMs?: number;
   /** That of the mini-program by default. */
   appId?: string;
+  /** Template of the notice of a live: `follow` asks for the user's consent within the same tap. */
+  noticeTemplateId?: string;
   /**
    * Whether a refused token is replaced by one sign-in, after which the call is sent once more (login,
    * createUser and pay are not) and sockets resume.

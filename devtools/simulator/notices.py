@@ -58,14 +58,14 @@ class SimulatedNotices:
             return error_reply(errcode, "the message is refused")
         self.consents[openid, template_id] -= 1
         self.sent.append(content)
-        if self._next.is_lost:
-            return json_reply({}, 503)
         msg_id = 3_000_000_000_000_000_000 + len(self.sent)
         result = {"ErrorCode": "0", "ErrorStatus": "success"}
         if self._next.is_undelivered:
             result = {"ErrorCode": "1", "ErrorStatus": "user block"}
         row = {"TemplateId": template_id, "MsgID": str(msg_id), **result}
         self._report("subscribe_msg_sent_event", openid, row)
+        if self._next.is_lost:
+            return json_reply({}, 503)
         return json_reply({"errcode": 0, "errmsg": "ok", "msgid": msg_id})
 
     def _refusal(self, content: dict[str, Any]) -> int:

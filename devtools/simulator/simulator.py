@@ -69,7 +69,7 @@ class Simulator:
         self.pushes = pushes = SimulatedPushes(
             f"{api}/qlive_pay/xpay_notify/", pay.push_token, pay.push_aes_key, app_id, now
         )
-        self.wechat = wechat = SimulatedWechat(apps, now)
+        self.wechat = wechat = SimulatedWechat(apps, now, settings.notices.template_id)
         self.im = SimulatedIm(settings.im, now, f"{api}/im/callback/", delivery)
         self.live_streaming = SimulatedLiveStreaming(
             settings.live_streaming, now, f"{api}/live/callback/", delivery

@@ -45,8 +45,11 @@ class SimulatedWechat:
     access token, which is shared until it is renewed.
     """
 
-    def __init__(self, apps: Mapping[str, str], now: Callable[[], float]) -> None:
+    def __init__(
+        self, apps: Mapping[str, str], now: Callable[[], float], template_id: str = ""
+    ) -> None:
         self.apps = dict(apps)
+        self._template_ids = [template_id] if template_id else []
         self._now = now
         self._codes: dict[str, LoginCode] = {}
         self._keys: dict[str, str] = {}
@@ -157,10 +160,11 @@ class SimulatedWechat:
         return json_reply({"access_token": token, "expires_in": seconds})
 
     def templates(self, request: SimulatorRequest) -> SimulatorReply:
-        """List the templates of subscription messages: none."""
+        """List the templates of subscription messages."""
         if not self.is_access_token(request.query.get("access_token", "")):
             return error_reply(40001, "invalid credential")
-        return json_reply({"errcode": 0, "errmsg": "ok", "data": []})
+        rows = [{"priTmplId": id_, "title": "开播提醒"} for id_ in self._template_ids]
+        return json_reply({"errcode": 0, "errmsg": "ok", "data": rows})
 
     def is_access_token(self, token: str) -> bool:
         """Return whether `token` was issued and has not expired."""

@@ -9,6 +9,7 @@ const TEXTS = {
   payment: ({ gold }) => format("news_payment", { gold }),
   withdrawal: ({ state }) => format("news_withdrawal", { state: t[`state_${state}`] }),
   refund: ({ gold, state }) => format(state === "refunded" ? "news_refunded" : "news_refund", { gold }),
+  live_started: ({ host }) => format("news_live_started", { name: host.nickname || t.nameless }),
   checked: ({ what, outcome }) => format(`news_${outcome}`, { what: PARTS[what] }),
 };
 
@@ -16,6 +17,7 @@ const channel = qlive.channel();
 
 channel.on("state", ({ gold, income }, { type, data }) => {
   if ((type === "snapshot" || type === "balance") && account.me) Object.assign(account.me, { gold, income });
+  if (type === "live_started") wx.showTabBarRedDot({ index: 1, fail() {} }); // on another page there is no bar
   if (type in TEXTS) showToast(TEXTS[type](data));
 });
 

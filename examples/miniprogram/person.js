@@ -1,21 +1,34 @@
-// What a user can do about another one: the host and deputies mute and put out, all report and block.
+// What a user can do about another one: the host and deputies mute and put out, all report and block, and a man
+// and a woman like one another.
 
 const { seatOf } = require("qlive-miniprogram");
+const account = require("./account.js");
 const qlive = require("./qlive.js");
 const { t, showToast } = require("./i18n.js");
 
 const REASONS = ["sexual", "abuse", "fraud", "minor", "advert", "other"];
 const MUTE_MINUTES = 10;
+const SEAT_OF_OTHERS = { 1: "female", 2: "male" }; // of whom one may like, by one's gender
 
 /** Asks what to do. A deputy acts neither on the host nor on deputies, and puts out no guest. */
 async function openPerson({ live_id, user_id, room }) {
   const isBlocked = (await qlive.blocks()).some((row) => row.user_id === user_id);
-  const isMuted = room.muted.some((row) => row.user_id === user_id);
   const actions = [
     [isBlocked ? t.unblock : t.block, () => qlive.block({ user_id, blocked: !isBlocked })],
     [t.report, () => report(live_id, user_id)],
   ];
+  if (room) await addActionsOfRoom(actions, live_id, user_id, room);
+  const chosen = await choose(actions.map(([name]) => name));
+  if (chosen !== null && (await actions[chosen][1]())) showToast(t.done);
+}
+
+async function addActionsOfRoom(actions, live_id, user_id, room) {
   const isHost = room.owner.user_id === qlive.userId;
+  if (!isHost && seatOf({ room }, user_id) === SEAT_OF_OTHERS[account.me.gender]) {
+    const like_state = 1 - (await qlive.getLike({ user_id })).like_state;
+    actions.unshift([like_state ? t.like : t.unlike, () => qlive.like({ user_id, like_state })]);
+  }
+  const isMuted = room.muted.some((row) => row.user_id === user_id);
   const isDeputy = room.deputies.includes(user_id);
   const isAbove = isDeputy || room.owner.user_id === user_id;
   if (isHost || (room.deputies.includes(qlive.userId) && !isAbove)) {
@@ -24,8 +37,6 @@ async function openPerson({ live_id, user_id, room }) {
     if (isHost || !seatOf({ room }, user_id)) actions.push([t.put_out, () => qlive.putOut({ live_id, user_id })]);
   }
   if (isHost) actions.push([isDeputy ? t.end_deputy : t.make_deputy, () => qlive.deputy({ live_id, user_id, on: !isDeputy })]);
-  const chosen = await choose(actions.map(([name]) => name));
-  if (chosen !== null && (await actions[chosen][1]())) showToast(t.done);
 }
 
 /** Resolves with null if the user changes their mind. */
@@ -44,4 +55,4 @@ function choose(itemList) {
   });
 }
 
-module.exports = { openPerson };
+module.exports = { choose, openPerson };

@@ -1,7 +1,7 @@
 // The client of the server that config.js names.
 
 const { createClient, wxPlatform } = require("qlive-miniprogram");
-const { address } = require("./config.js");
+const { address, noticeTemplateId } = require("./config.js");
 const simulator = require("./simulator.js");
 
 const isProduction = address.startsWith("https:");
@@ -10,5 +10,6 @@ module.exports = createClient({
   base: `${address}/wx/api/qlive`,
   platform: wxPlatform(isProduction ? wx : simulator.phone(address)),
   signInAgain: true,
+  noticeTemplateId,
   appId: isProduction ? undefined : simulator.APP_ID,
 });

@@ -28,11 +28,19 @@ function phone(address) {
     });
   };
 
+  const subscribe = ({ tmplIds: [template_id], success, fail }) => {
+    const settle = (choice) =>
+      post("/phone/notice", { name, template_id, choice }).then(() => success({ [template_id]: choice }), fail);
+    const answer = ({ confirm }) => settle(confirm ? "accept" : "reject");
+    wx.showModal({ title: "模拟订阅", content: "开播时通知我一次", success: answer });
+  };
+
   // Not Object.assign: the properties of wx, which this object inherits, cannot be assigned to.
   const simulated = {
     login: ({ success, fail }) => post("/phone/login", { name, modern: true }).then(success, fail),
     requestPayment: pay,
     requestVirtualPayment: pay,
+    requestSubscribeMessage: subscribe,
     updateShareMenu: (menu) => wx.updateShareMenu({ ...menu, fail: menu.success }), // WeChat has no such activity
     authPrivateMessage: ({ shareTicket, success, fail }) =>
       post("/phone/private_message", { name, activity_id: shareTicket }).then(success, fail),

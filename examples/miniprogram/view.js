@@ -16,6 +16,7 @@ function viewOf(room, userId, before) {
     own,
     applicants: room.applicants.map(applicantOf),
     muteAll: room.mute_all,
+    visibility: room.visibility,
     isPrivate: room.visibility === "private",
     isDeputy: room.deputies.includes(userId),
     receivers: SEATS.filter((name) => room[name] && name !== own).map((name) => receiverOf(name, room[name])),

@@ -99,7 +99,7 @@ SERVER_FRAMES: dict[str, Any] = {
     "live_started": _frame(
         "live_started",
         "A host whom the user follows has begun a live; sent once, not numbered.\n\n"
-        "The socket of a room has it only if the user has no socket with the own channel.",
+        "Every socket of the user has it, those of rooms as well.",
         user_id=str,
         data=pydantic_type(LiveStart),
     ),

@@ -10,7 +10,7 @@ from handlers.models import LIST_PAGE_SIZE, FaceView, PageRequest, Response, Tim
 from rooms.events import EndReason
 
 
-class DateResponse(Response):
+class LiveDateResponse(Response):
     """Two guests who were on mic together; null for a deleted user."""
 
     male: FaceView | None
@@ -31,7 +31,7 @@ class LiveReportResponse(Response):
     audience_total: int | None
     """Users who entered; null while it runs."""
     applications: int
-    dates: list[DateResponse]
+    dates: list[LiveDateResponse]
     income: int
     """The host's own, of gifts in this live, also of those reversed later."""
     followers: int

@@ -15,7 +15,7 @@ from rooms.room import Room
 from services.jobs.claimed_jobs import ClaimedJob, one_by_one
 from storage.accounts.notices import LiveNotices
 from storage.accounts.users import User
-from storage.jobs.inbox import DONE, CallbackOutcome, ignored, refused
+from storage.jobs.inbox import CallbackOutcome, refused
 from storage.stores import Stores
 from tencent.errors import Unreadable
 from tencent.message_push import MessagePush
@@ -33,15 +33,17 @@ JOB_NAME = "notices"
 LEASE_SECONDS = 30.0
 """Lease of a step, which takes about a second; after this its process is presumed dead."""
 PAUSE_SECONDS = 30.0
-"""Pause after a message without an answer, or beyond a quota of WeChat."""
+"""Pause while WeChat is away, or takes no message because of a quota."""
+LOST_PAUSE_SECONDS = 3.0
+"""Pause after an answer is lost while others come: one in a thousand must not halve the rate."""
 PAGE_SIZE = 1_000
-"""Followers of a step."""
+"""Followers read by one step."""
 CATCH_UP_SECONDS = 0.5
-"""Delay that is caught up, such as that of the reads between two steps."""
+"""A shorter delay, such as that of the reads between two steps, is caught up."""
 
 
 class NoticeService:
-    """Notes what users agree to, and notifies the followers of a host who goes live.
+    """Records users' agreements to notices, and notifies the followers of a host who goes live.
 
     One process at a time sends, for about a second, so that the rate is that of the deployment. An
     agreement is taken before its message is sent: after a kill in between it is lost, and none is
@@ -77,12 +79,12 @@ class NoticeService:
         openid = str(push.content.get("FromUserName"))
         user = await self._stores.users.by_openid(self._app_id, openid)
         if user is None:
-            return ignored("unknown_user")
+            return CallbackOutcome("ignored", "unknown_user", brief=True)
         for event in events:
             if event.template_id == self._template_id:
                 rule = partial(_note, event)
                 await self._consents.change(user.user_id, self._template_id, rule)
-        return DONE
+        return CallbackOutcome("done", brief=True)
 
     # ---- the job
 
@@ -95,20 +97,19 @@ class NoticeService:
         """Notify the next followers of a live."""
         pause = PAUSE_SECONDS
         try:
-            if await self._notify_next(live):
-                pause = 0.0
+            pause = await self._notify_next(live)
         finally:
             await self._leases.release(JOB_NAME, pause)
 
-    async def _notify_next(self, live: LiveNotices) -> bool:
-        """Notify at most `per_second` followers; return False if messages have to wait."""
+    async def _notify_next(self, live: LiveNotices) -> float:
+        """Notify at most `per_second` followers; return for how long the next ones have to wait."""
         room = await self._stores.rooms.read(live.live_id)
         is_live = room and room.live and room.epoch == live.epoch
         if not room or not is_live or room.visibility == "private":
             await self._lives.delete(live.epoch)
-            return True
+            return 0.0
         if not await self._client.is_ready(self._app_id):
-            return False
+            return PAUSE_SECONDS
         user_ids, after = await self._next_followers(live)
         answers = await self._send(room, await self._receivers(room, user_ids))
         outcomes = {answer.outcome: answer for answer in answers}
@@ -117,20 +118,22 @@ class NoticeService:
             await self._lives.delete(live.epoch)
         elif not outcomes.keys().isdisjoint(("lost", "limited")):
             log.warning("notices_paused", live_id=live.live_id, outcomes=[*outcomes])
-            return False  # the same followers again: those who got a notice get no second one
+            # The same followers again: those who got a notice get no second one.
+            return LOST_PAUSE_SECONDS if "sent" in outcomes else PAUSE_SECONDS
         elif after:
             await self._lives.advance(live.epoch, after)
         else:
             await self._lives.delete(live.epoch)
-        return True
+        return 0.0
 
     async def _next_followers(self, live: LiveNotices) -> tuple[list[str], str]:
         """Return followers with an agreement, and the last one that was read, "" at the end."""
-        page = await self._stores.follows.followers(live.host_id, live.after, PAGE_SIZE)
-        agreed = await self._consents.agreed(page, self._template_id)
-        if len(agreed) > (limit := self._settings.per_second):
-            return agreed[:limit], agreed[limit - 1]
-        return agreed, page[-1] if len(page) == PAGE_SIZE else ""
+        host_id, limit = live.host_id, self._settings.per_second
+        page = await self._stores.follows.followers(host_id, live.after, PAGE_SIZE)
+        due = await self._consents.due(page, self._template_id, host_id, now_ms())
+        if len(due) > limit:
+            return due[:limit], due[limit - 1]
+        return due, page[-1] if len(page) == PAGE_SIZE else ""
 
     async def _receivers(self, room: Room, user_ids: Sequence[str]) -> list[User]:
         """Return those of the users who may be notified and have no open socket."""
@@ -172,17 +175,20 @@ class NoticeService:
         await asyncio.sleep(max(0.0, turn - now))
 
     async def _notify(self, room: Room, user: User) -> list[NoticeAnswer]:
-        """Send a notice if one is due, with the neutral title if WeChat refuses the room's name."""
+        """Send a notice if one is due, once more with the neutral title if WeChat refuses it."""
         host_id, answers = room.host_id, list[NoticeAnswer]()
         neutral, page = self._settings.neutral_title, f"{self._page}?live_id={room.live_id}"
         change = partial(self._consents.change, user.user_id, self._template_id)
         host = _checked(room.owner.person.nickname, self._moderation.nickname) or neutral
         title = _checked(room.title, self._moderation.room_name) or host
-        for text in dict.fromkeys((title, neutral)):
+        neutral_host = neutral if title == host else host
+        for text, name in dict.fromkeys(((title, host), (neutral, neutral_host))):
+            if answers:
+                await self._wait_for_turn()
             take = partial(Consent.take, host_id=host_id, user_day=self._settings.user_day)
             if not await change(partial(take, now=now_ms())):
                 break
-            values = notice_values(self._settings.fields, text, host, room.started_at)
+            values = notice_values(self._settings.fields, text, name, room.started_at)
             answer = await self._client.send(user.app_id, user.openid, page, values)
             answers.append(answer)
             self._outcomes.labels(answer.outcome).inc()
@@ -198,11 +204,12 @@ class NoticeService:
 
 
 def _note(event: NoticeEvent, consent: Consent) -> Consent:
-    if event.msg_id:
-        return consent.settle(event.msg_id, delivered=event.is_positive)
+    """Apply an event. A failed delivery is a refusal, also if its answer is lost or not stored."""
+    if event.msg_id and event.is_positive:
+        return consent.settle(event.msg_id)
     return consent.note_event(event.id, event.at, accepted=event.is_positive)
 
 
 def _checked(name: str, policy: str) -> str:
-    """Return a name if others see none of its kind before it has passed the check, else ""."""
+    """Return the name if names of its kind are shown only after their check, else ""."""
     return name if policy == "hide_until_checked" else ""

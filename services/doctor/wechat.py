@@ -3,7 +3,10 @@
 Unverified: gettemplate, and 40164 for an address that is not in the list.
 """
 
-from services.doctor.findings import Examination, content_of
+from collections.abc import Mapping
+from typing import Any
+
+from services.doctor.findings import Examination, Findings, content_of
 from tencent.json_reader import json_text
 from tencent.wechat import BUSY_CODE, PROFILE, AccessTokenCache, WechatCall
 from tencent.xpay import QUERY, XpayClient
@@ -16,6 +19,7 @@ CHECKS = {
     "wechat.offer_id": "offer of the virtual payment",
 }
 CONSOLE = "mp.weixin.qq.com"
+TEMPLATE = f"Set notices.template_id to a template of the app: {CONSOLE}, 订阅消息 → 我的模板."
 SECRET = f"Set wechat.apps to the AppSecret: {CONSOLE}, 开发管理 → 开发设置 → AppSecret."
 QUOTA = (
     f"The day's quota is used up: {CONSOLE}, 开发管理 → 接口设置 → 额度; see what calls so often."
@@ -51,20 +55,23 @@ async def check_wechat(examination: Examination) -> None:
             return
     app_id = next(iter(apps))
 
-    async def code_of(call: WechatCall) -> object:
+    async def answer_to(call: WechatCall) -> Mapping[str, Any]:
         answer = content_of(await tokens.send(client, call), client.service)
-        return answer.get("errcode", BUSY_CODE)
+        return {"errcode": BUSY_CODE, **answer}
 
     if any(map(settings.moderation.is_checked, ("nickname", "room_name", "face", "cover"))):
         request = {**PROFILE, "openid": NOBODY, "content": "doctor"}
-        code = await code_of(WechatCall(app_id, "/wxa/msg_sec_check", json_text(request)))
+        call = WechatCall(app_id, "/wxa/msg_sec_check", json_text(request))
+        code = (await answer_to(call))["errcode"]
         name = "wechat.content_check"
         findings.judge(name, code, NO_SUCH_USER, CALL, shown=f"errcode {code}")
     else:
         findings.not_used("moderation checks nothing", "wechat.content_check")
-    templates = WechatCall(app_id, "/wxaapi/newtmpl/gettemplate", method="GET")
-    code = await code_of(templates)
-    findings.judge("wechat.templates", code, (0,), CALL, shown=f"errcode {code}")
+    if template_id := settings.notices.template_id:
+        call = WechatCall(app_id, "/wxaapi/newtmpl/gettemplate", method="GET")
+        _judge_templates(findings, await answer_to(call), template_id)
+    else:
+        findings.not_used("notices.template_id is empty", "wechat.templates")
     if not settings.pay.app_key:
         findings.not_used("pay.app_key is empty", "wechat.virtual_payment", "wechat.offer_id")
         return
@@ -75,3 +82,11 @@ async def check_wechat(examination: Examination) -> None:
     if findings.judge(name, code, NO_SUCH_ORDER, APP_KEY, shown=f"errcode {code}"):
         to_do = f"Recharge for the smallest block on a phone; see {CONSOLE}, 虚拟支付 → 基本配置."
         findings.cannot_tell("wechat.offer_id", "no call names it", to_do)
+
+
+def _judge_templates(findings: Findings, answer: Mapping[str, Any], template_id: str) -> None:
+    code, rows = answer["errcode"], answer.get("data") or []
+    if code == 0 and template_id not in [row.get("priTmplId") for row in rows]:
+        findings.tell("wechat.templates", f"{len(rows)} others", TEMPLATE, is_right=False)
+    else:
+        findings.judge("wechat.templates", code, (0,), CALL, shown=f"errcode {code}")

@@ -4,15 +4,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from core.retry import retry_on_conflict
-from rooms.notices import Consent
+from rooms.notices import SIX_HOURS_MS, Consent
 from rooms.room import Room
-from storage.database import Collection, Database
+from storage.database import Collection, Database, Document
 from storage.documents import document_of, documents_by_id, known_fields
 from storage.write_batch import GroupCommit, WriteBatch
 
 
 class ConsentStore:
-    """What users agree to receive, saved if it is as it was loaded."""
+    """Agreements of users, saved if they are as they were loaded."""
 
     def __init__(self, database: Database) -> None:
         self._consents: Collection = database.collection("notice_consents")
@@ -25,7 +25,7 @@ class ConsentStore:
     async def change(
         self, user_id: str, template_id: str, rule: Callable[[Consent], Consent | None]
     ) -> Consent | None:
-        """Save what a rule makes of a user's consent, and return it; None changes nothing."""
+        """Save and return the result of a rule for a user's consent; None changes nothing."""
         id_ = _id(user_id, template_id)
 
         async def attempt() -> Consent | None:
@@ -45,12 +45,18 @@ class ConsentStore:
 
         return await retry_on_conflict(attempt)
 
-    async def agreed(self, user_ids: Sequence[str], template_id: str) -> list[str]:
-        """Return the users, in the same order, who have an agreement left."""
-        ids = [_id(user_id, template_id) for user_id in user_ids]
-        found = self._consents.find({"_id": {"$in": ids}, "count": {"$gt": 0}}, {"user_id": 1})
-        agreed = {row["user_id"] async for row in found}
-        return [user_id for user_id in user_ids if user_id in agreed]
+    async def due(
+        self, user_ids: Sequence[str], template_id: str, host_id: str, now: int
+    ) -> list[str]:
+        """Return the users, in the same order, who have an agreement for a notice of this host.
+
+        Those who got one of hers in the last six hours are left out, and not read again in her next
+        live.
+        """
+        where: Document = {"_id": {"$in": [_id(user_id, template_id) for user_id in user_ids]}}
+        where |= {"count": {"$gt": 0}, f"hosts.{host_id}.at": {"$not": {"$gt": now - SIX_HOURS_MS}}}
+        due = {row["user_id"] async for row in self._consents.find(where, {"user_id": 1})}
+        return [user_id for user_id in user_ids if user_id in due]
 
 
 def _id(user_id: str, template_id: str) -> str:

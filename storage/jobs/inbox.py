@@ -12,7 +12,9 @@ from storage.documents import change_one, given, make_page_indexes, page, starts
 Outcome = Literal["done", "ignored", "refused"]
 RETENTION = timedelta(days=30)
 REFUSED_RETENTION = timedelta(days=7)
-IM, IM_RETENTION, IM_IGNORED_RETENTION = "im", timedelta(days=7), timedelta(days=1)
+BRIEF_RETENTION = timedelta(days=1)
+"""Of messages that only have to be recognized when they are repeated."""
+IM, IM_RETENTION = "im", timedelta(days=7)
 """IM's callbacks say when a user was online."""
 RAW_BYTES = 64 * 1024
 QUERY_BYTES = 2048
@@ -49,12 +51,14 @@ class CallbackOutcome(NamedTuple):
     """Outcome of a callback; `reason` is empty if it was processed.
 
     A `lasting` callback concerns one of our orders, or a duty that has no end, and its document is
-    never deleted. `event` names an event of WeChat that moves no gold, `answer` is its answer.
+    never deleted, that of a `brief` one after a day. `event` names an event of WeChat that moves no
+    gold, `answer` is its answer.
     """
 
     outcome: Outcome
     reason: str = ""
     lasting: bool = False
+    brief: bool = False
     event: str = ""
     answer: dict[str, Any] | None = None
 
@@ -143,8 +147,8 @@ class InboxStore:
             closed["answer"] = outcome.answer
         if outcome.lasting:
             closed["expires_at"] = None
-        if message.source == IM and outcome.outcome == "ignored":
-            closed["expires_at"] = datetime.now(UTC) + IM_IGNORED_RETENTION
+        if outcome.brief or (message.source == IM and outcome.outcome == "ignored"):
+            closed["expires_at"] = datetime.now(UTC) + BRIEF_RETENTION
         result = await self._inbox.update_one(
             {"_id": message.row_id, "outcome": "received"}, {"$set": closed}
         )

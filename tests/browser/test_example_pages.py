@@ -19,7 +19,7 @@ PHONES = {"small": (375, 667), "middle": (390, 844), "large": (430, 932)}
 MIN_PIXELS = 44
 CONTROLS = "wx-button, wx-input, wx-navigator, wx-picker, [role=button]"
 FAULTS = """([controls, least]) => {
-    const above = ["main--over", "sheet--panel", "invited--invitation"];
+    const above = ["main--over", "sheet--panel", "invited--invitation", "matched--matched"];
     const inside = document.querySelector(above.map((name) => `[class~="${name}"]`).join());
     const [width, height] = [innerWidth, innerHeight];
     const faults = [];

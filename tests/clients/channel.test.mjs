@@ -101,6 +101,23 @@ test("a lost channel resumes at its last number, and a gap is filled before its 
   assert.deepEqual(events.at(-1), ["reconnecting", 0]);
 });
 
+test("the start of a live is reported once, also if it comes twice, and a later live of the same room again", () => {
+  const { device, channel, socket, room } = newRidingChannel();
+  const started = [];
+  const frame = (live_id) => transient("live_started", { host: HOST, live_id, room_name: "r" });
+  channel.on("live_started", ({ live_id, host }) => started.push([live_id, host.user_id]));
+  for (const live_id of [5, 5, 6]) socket.receive(frame(live_id));
+  room.close();
+  device.clock.runNext();
+  device.socket.receive(ownResumed(7, 0));
+  device.socket.receive(frame(5));
+  assert.deepEqual(started, [[5, HOST.user_id], [6, HOST.user_id]]);
+  device.clock.now += 600_000;
+  device.socket.receive(frame(5));
+  assert.equal(started.length, 3);
+  assert.equal(channel.state.seq, 7);
+});
+
 // ---- the end of the session
 
 test("a logout, a refused token and another user close the channel, whose state is its user's only", async () => {

@@ -11,8 +11,9 @@ const SESSION = { token: "t", user_id: "10000000", sdk_app_id: "1400000000" };
 
 class FakeLiteChat {
   EVENT = { SDK_READY: "sdkStateReady", MESSAGE_RECEIVED: "onMessageReceived", KICKED_OUT: "kickedOut" };
-  TYPES = { CONV_GROUP: "GROUP", GRP_AVCHATROOM: "AVChatRoom", MSG_TEXT: "TIMTextElem" };
+  TYPES = { CONV_C2C: "C2C", CONV_GROUP: "GROUP", GRP_AVCHATROOM: "AVChatRoom", MSG_TEXT: "TIMTextElem" };
   calls = [];
+  history = [];
   listeners = {};
   ready = false;
   failing = "";
@@ -31,7 +32,11 @@ class FakeLiteChat {
       on: (name, listener) => (this.listeners[name] ??= []).push(listener),
       login: ({ userID, userSig }) => answer("login", userID, userSig),
       logout: () => answer("logout"),
-      joinGroup: ({ groupID, type }) => answer("join", groupID, type),
+      joinGroup: ({ groupID, type }) => {
+        if (this.history.length) this.emit("onMessageReceived", this.history); // before the answer, as lite-chat does
+        return answer("join", groupID, type);
+      },
+      getMessageList: ({ conversationID }) => answer("list", conversationID).then(() => ({ data: { messageList: this.history } })),
       quitGroup: (group) => answer("quit", group),
       createTextMessage: ({ to, conversationType, payload }) =>
         ({ ...text(to, payload.text), conversationType, from: SESSION.user_id }),
@@ -66,7 +71,7 @@ function newChat({ ready = true } = {}) {
   const room = client.room(1);
   room.open();
   const info = { status: 200, json: { user_id: SESSION.user_id, user_sig: "sig" } };
-  device.responses.push(info, info);
+  device.responses.push(info, info, info);
   return { device, client, im, chat, events, room };
 }
 
@@ -113,6 +118,44 @@ test("texts of the group are received, and one's own when they are sent", async 
     await assert.rejects(chat.send("not sent"), { message: "send failed", ...error });
   }
   assert.equal(events.length, 3);
+});
+
+test("a newcomer receives the latest lines as old ones, and no control message in any form", async () => {
+  const { device, im, chat, events, room } = newChat();
+  const control = (type) => text("g1", JSON.stringify({ type, content: "" }));
+  im.history = [text("g1", "before"), ...["gift", "over", "reset"].map(control), text("g1", "{}"), text("g1", "null")];
+  device.socket.receive(snapshot(7, { group_id: "g1" }));
+  const old = [];
+  chat.on("message", (message) => message.old && old.push(message.text));
+  await chat.join(room);
+  im.emit("onMessageReceived", [text("g1", "now"), control("gift")]);
+  assert.deepEqual(old, ["before", "{}", "null"]);
+  assert.deepEqual(events.map(([, words]) => words), ["before", "{}", "null", null, "now"]);
+});
+
+test("two users talk outside a room, without the server's messages, and a room's chat goes on beside", async () => {
+  const { device, im, chat, room, events } = newChat();
+  const received = [];
+  const c2c = (words) => ({ ...text(SESSION.user_id, words), conversationType: "C2C" });
+  chat.on("private", ({ from, text }) => received.push([from, text]));
+  im.failing = "login";
+  await assert.rejects(chat.talkTo("20000000"), /login failed/);
+  im.failing = "";
+  im.history = [c2c("hello"), c2c('{"type": "kickout", "content": {}}')];
+  const lines = await chat.talkTo("20000000");
+  assert.deepEqual(lines, [{ from: "20000000", text: "hello", at: 7000 }]);
+  assert.deepEqual(im.calls.at(-1), ["list", "C2C20000000"]);
+  assert.equal((await chat.sendTo("20000000", "hi")).from, SESSION.user_id);
+  assert.deepEqual(im.calls.at(-1), ["send", "C2C", "20000000", "hi"]);
+  im.history = [];
+  device.socket.receive(snapshot(7, { group_id: "g1" }));
+  assert.equal(chat.joined, false);
+  await chat.join(room);
+  assert.equal(chat.joined, true);
+  im.emit("onMessageReceived", [c2c("again"), text("g1", "all"), c2c('{"type": "num", "content": {}}')]);
+  assert.deepEqual([received, events.at(-1)[1]], [[["20000000", "again"]], "all"]);
+  Object.assign(im, { failing: "send", code: 10103 });
+  await assert.rejects(chat.sendTo("20000000", "no"), { code: "blocked" });
 });
 
 test("a group that replaces the room's is joined, and texts of the previous one are ignored", async () => {

@@ -83,6 +83,39 @@ test("a withdrawal is confirmed on WeChat's page and then read from the server",
   assert.equal(device.requests.length, 1);
 });
 
+test("a follow asks for a notice in the same tap, if there is a template, and whatever WeChat answers", async () => {
+  const answer = { status: 200, json: { followed: true, followers: 1 } };
+  const asked = [];
+  let reply;
+  const requestSubscribeMessage = ({ tmplIds, success, fail }) => {
+    asked.push(tmplIds);
+    if (reply) success({ errMsg: "ok", [tmplIds[0]]: reply });
+    else fail({ errMsg: "not within a tap", errCode: 20001 });
+  };
+  for (const [options, api, agrees] of [
+    [{}, { requestSubscribeMessage }, false],
+    [{ noticeTemplateId: "n" }, null, false],
+    [{ noticeTemplateId: "n" }, {}, false],
+    [{ noticeTemplateId: "n" }, { requestSubscribeMessage }, false],
+  ]) {
+    const device = deviceWith(options, answer, answer);
+    if (api) device.platform.askForNotice = qlive.wxPlatform(api).askForNotice;
+    const following = device.client.follow({ user_id: "1", on: true });
+    assert.equal(asked.length, api && api.requestSubscribeMessage && options.noticeTemplateId ? 1 : 0, "before any answer");
+    assert.deepEqual(await following, answer.json);
+    await device.client.follow({ user_id: "1", on: false });
+    assert.deepEqual(device.requests.map(({ data }) => data.on), [true, false]);
+    assert.equal(await device.client.askForNotice(), agrees);
+  }
+  assert.deepEqual(asked, [["n"], ["n"]]);
+  const device = deviceWith({ noticeTemplateId: "n" });
+  device.platform.askForNotice = qlive.wxPlatform({ requestSubscribeMessage }).askForNotice;
+  for (const [word, agrees] of [["accept", true], ["acceptWithAudio", true], ["reject", false], ["ban", false]]) {
+    reply = word;
+    assert.equal(await device.client.askForNotice(), agrees, word);
+  }
+});
+
 test("a private message is shared and entered with by WeChat, whose proof may need a new login", async () => {
   const entry = { status: 200, json: { live_id: 7 } };
   const refusals = ["log_in_again", "invitation_invalid"].map((code, n) => refused(401 + 2 * n, code));

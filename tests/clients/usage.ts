@@ -55,6 +55,8 @@ export async function evening(live_id: string): Promise<void> {
   channel.on("state", ({ gold, invitations: [first] }) => show("live", `${gold.toFixed()} ${first?.host.nickname}`));
   channel.on("invitation_end", ({ reason }) => show("live", reason satisfies string));
   channel.on("where", (where) => show("live", String(where.live_id)));
+  channel.on("match", ({ user }) => show("live", user.nickname));
+  channel.on("live_started", ({ host, live_id: started }) => show("live", `${host.nickname} ${started.toFixed()}`));
   channel.on("frame", (frame) => {
     if (frame.type === "withdrawal") show("live", frame.data.state);
     if (frame.type === "snapshot") show("live", frame.reset ?? frame.data.income.toFixed());
@@ -69,6 +71,11 @@ export async function evening(live_id: string): Promise<void> {
   await chat.join(room);
   chat.on("message", ({ from, text, at }) => show("live", `${from} ${text} ${at.toFixed()}`));
   await chat.send("晚上好");
+  const lines = await chat.talkTo(user_id);
+  chat.on("private", ({ from, old }) => show("live", `${from} ${old ?? lines.length}`));
+  if (!chat.joined) await chat.sendTo(user_id, "在吗");
+  const { followers } = await client.follow({ user_id, on: true });
+  if (await client.askForNotice()) show("live", followers.toFixed());
   const { gold } = await client.pushGift({ user_id, gift_id: "1" });
   if (gold < 10) showPurchase(await client.buy(1));
 

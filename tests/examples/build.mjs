@@ -16,7 +16,7 @@ const esbuild = createRequire(SDK)("esbuild");
 export function buildApp(folder, address) {
   const isPacked = (path) => !NOT_PACKED.test(`/${path.slice(EXAMPLE.length)}`);
   cpSync(EXAMPLE, folder, { recursive: true, filter: isPacked });
-  writeFileSync(join(folder, "config.js"), `module.exports = ${JSON.stringify({ address })};`);
+  writeFileSync(join(folder, "config.js"), `module.exports = ${JSON.stringify({ address, noticeTemplateId: "notice" })};`);
   const chat = readFileSync(join(folder, "chat.js"), "utf8").replace("null; //", ""); // as README says
   writeFileSync(join(folder, "chat.js"), chat);
   esbuild.buildSync({

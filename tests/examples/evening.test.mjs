@@ -116,6 +116,21 @@ test("three users complete the evening", async () => {
   await woman.fire("seat--settings", "opensetting");
   await woman.misses("不能推流");
 
+  // Both on mic, they like one another, and talk by themselves.
+  for (const [user, name] of [[man, "秀英"], [woman, "阿明"]]) {
+    await user.set({ choices: ["喜欢"] });
+    await user.tap(name);
+    await user.hears("好了");
+  }
+  for (const [user, name] of [[man, "秀英"], [woman, "阿明"]]) {
+    await user.sees(`你和${name}互相喜欢`);
+    await user.tap("聊一聊");
+    await user.attribute("main--say", "placeholder", /./);
+  }
+  await man.fire("main--say", "confirm", { value: "很高兴认识你" });
+  await woman.sees("很高兴认识你");
+  await Promise.all([man, woman].map((user) => user.back()));
+
   // The player has given up, and starts again with a new address.
   await man.fire("seat--video", "statechange", { code: 2003 });
   await man.fire("seat--video", "statechange", { code: -2301 });
@@ -141,8 +156,10 @@ test("three users complete the evening", async () => {
   await woman.set({ choices: ["举报", "诈骗", "拉黑", "取消拉黑"], answer: "要我转账" });
   for (let n = 1; n <= 3; n++) {
     await woman.fire("seat--who", "tap"); // of the host
-    await woman.hears("好了", n);
+    await woman.hears("好了", n + 1);
   }
+  await woman.tap("关注");
+  await woman.hears("已关注");
 
   // A name in review is shown to the host alone.
   await host.set({ answer: "review 的房间" });
@@ -251,6 +268,28 @@ test("three users complete the evening", async () => {
   await host.sees("提现");
   await host.sees("-260 / ");
   await woman.sees("起改为 700");
+
+  // The host sees what the evening was; who follows her learns that she is live again.
+  await host.open("/pages/lives/lives");
+  await host.sees("阿明 ♥ 秀英");
+  await host.open("/pages/list/list", true);
+  await host.set({ choices: ["仅粉丝"] });
+  await host.tap("公开 ▾");
+  await host.sees("仅粉丝 ▾");
+  await host.tap("开播");
+  await woman.hears("hongniang1开播了");
+  await man.open("/pages/list/list", true);
+  await man.sees("现在没有人开播");
+  await woman.open("/pages/follows/follows", true);
+  await woman.tap("hongniang1");
+  await woman.sees("你进入了直播间");
+  await woman.open("/pages/follows/follows", true);
+  await woman.tap("配对");
+  await woman.set({ answer: "" });
+  await woman.tap("结束");
+  await woman.sees("还没有配对");
+  await host.tap("更多");
+  await host.tap("结束直播");
 });
 
 test("three users meet in a private room, which is made public and private again", async () => {
@@ -262,7 +301,9 @@ test("three users meet in a private room, which is made public and private again
   await woman.sees("用户编号");
   const [, number] = (await woman.html()).match(/用户编号\D*(\d+)/);
 
-  await host.tap("专属房 关");
+  await host.set({ choices: ["专属房"] });
+  await host.tap("公开 ▾");
+  await host.sees("专属房 ▾");
   await host.tap("开播");
   await host.sees("专属房内的聊天和视频与其他直播间一样会被审核和留存");
   await other.refresh();
@@ -323,12 +364,13 @@ test("three users meet in a private room, which is made public and private again
   // Public for a while: what strangers have seen then has ended when it is private again.
   const push = await host.attribute("seat--video", "url", /^rtmp:/);
   const play = await woman.attribute("seat--video", "src", /^rtmp:/);
+  await host.set({ choices: ["公开", "专属房"] });
   await host.tap("更多");
-  await host.tap("专属房 开");
+  await host.tap("专属房 ▾");
   await woman.misses("审核和留存");
   await other.open(room, true);
   await other.sees(entered);
-  await host.tap("专属房 关");
+  await host.tap("公开 ▾");
   for (const user of [host, woman, other]) await user.sees("红娘开启了专属房");
   const isNew = (url) => new RegExp(`^rtmp:(?!${url.split("?")[0].slice(5)}[?])`);
   await host.attribute("seat--video", "url", isNew(push));

@@ -1,4 +1,4 @@
-// Stand-in for @tencentcloud/lite-chat: groups of phones in one process.
+// Stand-in for @tencentcloud/lite-chat: groups and pairs of phones in one process.
 
 const network = new BroadcastChannel("lite-chat");
 const listeners = {};
@@ -7,7 +7,7 @@ let user = "";
 network.unref();
 network.onmessage = ({ data }) => {
   if (data.kicked) return listeners.kicked.forEach((listener) => listener({ data: { type: data.kicked } }));
-  if (data.to !== chat.group) return;
+  if (data.to !== chat.group && data.to !== user) return;
   for (const listener of listeners.message || []) listener({ data: [data] });
 };
 
@@ -22,12 +22,13 @@ const chat = {
   logout: async () => {},
   joinGroup: async ({ groupID }) => (chat.group = groupID),
   quitGroup: async () => (chat.group = ""),
-  createTextMessage: ({ to, payload }) => ({ type: "text", to, payload, from: user, nick: "官方客服", avatar: "", time: Date.now() / 1000 }),
+  getMessageList: async () => ({ data: { messageList: chat.history || [] } }),
+  createTextMessage: ({ to, conversationType, payload }) => ({ type: "text", to, conversationType, payload, from: user, nick: "官方客服", avatar: "", time: Date.now() / 1000 }),
   sendMessage: async (message) => network.postMessage(message),
 };
 
 module.exports = {
   EVENT: { MESSAGE_RECEIVED: "message", KICKED_OUT: "kicked", SDK_READY: "ready" },
-  TYPES: { CONV_GROUP: "GROUP", GRP_AVCHATROOM: "AVChatRoom", MSG_TEXT: "text" },
+  TYPES: { CONV_C2C: "C2C", CONV_GROUP: "GROUP", GRP_AVCHATROOM: "AVChatRoom", MSG_TEXT: "text" },
   create: () => chat,
 };

@@ -18,7 +18,7 @@ const { window } = require("linkedom").parseHTML("<!doctype html><html><head></h
 const { document } = window;
 const phone = {
   ...{ as, platform: "devtools", version: "8.0.68", picture, answer: "", choices: [], permitted: true, isDown: false, isSlow: false, scene },
-  ...{ sockets: new Set(), toasts: [], sets: [], delays: [], shared: [], offered: [], entered: { query: {} }, speed: 1, open, replace },
+  ...{ sockets: new Set(), toasts: [], sets: [], delays: [], shared: [], offered: [], dots: [], entered: { query: {} }, speed: 1, open, replace },
 };
 Object.assign(globalThis, { window, document, wx: wxOf(phone) });
 globalThis.setTimeout = (run, ms, ...args) => {

@@ -377,10 +377,14 @@ test("a deputy mutes, puts out, refuses and invites, but neither host, guests no
 test("the list is filtered by the user's province and a free seat, and a live begins private", async () => {
   const phone = newPhone("host", { scene: { role: "host" } });
   await phone.launch();
-  for (const text of ["上海", "女嘉宾空位", "上海", "专属房 关", "开播"]) {
+  await phone.set({ choices: ["专属房"] });
+  for (const text of ["上海", "女嘉宾空位", "上海", "公开 ▾"]) {
     await phone.tap(text);
     await phone.settle();
   }
+  await phone.sees("专属房 ▾");
+  await phone.tap("开播");
+  await phone.settle();
   const calls = (await recorded(phone, "calls")).filter(([path]) => ["get_livelist/", "qlive_room/matchmaker_enter/"].includes(path));
   assert.deepEqual(calls.map(([, params]) => params), [
     { page: "1" },
@@ -389,4 +393,96 @@ test("the list is filtered by the user's province and a free seat, and a live be
     { page: "1", free: "female" },
     { visibility: "private" },
   ]);
+});
+
+test("a viewer follows the host in the room, and is asked for a notice then and when a live has ended", async () => {
+  const phone = await inRoom({ role: "viewer" });
+  const asked = () => callsOf(phone, "/phone/notice"); // the simulator's, as wx.requestSubscribeMessage
+  await phone.tap("关注");
+  await phone.hears("已关注");
+  await phone.lacks("main--follow");
+  await phone.settle();
+  const calls = (await recorded(phone, "calls")).filter(([path]) => ["qlive_follow/", "/phone/notice"].includes(path));
+  const consent = { name: "viewer", template_id: "notice", choice: "accept" };
+  assert.deepEqual(Object.fromEntries(calls), { "qlive_follow/": { user_id: HOST.user_id, on: true }, "/phone/notice": consent });
+  await phone.frame("live_end", { ...HOST, reason: "host" });
+  await phone.tap("看看别的直播");
+  await phone.sees("江浙沪专场"); // the list
+  assert.deepEqual(await asked(), [consent]);
+
+  const other = await inRoom({ role: "viewer" });
+  await other.frame("live_end", { ...HOST, reason: "host" });
+  await other.tap("看看别的直播");
+  await other.sees("江浙沪专场");
+  assert.deepEqual(await callsOf(other, "/phone/notice"), []); // not a follower
+});
+
+test("the notice of a live that is over opens the list, and a live for followers says so", async () => {
+  const scene = { role: "viewer", refusals: { "get_playurl/": "not_live" } };
+  const phone = newPhone("viewer", { scene });
+  await phone.launch();
+  await phone.open("/pages/room/room?live_id=1", true);
+  await phone.hears("直播已结束");
+  await phone.sees("江浙沪专场");
+  await phone.set({ scene: { ...scene, refusals: { "get_playurl/": "followers_only" } } });
+  await phone.tap("江浙沪专场");
+  await phone.sees("只有红娘的粉丝能进这个直播间");
+});
+
+test("followed users who are live come first, are read again as one goes live, and are entered with a tap", async () => {
+  const phone = await onPage("follows");
+  await phone.sees("● 直播中");
+  const follows = async () => (await recorded(phone, "calls")).filter(([path]) => path === "qlive_follow/").map(([, params]) => params);
+  await follows();
+  await phone.tap("浩然"); // not live
+  await phone.hears("现在没有开播");
+  await phone.news("live_started", { host: HOST, live_id: 9, room_name: "r" });
+  await phone.hears("月老小雅开播了");
+  await phone.settle();
+  assert.deepEqual([await follows(), await recorded(phone, "dots")], [[{ page: "1" }], [1]]);
+  await phone.fire("main--end", "tap");
+  await phone.misses("志强");
+  assert.deepEqual(await follows(), [{ user_id: "20000000", on: false }]);
+  await phone.fire("main--who", "tap");
+  await phone.sees("你进入了直播间");
+});
+
+test("a match is shown on each page until it is answered, leads to a chat, and ends in the list", async () => {
+  const match = { user: { ...NEW, nickname: "婷婷", gender: 2 }, live_id: 1, at: 1 };
+  const phone = await inRoom({ role: "male" });
+  await phone.news("match", match);
+  await phone.sees("你和婷婷互相喜欢");
+  await phone.tap("稍后");
+  await phone.lacks("matched--matched");
+  await phone.news("match", match);
+  await phone.tap("聊一聊");
+  await phone.attribute("main--say", "placeholder", /./);
+  await phone.fire("main--say", "confirm", { value: "晚上好" });
+  await phone.counts("main--own", 1);
+  await phone.set({ choices: ["拉黑"] });
+  await phone.tap("更多");
+  await phone.hears("好了");
+  await phone.back();
+  await phone.sees("周五相亲"); // the room's chat goes on
+  await phone.attribute("main--say", "placeholder", /说点什么/);
+  await phone.lacks("matched--matched");
+  await phone.open("/pages/follows/follows", true);
+  await phone.tap("配对");
+  await phone.counts("main--person", 3);
+  await phone.fire("main--end", "tap");
+  await phone.counts("main--person", 2);
+  assert.deepEqual((await callsOf(phone, "qlive_match/end/")).map(({ user_id }) => user_id), ["20000003"]);
+});
+
+test("a guest may like the other guest, and not the host", async () => {
+  const phone = await inRoom({ role: "male" });
+  await phone.set({ choices: [null, "喜欢"] });
+  for (const name of ["月老小雅", "秀英"]) {
+    await phone.tap(name);
+    await phone.settle();
+  }
+  await phone.hears("好了");
+  const offered = await recorded(phone, "offered");
+  assert.deepEqual(offered.map((actions) => actions.includes("喜欢")), [false, true]);
+  assert.deepEqual((await callsOf(phone, "qlive_like/")).at(-1), { user_id: "10000003", like_state: 1 });
 });

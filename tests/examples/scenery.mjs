@@ -15,6 +15,8 @@ function face(n) {
   return `data:image/svg+xml,${encodeURIComponent(svg)}`;
 }
 
+export const FACE = face(11);
+
 const person = (n) => ({
   user_id: String(20000000 + n),
   nickname: NAMES[n % NAMES.length] + (n >= NAMES.length ? Math.floor(n / NAMES.length) : ""),
@@ -53,7 +55,7 @@ const CODE = `data:image/svg+xml,${encodeURIComponent(`<svg xmlns="http://www.w3
 
 const me = ({ role }) => {
   const own = role in ME ? PEOPLE[ME[role]] : VIEWER;
-  return { ...own, is_matchmaker: role === "host", area: "310100", age: 30, height: 170, gold: 520, income: 26, rate: "0.1", user_sig: "s", in_review: {} };
+  return { ...own, is_matchmaker: role === "host", area: "310100", age: 30, height: 170, gold: 520, income: 26, rate: "0.1", user_sig: "s", in_review: {}, followers: 1280, followed: role === "male" };
 };
 
 const lives = Array.from({ length: 6 }, (_, n) => ({
@@ -61,6 +63,16 @@ const lives = Array.from({ length: 6 }, (_, n) => ({
   ...{ room_image: face(n * 5), audience_count: 128 - n * 17, nickname: NAMES[n] },
   player: { boy: n % 2 ? face(4) : "", girl: n % 3 ? face(5) : "" },
 }));
+
+const FOLLOWED = [0, 1, 2, 3, 4].map((n) => ({ ...person(2 * n), nickname: `${NAMES[2 * n]}${n === 1 ? "的红娘直播间很长的名字" : ""}`, live_id: n < 2 ? n + 2 : null }));
+const DATES = [[1, 2, "20:05", "20:31"], [3, 4, "20:40", "21:02"], [5, null, "21:10", "21:18"]].map(([male, female, from, to]) => {
+  return { male: person(male), female: female && person(female), from: `2026-11-27T${from}:00`, to: `2026-11-27T${to}:00` };
+});
+const LIVES = [
+  { live_id: 1, started_at: "2026-12-01T20:00:00", ended_at: null, reason: "", audience_peak: 128, audience_total: null, applications: 9, dates: DATES.slice(0, 1).map((date) => ({ ...date, to: null })), income: 320, followers: 6, matches: 0 },
+  { live_id: 1, started_at: "2026-11-27T20:00:00", ended_at: "2026-11-27T22:15:00", reason: "host", audience_peak: 1880, audience_total: 12_400, applications: 46, dates: DATES, income: 52_000, followers: 214, matches: 2 },
+  { live_id: 1, started_at: "2026-11-20T20:00:00", ended_at: "2026-11-20T20:04:00", reason: "offline", audience_peak: 3, audience_total: 5, applications: 0, dates: [], income: 0, followers: 0, matches: 0 },
+];
 
 /** Answers by path; those that are not listed are empty. */
 const ANSWERS = {
@@ -88,6 +100,10 @@ const ANSWERS = {
     return [row("app", "20000003", 1, 0), row("friend", "", 1, 1), row("link", "", 2, 1), row("code", "", 2, 0)];
   },
   "qlive_room/bans/": () => [],
+  "qlive_follow/": (scene, { on, page }) => (on === undefined ? (page > 1 || scene.isEmpty ? [] : FOLLOWED) : { followed: on, followers: 1 }),
+  "qlive_match/": ({ isEmpty }, { page }) => (page > 1 || isEmpty ? [] : [3, 1, 5].map((n) => ({ ...person(n), live_id: 1, at: `2026-11-2${n}T21:30:00` }))),
+  "qlive_room/lives/": ({ isEmpty }, { page }) => (page > 1 || isEmpty ? [] : LIVES),
+  "qlive_like/": () => ({ like_state: 0 }),
   "qlive_gift/": () => ({ next: null, results: GIFTS }),
   "qlive_pay/": () => [[60, "6.00"], [300, "30.00"], [980, "98.00"], [1980, "198.00"]].map(([gold, price], n) => ({ id: n + 1, gold, price })),
   "qlive_pay/withdrawals/": () => ({ matured: 26, items: [], page: 1, has_more: false }),

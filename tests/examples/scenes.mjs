@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { buildApp, resolveRpx } from "./build.mjs";
+import { FACE } from "./scenery.mjs";
 import { phones } from "./phones.mjs";
 
 const OUTPUT = process.argv[2];
@@ -19,7 +20,9 @@ const SHEETS = {
   male: { 排麦: "queue", 画面: "own-video", 送礼: "gifts" },
   viewer: { 排麦: "queue", 送礼: "gifts" },
 };
-const PAGES = ["list", "me", "recharge", "wallet", "about"];
+const PAGES = ["list", "me", "recharge", "wallet", "about", "follows"];
+const TALK = ["open", "/pages/talk/talk?user_id=20000003&nickname=%E5%A9%B7%E5%A9%B7", true];
+const MATCH = { user: { user_id: "20000003", nickname: "婷婷", face_url: FACE, gender: 2 }, live_id: 1, at: 1 };
 
 const PRIVATE = { visibility: "private", audience_count: 3 };
 const DEPUTIES = { deputies: ["30000000", "10000002"] }; // the viewer and the man
@@ -34,10 +37,12 @@ const state = (code) => ["fireAll", "seat--video", "statechange", { code }];
 const OTHERS = {
   host: {
     private: [{ room: PRIVATE }, ["sees", "会被审核和留存"]],
-    "private-settings": [{ room: PRIVATE }, tap("更多"), ["sees", "专属房 开"]],
+    "private-settings": [{ room: PRIVATE }, tap("更多"), ["sees", "专属房 ▾"]],
     "invite-friend": [{ room: PRIVATE }, ...invites("微信好友"), ["sees", "发送给微信好友"]],
     "invite-code": [{ room: PRIVATE }, ...invites("小程序码"), ["sees", "扫码进入"]],
-    "list-host": [{}, openPage("list"), tap("专属房 关"), ["sees", "专属房 开"]],
+    "list-host": [{}, openPage("list"), ["set", { choices: ["专属房"] }], tap("公开 ▾"), ["sees", "专属房 ▾"]],
+    lives: [{}, openPage("lives"), ["sees", "135 分钟"]],
+    followers: [{ room: { visibility: "followers" } }, ["sees", "仅粉丝"], tap("更多"), ["sees", "仅粉丝 ▾"]],
   },
   male: { "deputy-on-mic": [{ room: DEPUTIES }, ["sees", "更多"]] },
 };
@@ -64,6 +69,10 @@ const MOMENTS = {
   replaced: [{}, ["sees", "周五相亲"], ["bye", 4509], ["sees", "另一处"]],
   "new-code": [{}, ["sees", "周五相亲"], ["bye", 4599], ["sees", "连接被服务器关闭"]],
   refused: [{ refusals: { "get_playurl/": "high_risk" } }, ["sees", "看看别的直播"]],
+  matched: [{}, ["sees", "周五相亲"], ["news", "match", MATCH], ["sees", "你和婷婷互相喜欢"]],
+  matches: [{}, openPage("follows"), tap("配对"), ["sees", "2026-11-23 配对"]],
+  "follows-empty": [{ isEmpty: true }, openPage("follows"), ["sees", "还没有关注"]],
+  talk: [{}, TALK, ["attribute", "main--say", "placeholder", /./], ["fire", "main--say", "confirm", { value: "今天聊得很开心，周末有空一起喝咖啡吗？" }], ["sees", "咖啡"]],
   "list-empty": [{ isEmpty: true }, openPage("list"), ["sees", "没有人开播"]],
   "recharge-old": [{ phone: PHONE_OF_OLD }, openPage("recharge"), ["sees", "请更新微信"]],
 };

@@ -74,6 +74,8 @@ export function wxOf(phone) {
       if (activityId) phone.shared.push(activityId);
       later(success, {});
     },
+    showTabBarRedDot: ({ index }) => phone.dots.push(index),
+    hideTabBarRedDot() {},
     getAppBaseInfo: () => ({ language: "zh_CN", SDKVersion: "3.7.0", version: phone.version }),
     getDeviceInfo: () => ({ platform: phone.platform, system: phone.platform === "ios" ? "iOS 17.4" : "Windows 10" }),
     onAppShow: (run) => listeners.appShow.add(run),

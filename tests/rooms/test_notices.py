@@ -88,12 +88,9 @@ def test_a_notice_that_was_sent_or_refused_since_returns_nothing() -> None:
 
 def test_a_message_is_settled_by_its_number() -> None:
     given = taken(consent(3), "host").note_sent("host", "m1")
-    assert given.settle("m2", delivered=False) == given
-    assert given.settle("", delivered=False) == given
-    delivered = given.settle("m1", delivered=True)
+    assert given.settle("m2") == given
+    delivered = given.settle("m1")
     assert (delivered.count, delivered.hosts["host"]["outcome"]) == (2, "sent")
-    failed = given.settle("m1", delivered=False)
-    assert (failed.count, failed.hosts["host"]["outcome"]) == (0, "failed")
 
 
 @pytest.mark.parametrize("given", [consent(0), consent(2)])

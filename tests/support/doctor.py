@@ -71,6 +71,7 @@ def doctor(
         "mongodb": {"data_dir": tmp_path / "mongo"},
         "redis": {"url": redis_url},
         "age_verification": {"provider": "faceid"},
+        "notices": {"template_id": "TEMPLATE"},
         "live_streaming": {"push_domain": "push.qlive.test", "play_domain": PLAY_DOMAIN},
     }
     settings, key = fill_in_secrets(Settings.model_validate(base), secrets_file)

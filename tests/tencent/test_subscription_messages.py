@@ -8,7 +8,7 @@ import pytest
 
 from config.settings import Settings
 from devtools.simulator.wire import SimulatorReply
-from tencent import notices
+from tencent import wechat
 from tencent.errors import Unreadable
 from tencent.notices import NoticeAnswer, NoticeClient, notice_values, parse_notice_events
 from tencent.service_client import ServiceClient
@@ -25,7 +25,7 @@ Scripted = Callable[..., tuple[NoticeClient, ScriptedService]]
 def client_at(
     make_service_client: Callable[..., ServiceClient], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], NoticeClient]:
-    monkeypatch.setattr(notices, "BUSY_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(wechat, "BUSY_PAUSE_SECONDS", 0.001)
 
     def build(url: str) -> NoticeClient:
         client = make_service_client("notices", url, service="wechat")

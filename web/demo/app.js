@@ -3,6 +3,7 @@
 import { createClient } from "/sdk/qlive.js";
 import { showToast, toastErrors } from "/demo/shared/toast.js";
 import { panel } from "/demo/dev_panel.js";
+import { announce } from "/demo/follows.js";
 import { RoomInvitations } from "/demo/invitations.js";
 import { liteChat } from "/demo/lite_chat.js";
 import { listPage } from "/demo/livelist.js";
@@ -130,6 +131,7 @@ channel.on("state", ({ gold, income }) => {
   Object.assign(app.me, { gold, income });
   app.draw();
 });
+announce(app);
 channel.on("checked", () => app.refresh());
 
 qlive.on("signedOut", ({ code }) => {

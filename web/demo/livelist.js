@@ -3,6 +3,7 @@
 import { bar } from "/demo/bar.js";
 import { picture, renderIfChanged } from "/demo/dom.js";
 import { button, checkbox, el, fill } from "/demo/shared/dom.js";
+import { openFollows } from "/demo/follows.js";
 import { newWindowLinks } from "/demo/login.js";
 import { openProfile, own, reviewTag } from "/demo/profile.js";
 import { t } from "/demo/i18n.js";
@@ -89,6 +90,7 @@ function welcome(app) {
       "div",
       { class: "account-actions" },
       button(t("profile"), () => openProfile(app), { kind: "quiet", key: "profile" }),
+      button(t("follows"), () => openFollows(app), { kind: "quiet", key: "follows" }),
       button(t("wallet.open"), () => app.showWallet(), { kind: "quiet wallet-open", key: "wallet" }),
     ),
   ];

@@ -1,5 +1,7 @@
-// The dialog about another user: the host names deputies, both mute and invite, everybody reports and blocks.
+// The dialog about another user: the host names deputies, both mute and invite, guests like one another, everybody
+// follows, reports and blocks.
 
+import { seatOf } from "/sdk/qlive.js";
 import { picture, radioGroup, openDialog } from "/demo/dom.js";
 import { button, el } from "/demo/shared/dom.js";
 import { showToast } from "/demo/shared/toast.js";
@@ -28,6 +30,9 @@ async function openPerson(page, person) {
   const { user_id } = person;
   const { qlive } = page.app;
   const name = person.nickname || t("nameless");
+  const { followed } = await qlive.getUserinfo({ user_id }).catch(() => ({})); // refused between users with a block
+  const mayLike = { 1: "female", 2: "male" }[page.app.me.gender] === seatOf({ room }, user_id) && role !== "host";
+  const like_state = mayLike && 1 - (await qlive.getLike({ user_id })).like_state;
   const isBlocked = (await qlive.blocks()).some((row) => row.user_id === user_id);
   const isHost = role === "host";
   const isDeputy = room.deputies.includes(user_id);
@@ -50,6 +55,8 @@ async function openPerson(page, person) {
     el(
       "div",
       { class: "buttons" },
+      mayLike && action(like_state ? "like" : "unlike", "like", { like_state }),
+      followed !== undefined && action(followed ? "unfollow" : "follow", "follow", { on: !followed }),
       mayMute && muteButton,
       isHost && action(isDeputy ? "undeputy" : "deputy", "deputy", { live_id, on: !isDeputy }),
       (isHost || page.isDeputy) && !isSeated && action("invite", "invitation", { live_id, by: "app" }),

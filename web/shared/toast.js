@@ -8,12 +8,13 @@ let timer;
 /** In an open dialog, because the page behind it is inert; else in the page's element for toasts, if any. */
 const parentNode = () => document.querySelector("dialog[open]") ?? document.querySelector("[data-toasts]");
 
-/** Shows a message for six seconds and announces it; `kind` is good or bad. */
-export function showToast(text, kind = "good") {
+/** Shows a message for six seconds and announces it; `kind` is good or bad, `action` a button beside it. */
+export function showToast(text, kind = "good", action = null) {
   document.querySelector(".toast")?.remove();
   const toast = el("p", { class: `toast ${kind}`, role: kind === "bad" ? "alert" : "status" });
   parentNode()?.append(toast);
   toast.textContent = text; // announced, because the element is already in the page
+  if (action) toast.append(" ", action);
   clearTimeout(timer);
   timer = setTimeout(() => toast.remove(), SHOWN_MS);
 }

@@ -54,7 +54,7 @@ export const CALLS = {
   withdrawals: ["GET", "qlive_pay/withdrawals/"],
   getLike: ["GET", "qlive_like/"],
   like: ["POST", "qlive_like/"],
-  getFollow: ["GET", "qlive_follow/"],
+  follows: ["GET", "qlive_follow/"],
   follow: ["POST", "qlive_follow/"],
   matches: ["GET", "qlive_match/"],
   endMatch: ["POST", "qlive_match/end/"],

@@ -4,10 +4,13 @@ import { isNext } from "./fold.js";
 import { RECONNECT } from "./reconnect.js";
 import { ResumingSocket } from "./socket.js";
 
+const REPEAT_MS = 600000; // a start may come twice; a live that ends and begins again at once is no news either
+
 export class UserChannel extends ResumingSocket {
   /** `state` is {user_id, epoch, seq, gold, income, in_room, invitations}. */
   constructor(context) {
     super(context, "user channel", {}, begin, fold);
+    this._startedAt = new Map(); // live_id -> time of the last start that was reported
   }
 
   open() {
@@ -60,6 +63,17 @@ export class UserChannel extends ResumingSocket {
   _onLost(connection, code, reason, retryAfterMs) {
     if (connection instanceof Ride) connection.lose(reason);
     else super._onLost(connection, code, reason, retryAfterMs);
+  }
+
+  _handleFrame(connection, frame) {
+    if (frame.type !== "live_started" || this._isNew(frame.data)) super._handleFrame(connection, frame);
+  }
+
+  _isNew({ live_id }) {
+    const now = this._platform.now();
+    if (now < this._startedAt.get(live_id) + REPEAT_MS) return false;
+    this._startedAt.set(live_id, now);
+    return true;
   }
 
   _show(previous, frame) {

@@ -15,6 +15,8 @@ import { RoomSocket } from "./room.js";
 import { Session } from "./session.js";
 import { upload } from "./upload.js";
 
+const AGREED = ["accept", "acceptWithAudio"];
+
 /** `base` is the URL of the API, as in https://example.com/wx/api/qlive; the other options are optional. */
 export function createClient(options) {
   const address = String(options.base).replace(/\/+$/, "");
@@ -23,9 +25,10 @@ export function createClient(options) {
 }
 
 class Client extends Emitter {
-  constructor(base, { platform = detectPlatform(), giftPatienceMs, appId, signInAgain, log = () => {} }) {
+  constructor(base, { platform = detectPlatform(), giftPatienceMs, appId, noticeTemplateId, signInAgain, log = () => {} }) {
     super(platform.setTimeout);
     this._appId = appId;
+    this._noticeTemplateId = noticeTemplateId;
     this._platform = platform;
     this._log = (...line) => {
       try {
@@ -161,6 +164,24 @@ class Client extends Emitter {
   /** Orders a block of gold, has the user pay it and waits for the gold; see purchase.js. */
   buy(block_id) {
     return buy(this, this._platform, block_id);
+  }
+
+  /** Follows a user, or ends that; within a tap, WeChat asks at once whether it may send notices of lives. */
+  follow(params) {
+    if (params.on) this.askForNotice();
+    return this._http.call("follow", params);
+  }
+
+  /**
+   * Has WeChat ask, within a tap, whether it may send one notice of a live.
+   *
+   * Resolves with whether the user agrees: never an error, and false without `noticeTemplateId`.
+   */
+  async askForNotice() {
+    const { _noticeTemplateId: id, _platform: platform } = this;
+    if (!id || !platform.askForNotice) return false;
+    const answers = await platform.askForNotice(id).catch(() => ({}));
+    return AGREED.includes(answers[id]);
   }
 
   /**

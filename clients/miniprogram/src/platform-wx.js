@@ -33,6 +33,7 @@ export function wxPlatform(wxApi) {
       return info ? info.call(api).platform : "";
     },
     confirmTransfer: (transfer) => promised(api, "requestMerchantTransfer", transfer), // since 3.3.0
+    askForNotice: (templateId) => promised(api, "requestSubscribeMessage", { tmplIds: [templateId] }), // since 2.8.2
     sharePrivately: (activityId) =>
       promised(api, "updateShareMenu", { withShareTicket: true, isPrivateMessage: true, activityId }), // since 2.13.0
     authPrivateMessage: (shareTicket) =>

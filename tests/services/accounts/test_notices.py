@@ -1,6 +1,9 @@
 """Notices of lives, with the simulated WeChat: who gets one, and what becomes of agreements."""
 
+import asyncio
+import time
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from devtools.simulator.wechat import openid_of
 from rooms.notices import Consent
 from runtime.process import ServerProcess
 from services.accounts.notices import JOB_NAME
+from tencent.notices import NoticeAnswer
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.waiting import until
 
@@ -198,6 +202,10 @@ async def test_choices_on_the_phone_add_agreements_or_clear_them(
     for place, choice, left in (("change", "acceptWithAudio", 2), ("popup", "reject", 0)):
         assert await notices.choose("anna", place=place, choice=choice) == left
     assert await notices.choose("anna", template_id="another") == 0
+    rows = [*notices.db.inbox.find()]
+    kept = [row["expires_at"] - row["received_at"] for row in rows]
+    assert len(kept) == 4
+    assert max(kept) < timedelta(days=1, minutes=1)
 
 
 async def test_choices_are_told_apart_by_user_event_time_and_template(
@@ -247,11 +255,18 @@ async def test_a_message_that_was_not_delivered_clears_all_agreements(
     notices.next(is_undelivered=True)
     await notices.send()
     assert notices.left(anna.id) == 0
-    row = {"TemplateId": TEMPLATE, "MsgID": "unknown", "ErrorCode": "1"}
     bert = await notices.follower("bert", host)
-    await notices.push("bert", event="subscribe_msg_sent_event", List=row)
     await notices.push("bert", event="subscribe_msg_sent_event", List={"TemplateId": TEMPLATE})
     assert notices.left(bert.id) == 1
+
+
+async def test_a_failed_delivery_counts_also_if_the_answer_was_lost(
+    notices: NoticeFixture, host: ApiClient
+) -> None:
+    anna = await notices.follower("anna", host, 3)
+    notices.next(is_lost=True, is_undelivered=True)
+    await notices.send()
+    assert notices.left(anna.id) == 0
 
 
 # ---- errors of WeChat
@@ -286,6 +301,16 @@ async def test_a_title_that_wechat_refuses_is_replaced_by_the_neutral_one(
     (message,) = await notices.send()
     assert message["data"]["thing1"]["value"] == NEUTRAL
     assert notices.left(anna.id) == 1
+
+
+async def test_a_nickname_that_wechat_refuses_is_replaced_where_it_stands_for_the_title(
+    notices: NoticeFixture, host: ApiClient
+) -> None:
+    await notices.follower("anna", host)
+    name = {"$set": {"owner.person.nickname": "a 45168 name"}}
+    notices.db.rooms.update_one({"_id": host.live_id}, name)
+    (message,) = await notices.send()
+    assert [message["data"][name]["value"] for name in ("thing1", "thing2")] == [NEUTRAL] * 2
 
 
 @pytest.mark.parametrize("errcode", [40037, 41030, 47003])
@@ -325,6 +350,30 @@ async def test_a_message_whose_answer_is_lost_is_not_repeated(
     assert (notices.left(anna.id), notices.waiting()) == (2, [])
 
 
+@pytest.mark.parametrize(("lost", "pause"), [("bert", 3), ("anna bert", 30)])
+async def test_a_lost_answer_pauses_for_long_only_if_none_comes(
+    notices: NoticeFixture,
+    host: ApiClient,
+    monkeypatch: pytest.MonkeyPatch,
+    lost: str,
+    pause: int,
+) -> None:
+    for name in ("anna", "bert"):
+        await notices.follower(name, host)
+    send, both = notices.context.tencent.notices.send, asyncio.Barrier(2)
+
+    async def send_or_lose(app_id: str, openid: str, *args: Any) -> Any:
+        answer = await send(app_id, openid, *args)
+        await both.wait()
+        return NoticeAnswer("lost") if openid in map(openid_of, lost.split()) else answer
+
+    monkeypatch.setattr(notices.context.tencent.notices, "send", send_or_lose)
+    before = datetime.now(UTC)
+    assert len(await notices.send()) == 2
+    due_at = notices.db.job_leases.find_one({"_id": JOB_NAME})["due_at"].replace(tzinfo=UTC)
+    assert pause - 1 < (due_at - before).total_seconds() < pause + 2
+
+
 async def test_without_a_token_no_agreement_is_taken(
     notices: NoticeFixture, host: ApiClient
 ) -> None:
@@ -353,6 +402,35 @@ async def test_a_refusal_while_a_message_is_refused_for_its_title_is_not_undone(
     assert notices.left(anna.id) == 0
 
 
+class TestUncheckedNames:
+    @pytest.fixture
+    def changes(self) -> dict[str, Any]:
+        moderation = {"nickname": "show_until_refused", "room_name": "show_until_refused"}
+        return {"notices": {"template_id": TEMPLATE}, "moderation": moderation}
+
+    async def test_names_that_may_not_have_passed_their_check_are_not_sent(
+        self, notices: NoticeFixture, host: ApiClient
+    ) -> None:
+        await notices.follower("anna", host)
+        notices.db.rooms.update_one({"_id": host.live_id}, {"$set": {"title": "a title"}})
+        (message,) = await notices.send()
+        values = [message["data"][name]["value"] for name in ("thing1", "thing2")]
+        assert values == [NEUTRAL, NEUTRAL]
+
+
+class TestWithoutTemplate:
+    @pytest.fixture
+    def changes(self) -> dict[str, Any]:
+        return {}
+
+    async def test_a_live_that_begins_has_no_notices(
+        self, notices: NoticeFixture, host: ApiClient
+    ) -> None:
+        assert host.live_id
+        assert notices.waiting() == []
+        assert notices.service.job not in notices.context.services.claimed_jobs
+
+
 class TestRate:
     @pytest.fixture
     def changes(self) -> dict[str, Any]:
@@ -372,3 +450,19 @@ class TestRate:
         users = [await notices.follower(name, host) for name in ("a", "b", "c")]
         assert len(await notices.send()) == 3
         assert cursors == sorted(user.id for user in users)[1:2]
+
+
+class TestTurns:
+    @pytest.fixture
+    def changes(self) -> dict[str, Any]:
+        return {"notices": {"template_id": TEMPLATE, "per_second": 10}}
+
+    async def test_each_message_has_its_turn_also_those_with_the_neutral_title(
+        self, notices: NoticeFixture, host: ApiClient
+    ) -> None:
+        for name in ("a", "b", "c"):
+            await notices.follower(name, host, 2)
+        notices.db.rooms.update_one({"_id": host.live_id}, {"$set": {"title": "a 45168 title"}})
+        started = time.monotonic()
+        assert len(await notices.send()) == 3
+        assert time.monotonic() - started >= 0.5, "six messages"

@@ -116,6 +116,12 @@ async def test_nothing_is_wrong_and_nothing_is_left_behind_where_all_is_right(
     assert [secret for secret in secrets if secret and secret in text] == []
 
 
+async def test_a_template_of_another_app_is_found(doctor: DoctorFixture) -> None:
+    settings = doctor.changed("notices", template_id="OTHER")
+    wrong = only_wrong(await doctor.run(settings=settings))
+    assert (wrong.name, "notices.template_id" in wrong.to_do) == ("wechat.templates", True)
+
+
 @pytest.mark.parametrize("setup", ["wechat.busy", "wechat.too_many"])
 async def test_a_quota_that_comes_back_by_itself_is_not_wrong(
     doctor: DoctorFixture, setup: str

@@ -3,7 +3,7 @@
 import asyncio
 from functools import partial
 
-from rooms.notices import Consent
+from rooms.notices import SIX_HOURS_MS, Consent
 from tests.support.storage import StoresFixture
 
 
@@ -20,7 +20,20 @@ async def test_agreements_taken_at_the_same_time_are_each_spent_once(
     takes = [partial(Consent.take, host_id=host, now=10**12, user_day=9) for host in hosts]
     taken = await asyncio.gather(*map(change, takes))
     assert len([consent for consent in taken if consent]) == 4
-    assert await stores.consents.agreed(["anna"], "T1") == []
+    assert await stores.consents.due(["anna"], "T1", "host", 1) == []
+
+
+async def test_a_user_who_got_a_notice_of_the_host_is_due_again_after_six_hours(
+    stores: StoresFixture,
+) -> None:
+    change = partial(stores.consents.change, "anna", "T1")
+    for at in range(3):
+        await change(partial(Consent.note_event, event_id=f"popup:{at}", at=at + 1, accepted=True))
+    await change(partial(Consent.take, host_id="1001", now=10**12, user_day=9))
+    due = partial(stores.consents.due, ["anna"], "T1")
+    assert await due("1002", 10**12) == ["anna"]
+    assert await due("1001", 10**12 + SIX_HOURS_MS - 1) == []
+    assert await due("1001", 10**12 + SIX_HOURS_MS) == ["anna"]
 
 
 async def test_agreements_are_of_one_template_and_go_with_their_user(
@@ -33,11 +46,11 @@ async def test_agreements_are_of_one_template_and_go_with_their_user(
             user_id, "T1", lambda consent: consent.note_event("popup:1", 1, accepted=True)
         )
     both = ["other", user.user_id]
-    assert await consents.agreed(both, "T1") == both
-    assert await consents.agreed(both, "T2") == []
+    assert await consents.due(both, "T1", "host", 1) == both
+    assert await consents.due(both, "T2", "host", 1) == []
     for step in stores.deletions.steps(user):
         await step()
-    assert await consents.agreed(both, "T1") == ["other"]
+    assert await consents.due(both, "T1", "host", 1) == ["other"]
     late = partial(Consent.note_sent, host_id="host", msg_id="m1")
     await consents.change(user.user_id, "T1", late)
     assert await stores.rows("notice_consents").count_documents({}) == 1

@@ -10,8 +10,8 @@ import pytest
 
 from storage.database import Database
 from storage.jobs.inbox import (
+    BRIEF_RETENTION,
     DONE,
-    IM_IGNORED_RETENTION,
     IM_RETENTION,
     QUERY_BYTES,
     RAW_BYTES,
@@ -88,7 +88,7 @@ async def test_callbacks_of_im_are_kept_for_a_week_and_ignored_ones_for_a_day(
     inbox: InboxStore, database: Database
 ) -> None:
     now = datetime.now(UTC)
-    for outcome, days in ((DONE, IM_RETENTION), (ignored("old"), IM_IGNORED_RETENTION)):
+    for outcome, days in ((DONE, IM_RETENTION), (ignored("old"), BRIEF_RETENTION)):
         message = replace(MESSAGE, id=outcome.outcome)
         await inbox.receive(message)
         stored = await inbox.find(f"im:{message.id}") or {}

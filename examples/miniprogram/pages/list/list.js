@@ -2,12 +2,15 @@
 
 const account = require("../../account.js");
 const { provinceOf } = require("../../areas.js");
+const paging = require("../../paging.js");
 const qlive = require("../../qlive.js");
+const { chooseVisibility } = require("../../visibility.js");
 const { t, format, showError } = require("../../i18n.js");
 
 Component({
   options: { styleIsolation: "apply-shared" },
-  data: { t, me: null, lives: null, province: "", seat: "", seatText: "", filter: {}, isPrivate: false },
+  behaviors: [paging],
+  data: { t, me: null, lives: null, province: "", seat: "", seatText: "", filter: {}, visibility: "public" },
 
   methods: {
     async onLoad() {
@@ -24,18 +27,6 @@ Component({
 
     onShow() {
       return this.load();
-    },
-
-    async onPullDownRefresh() {
-      await this.load();
-      wx.stopPullDownRefresh();
-    },
-
-    async onReachBottom() {
-      if (!this.hasMore || this.isReading) return;
-      this.isReading = true;
-      await this.load(this.page + 1);
-      this.isReading = false;
     },
 
     async load(page = 1) {
@@ -67,8 +58,8 @@ Component({
       return this.load();
     },
 
-    togglePrivate() {
-      this.setData({ isPrivate: !this.data.isPrivate });
+    async chooseVisibility() {
+      this.setData({ visibility: (await chooseVisibility()) || this.data.visibility });
     },
 
     enter(event) {
@@ -77,7 +68,8 @@ Component({
 
     async openRoom() {
       try {
-        this.show((await qlive.matchmakerEnter(this.data.isPrivate ? { visibility: "private" } : {})).live_id);
+        const { visibility } = this.data;
+        this.show((await qlive.matchmakerEnter({ visibility })).live_id);
       } catch (error) {
         showError(error);
       }

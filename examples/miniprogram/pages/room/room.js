@@ -6,6 +6,7 @@ const chat = require("../../chat.js");
 const feed = require("../../feed.js");
 const { openPerson } = require("../../person.js");
 const qlive = require("../../qlive.js");
+const { chooseVisibility } = require("../../visibility.js");
 const { changesOf, invitation, mutedUntil, nameIn, viewOf } = require("../../view.js");
 const { t, errorText, format, showError, showToast } = require("../../i18n.js");
 
@@ -19,7 +20,7 @@ Component({
   options: { styleIsolation: "apply-shared" },
   data: {
     ...{ t, liveId: 0, top: {}, line: t.line_connecting, over: "", why: "", review: "" },
-    ...{ title: "", people: "", role: "", own: null, owner: null, guests: [], applicants: [], receivers: [], muteAll: false, isPrivate: false, isDeputy: false },
+    ...{ title: "", people: "", role: "", own: null, owner: null, guests: [], applicants: [], receivers: [], muteAll: false, visibility: "public", isPrivate: false, isDeputy: false, canFollow: false },
     ...{ lines: [], last: "", names: {}, hasChat: Boolean(chat), joined: false, text: "", muted: "", gift: null },
     ...{ sheet: "", invited: "", left: "", video: { mic: true, camera: true, mirror: true, beauty: 5 } },
   },
@@ -90,9 +91,13 @@ Component({
       socket.on("connection", (connection) => this.onConnection(connection));
     },
 
-    /** The room cannot be entered: the page says why, and the user may try again. */
+    /** The room cannot be entered: the page says why, and the user may try again. A notice may come too late. */
     onFailure(error) {
       if (this.isGone) return;
+      if (error.code === "not_live" && getCurrentPages().length === 1) {
+        showToast(t.over_ended);
+        return this.toList();
+      }
       const over = REFUSED[error.code] || (error.name === "Unreachable" ? "offline" : "refused");
       this.setData({ line: "", over, why: over === "refused" ? errorText(error) : "" });
     },
@@ -118,6 +123,7 @@ Component({
         ...(frame.type === "gift" ? { gift: effectOf(frame.data) } : {}),
         ...(line && !isWelcomeAgain ? feed.addition(line, this.count++) : {}),
       });
+      if (shown.role !== "host" && !this.host) this.showFollow(room.owner.user_id).catch(() => {}); // without the offer
       if (shown.role === "host" && ["snapshot", "room_info"].includes(frame.type)) this.showReview().catch(showError);
     },
 
@@ -170,6 +176,22 @@ Component({
       if (review !== this.data.review) this.setData({ review });
     },
 
+    /** Offers to follow the host. */
+    async showFollow(host) {
+      this.host = host;
+      this.setData({ canFollow: !(await qlive.getUserinfo({ user_id: host })).followed });
+    },
+
+    async followHost() {
+      try {
+        await qlive.follow({ user_id: this.host, on: true });
+        this.setData({ canFollow: false });
+        showToast(t.now_followed);
+      } catch (error) {
+        showError(error);
+      }
+    },
+
     // ---- chat
 
     /** Joins the chat, also after it has ended, such as on another phone of the user. */
@@ -193,11 +215,11 @@ Component({
     },
 
     /** The sender's name is the checked one, of the room or of the server, which is asked once. */
-    async addMessage({ from, text }) {
+    async addMessage({ from, text, old }) {
       if (Math.max(this.asked.size, Object.keys(this.data.names).length) >= MOST_NAMES) this.forgetNames();
       const known = nameIn(this.socket.state.room, from);
       const name = known && known !== this.data.names[from] ? { [`names.${from}`]: known } : {};
-      this.setData({ ...feed.addition({ kind: "chat", user_id: from, text }, this.count++), ...name });
+      this.setData({ ...feed.addition({ kind: old ? "chat old" : "chat", user_id: from, text }, this.count++), ...name });
       if (known || this.asked.has(from)) return;
       this.asked.add(from);
       const { nickname } = await qlive.getUserinfo({ user_id: from }).catch(() => ({}));
@@ -279,10 +301,11 @@ Component({
       wx.chooseMedia({ count: 1, mediaType: ["image"], sizeType: ["compressed"], success: upload });
     },
 
-    toggleVisibility() {
-      const visibility = this.data.isPrivate ? "public" : "private";
+    async changeVisibility() {
+      const visibility = await chooseVisibility();
+      if (!visibility || visibility === this.data.visibility) return;
       const change = ({ confirm }) => confirm && this.call("updateRoom", { visibility }); // the seats renew their streams
-      wx.showModal({ title: t.private_room, content: t[`asks_${visibility}`], success: change });
+      wx.showModal({ title: t[`visibility_${visibility}`], content: t[`asks_${visibility}`], success: change });
     },
 
     resign() {
@@ -302,7 +325,9 @@ Component({
       else this.toList();
     },
 
-    toList() {
+    /** A follower who leaves a live that has ended is asked for the notice of the next one. */
+    async toList() {
+      if (this.host && this.data.over === "ended" && !this.data.canFollow) await qlive.askForNotice();
       wx.switchTab({ url: "/pages/list/list" });
     },
   },
