@@ -16,7 +16,7 @@ from rooms.notices import Consent
 from services.accounts.notices import JOB_NAME
 from storage.accounts.follows import FollowStore
 from storage.accounts.notices import ConsentStore
-from storage.accounts.users import User
+from storage.accounts.users import User, identity_of
 from storage.database import Document
 from storage.documents import document_of
 from tests.support.client import UserClient
@@ -95,6 +95,8 @@ class Notices:
         app_id, openid = self._env.simulator.pushes.app_id, openid_of(user_id)
         user = User(user_id, app_id, openid, datetime.now(UTC))
         await self._env.database.collection("users").insert_one(document_of(user, "user_id"))
+        name = f"openid:{identity_of(app_id, openid)}"
+        await self._env.database.collection("identities").insert_one({"_id": name, "of": user_id})
         self._env.simulator.notices.consents[openid, NOTICE_TEMPLATE] = AGREEMENTS
 
         def agree(consent: Consent) -> Consent:
