@@ -11,6 +11,7 @@ from chaos.api import open_room
 from chaos.crash.environment import NOTICE_TEMPLATE, CrashEnvironment
 from chaos.crash.marked_sweeps import DUE, NEVER, NOTICES
 from chaos.crash.paths import CrashPath, SweepPath, notice_path
+from devtools.simulator.requests import NextNoticesRequest
 from devtools.simulator.wechat import openid_of
 from rooms.notices import Consent
 from services.accounts.notices import JOB_NAME
@@ -34,6 +35,8 @@ class Notices:
         self._consents, self._follows = ConsentStore(env.database), FollowStore(env.database)
         self._numbers = itertools.count(FIRST_FOLLOWER)
         self._followers: list[str] = []
+        # The event of a message could come while another path is recorded.
+        env.simulator.notices.set_next(NextNoticesRequest(report="never"))
         self._choosers: dict[str, bool] = {}
         """Whether each user accepts."""
         self.paths: list[CrashPath] = [

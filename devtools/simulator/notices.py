@@ -63,7 +63,7 @@ class SimulatedNotices:
         if self._next.is_undelivered:
             result = {"ErrorCode": "1", "ErrorStatus": "user block"}
         row = {"TemplateId": template_id, "MsgID": str(msg_id), **result}
-        self._report("subscribe_msg_sent_event", openid, row)
+        self._report("subscribe_msg_sent_event", openid, row, self._next.report)
         if self._next.is_lost:
             return json_reply({}, 503)
         return json_reply({"errcode": 0, "errmsg": "ok", "msgid": msg_id})

@@ -125,6 +125,7 @@ class NextNoticesRequest(BaseModel):
     errcode: int = 0
     is_lost: bool = False
     is_undelivered: bool = False
+    report: Report = "once"
 
 
 class StreamEventRequest(BaseModel):
