@@ -17,6 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from core.errors import StartupError
 from realtime.bus import Bus, BusMessage, channel_of, pack, unpack
 from realtime.frames import Key
 
@@ -37,18 +38,26 @@ CONNECTION_ERRORS = (RedisError, OSError, TimeoutError)
 
 
 def open_redis(url: str) -> Redis:
-    """Return a client whose requests fail within REDIS_TIMEOUT_SECONDS."""
-    return Redis.from_url(
-        url,
-        # Pinned, since redis-py's default depends on its release; the bus needs no RESP3.
-        protocol=2,
-        # No retries inside redis-py: `receive` reconnects with its own backoff, and a message
-        # that failed to be published is too old to be repeated.
-        retry=Retry(NoBackoff(), 0),
-        retry_on_timeout=False,
-        socket_timeout=REDIS_TIMEOUT_SECONDS,
-        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
-    )
+    """Return a client whose requests fail within REDIS_TIMEOUT_SECONDS.
+
+    Raises StartupError for a URL that cannot be read, without its text, which may have a password.
+    """
+    try:
+        return Redis.from_url(
+            url,
+            # Pinned, since redis-py's default depends on its release; the bus needs no RESP3.
+            protocol=2,
+            # No retries inside redis-py: `receive` reconnects with its own backoff, and a message
+            # that failed to be published is too old to be repeated.
+            retry=Retry(NoBackoff(), 0),
+            retry_on_timeout=False,
+            socket_timeout=REDIS_TIMEOUT_SECONDS,
+            socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+        )
+    except ValueError:
+        raise StartupError(
+            "redis.url cannot be read; percent-encode its user name and password."
+        ) from None
 
 
 class RedisBus(Bus):

@@ -12,7 +12,7 @@ import pymongo
 from pymongo import AsyncMongoClient, ReturnDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import ConfigurationError, OperationFailure, PyMongoError
 from pymongo.monitoring import (
     CommandFailedEvent,
     CommandListener,
@@ -63,23 +63,31 @@ class CommandLatency(CommandListener):
 
 
 class Database:
-    """One database; `listeners` receive every command."""
+    """One database; `listeners` receive every command.
+
+    Raises StartupError for a URI that cannot be read, without its text, which may have a password.
+    """
 
     def __init__(self, uri: str, name: str, listeners: Sequence[CommandListener] = ()) -> None:
-        self.client: AsyncMongoClient[Document] = AsyncMongoClient(
-            uri,
-            timeoutMS=OPERATION_MS,
-            connectTimeoutMS=CONNECT_MS,
-            heartbeatFrequencyMS=HEARTBEAT_MS,
-            w="majority",
-            # Reads return only data that a failover or crash cannot roll back, since it is sent to
-            # clients. A change based on an older state fails with WriteConflict.
-            readConcernLevel="majority",
-            tz_aware=True,
-            event_listeners=list(listeners),
-            appname="qlive",
-            maxConnecting=CONNECTING,
-        )
+        try:
+            self.client = AsyncMongoClient[Document](
+                uri,
+                timeoutMS=OPERATION_MS,
+                connectTimeoutMS=CONNECT_MS,
+                heartbeatFrequencyMS=HEARTBEAT_MS,
+                w="majority",
+                # Reads return only data that a failover or crash cannot roll back, since it is sent
+                # to clients. A change based on an older state fails with WriteConflict.
+                readConcernLevel="majority",
+                tz_aware=True,
+                event_listeners=list(listeners),
+                appname="qlive",
+                maxConnecting=CONNECTING,
+            )
+        except (ConfigurationError, ValueError):
+            raise StartupError(
+                "mongodb.uri cannot be read; percent-encode its user name and password."
+            ) from None
         self._db = self.client[name]
         self.conflict_retries = 0
         """Number of transactions retried after a write conflict."""

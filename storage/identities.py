@@ -31,10 +31,6 @@ class IdentityStore:
         found = await self._by_id.get_many([_id(kind, name) for name in names])
         return [of for of in found if of is not None]
 
-    async def add(self, kind: Kind, name: str, of: str | int, session: Session) -> None:
-        """Add a name in a transaction. Raises DuplicateKeyError if it exists."""
-        await self._identities.insert_one({"_id": _id(kind, name), "of": of}, session=session)
-
     async def drop(self, kind: Kind, name: str, session: Session) -> None:
         await self._identities.delete_one({"_id": _id(kind, name)}, session=session)
 

@@ -109,8 +109,10 @@ class ServiceClient:
         return self._last_ended is not None and monotonic() - self._last_ended < FRESH_SECONDS
 
     async def close(self) -> None:
-        await self._kept.close()
-        await self._single.close()
+        try:
+            await self._kept.close()
+        finally:  # also if a cancellation has ended that
+            await self._single.close()
 
     async def request(
         self,

@@ -57,6 +57,8 @@ ANSWERS: dict[str, tuple[str, SimulatorReply]] = {
     "pay.private_key": (PAY, _merchant(401, "SIGN_ERROR", "签名错误，请检查后再试")),
     "pay.mchid": (PAY, _merchant(400, "MCH_NOT_EXISTS", "商户号不存在")),
     "pay.unknown_key_id": (PAY, _merchant(400, "PARAM_ERROR", "Wechatpay-Serial 不存在")),
+    "pay.orders": (r"GET /v3/pay/.*", _merchant(403, "NO_AUTH", "商户号该产品权限未开通")),
+    "pay.bill_date": (r"GET /v3/bill/.*", _merchant(400, "INVALID_REQUEST", "账单日期格式不正确")),
     "pay.transfers": (r"GET /v3/fund-app/.*", _merchant(403, "NO_AUTH", "商户号未开通该产品")),
     "pay.address": (
         r"GET /v3/fund-app/.*",

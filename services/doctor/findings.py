@@ -1,10 +1,10 @@
 """Findings of the doctor, and what the checks of one service share."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Container, Mapping
+from collections.abc import Awaitable, Callable, Container, Coroutine, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from config.settings import Settings
 from services.doctor.servers import RunningServers
@@ -13,10 +13,13 @@ from tencent.service_client import OnResponse, ServiceClient, ServiceResponse
 
 CLOCK = "clock.difference"
 CLEAN_UP_SECONDS = 4.0
+MAKE_SECONDS = 2.0
+"""How long a clean-up waits for a request that makes something."""
 TOO_MANY = "HTTP 429"
 AGAIN = "Try again in a few minutes."
 UNKNOWN_CODE = "Look up this code in the service's documentation."
 
+T = TypeVar("T")
 Verdict = Literal["right", "wrong", "cannot be told", "not used"]
 ToDo = Mapping[Any, str]
 """What to do about an error, by its code."""
@@ -133,6 +136,21 @@ class Examination:
         client = ServiceClient(service, base_url, on_response=self.on_response)
         self.stack.push_async_callback(client.close)
         return client
+
+    async def make(self, request: Coroutine[Any, Any, T]) -> T:
+        """Send a request that makes something.
+
+        A cancellation does not end it: the clean-up has to come after it at the service.
+        """
+        task = asyncio.create_task(request)
+
+        async def end() -> None:
+            with suppress(ServiceUnavailable, TimeoutError):
+                async with asyncio.timeout(MAKE_SECONDS):
+                    await task
+
+        self.stack.push_async_callback(end)
+        return await asyncio.shield(task)
 
     def clean_up(self, action: Callable[[], Awaitable[object]]) -> None:
         """Run `action` after the checks, also after a cancellation, for CLEAN_UP_SECONDS."""

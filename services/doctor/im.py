@@ -54,7 +54,8 @@ async def check_im(examination: Examination, callback_seconds: float) -> None:
         return
     examination.clean_up(dissolve)  # a second time does no harm
     command, dissolved_at = "group_open_http_svc/create_group", datetime.now(UTC)
-    code = await ask(command, Type="AVChatRoom", GroupId=group_id, Name="doctor")
+    group = ask(command, Type="AVChatRoom", GroupId=group_id, Name="doctor")
+    code = await examination.make(group)
     if code in (0, GROUP_ALREADY_OWNED):
         code = await dissolve()
     shown = f"ErrorCode {code}"

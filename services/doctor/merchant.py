@@ -35,9 +35,11 @@ SIGNATURE = {
     "SIGN_ERROR": PRIVATE_KEY,
 }
 """What to do by the first of these words in the code and the message of a refusal."""
+ADDRESS = "IP地址"
+"""In the message of a refusal whose code, INVALID_REQUEST, has many causes."""
 PRODUCT = {
     "NO_AUTH": f"Open this product: {CONSOLE}, 产品中心.",
-    "INVALID_REQUEST": f"Add this machine's address: {CONSOLE}, 产品中心 → 商家转账 → API IP名单.",
+    ADDRESS: f"Add this machine's address: {CONSOLE}, 产品中心 → 商家转账 → API IP名单.",
 }
 APIV3_KEY = f"Set pay.apiv3_key to the APIv3 key: {SECURITY}, APIv3密钥."
 UNTIL_A_NOTICE = "It shows at the first notice of a payment: one that is refused as `decryption`."
@@ -68,7 +70,8 @@ async def check_merchant_api(examination: Examination) -> None:
         return answers[-1]
 
     order = _shown(await ask(f"{ORDERS_PATH}/{NUMBER}", mchid=pay.mchid))
-    word = next((word for word in SIGNATURE if word in order), "")
+    is_signed = code_of(answers[0]) in PRODUCT  # whose message may name the merchant number
+    word = "" if is_signed else next((word for word in SIGNATURE if word in order), "")
     if not findings.judge("pay.signature", word, ("",), SIGNATURE, shown=order, timed=TIMED):
         return
     _judge_product(findings, "pay.orders", answers[0], is_used=pay.provider == "jsapi")
@@ -87,7 +90,9 @@ def _judge_product(
     findings: Findings, name: str, response: ServiceResponse, *, is_used: bool
 ) -> None:
     if is_used:
-        findings.judge(name, code_of(response), NO_SUCH_NUMBER, PRODUCT, shown=_shown(response))
+        shown = _shown(response)
+        code = ADDRESS if ADDRESS in shown else code_of(response)
+        findings.judge(name, code, NO_SUCH_NUMBER, PRODUCT, shown=shown)
     else:
         findings.not_used("the settings do not use it", name)
 

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
+from core.errors import StartupError
 from realtime.redis_bus import open_redis
 from services.doctor.findings import Examination, Findings
 from storage.database import Database, Document
@@ -31,6 +32,7 @@ SERVER_CHECKS = {
 GRANTED = {"readWrite", "dbOwner"}
 GRANTED_EVERYWHERE = {"readWriteAnyDatabase", "root"}
 USER = "Turn on authorization; create the user with both roles: docs/deploy.md, Users."
+DENIED = "Unauthorized"
 LIFETIME = "transactionLifetimeLimitSeconds"
 PARAMETERS = f"Set {LIFETIME}: {TRANSACTION_SECONDS} as in deploy/mongod.conf, the other to true."
 REDIS_AWAY = "See that Redis runs, is one for all processes, and is reached by redis.url from here."
@@ -58,11 +60,13 @@ async def check_mongodb(examination: Examination, database: Database | None) -> 
         return
     judge_members(findings, hello)
     status, _ = await ask(database, "connectionStatus")
-    parameters, denied = await ask(database, "getParameter", **{LIFETIME: 1})
+    parameters, why = await ask(database, "getParameter", **{LIFETIME: 1})
     config, _ = await ask(database, "replSetGetConfig")
-    judge_user(findings, status, denied, settings.mongodb.database)
-    if not denied:
+    judge_user(findings, status, why, settings.mongodb.database)
+    if not why:
         judge_parameters(findings, parameters[LIFETIME], config.get("config", {}))
+    elif why != DENIED:  # a router of a sharded cluster has no such parameter
+        findings.cannot_tell("mongodb.parameters", why, PARAMETERS)
 
 
 def judge_version(findings: Findings, build: Document) -> None:
@@ -80,15 +84,18 @@ def judge_members(findings: Findings, hello: Document) -> None:
         findings.tell("mongodb.members", str(count), to_do, is_right=count > 1)
 
 
-def judge_user(findings: Findings, status: Document, denied: str, database: str) -> None:
-    """Add the finding about the login and both roles; without one, parameters are denied."""
+def judge_user(findings: Findings, status: Document, why: str, database: str) -> None:
+    """Add the finding about the login and both roles.
+
+    `why` is DENIED if the user may not read parameters, for which one of the roles is.
+    """
     auth = status.get("authInfo", {})
     roles = [(row["role"], row["db"]) for row in auth.get("authenticatedUserRoles", [])]
     may_write = any(
         role in GRANTED_EVERYWHERE or (role in GRANTED and db == database) for role, db in roles
     )
     shown = ", ".join(sorted(role for role, _ in roles)) or "no login, or no role"
-    findings.tell("mongodb.user", shown, USER, is_right=may_write and not denied)
+    findings.tell("mongodb.user", shown, USER, is_right=may_write and why != DENIED)
 
 
 def judge_parameters(findings: Findings, seconds: int, config: Document) -> None:
@@ -103,11 +110,15 @@ async def check_redis(examination: Examination) -> None:
     if not url:
         findings.not_used("redis.url is empty; several processes need it")
         return
+    try:
+        redis = open_redis(url)
+    except StartupError as error:
+        findings.tell("redis.encrypted", str(error), "Correct redis.url.", is_right=False)
+        return
     to_do = "Set redis.url to rediss://…, and Redis's TLS as in deploy/redis.conf."
     safe = is_encrypted(url)
     shown = "TLS, or this machine" if safe else "no TLS"
     findings.tell("redis.encrypted", shown, to_do, is_right=safe)
-    redis = open_redis(url)
     examination.stack.push_async_callback(redis.aclose)
     name = "redis.messages"
     try:

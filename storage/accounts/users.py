@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from core.errors import WriteConflict
+from core.retry import retry_on_conflict
 from ledger.journal import DEBTS
 from rooms.events import NewEvent
 from rooms.members import Person
@@ -117,22 +118,28 @@ class UserStore:
             await make_partial_index(self._users, debt, 0)
 
     async def create(self, app_id: str, openid: str, **fields: Any) -> tuple[User, bool]:
-        """Insert the user of (app_id, openid), or return the existing one; True if inserted."""
-        while True:
-            user_id = str(secrets.randbelow(90_000_000) + 10_000_000)
-            user = User(user_id, app_id, openid, datetime.now(UTC), **fields)
-            batch = WriteBatch()
-            self._identities.add_to(batch, "openid", identity_of(app_id, openid), user_id)
-            batch.insert("users", document_of(user, "user_id"))
-            registered = NewEvent("user.registered", UserRegisteredPayload(user_id=user_id))
-            await self._webhooks.add_to(batch, registered)
-            try:
-                await self._commits.commit(batch)
-                await self._channels.create(user_id)
-                return user, True
-            except WriteConflict:  # (app_id, openid) exists, or the random user_id is taken
-                if found := await self.by_openid(app_id, openid):
-                    return found, False
+        """Insert the user of (app_id, openid), or return the existing one; True if inserted.
+
+        Raises TryAgain if another request does not end its own insertion.
+        """
+        return await retry_on_conflict(lambda: self._create(app_id, openid, fields))
+
+    async def _create(self, app_id: str, openid: str, fields: Document) -> tuple[User, bool]:
+        user_id = str(secrets.randbelow(90_000_000) + 10_000_000)
+        user = User(user_id, app_id, openid, datetime.now(UTC), **fields)
+        batch = WriteBatch()
+        self._identities.add_to(batch, "openid", identity_of(app_id, openid), user_id)
+        batch.insert("users", document_of(user, "user_id"))
+        registered = NewEvent("user.registered", UserRegisteredPayload(user_id=user_id))
+        await self._webhooks.add_to(batch, registered)
+        try:
+            await self._commits.commit(batch)
+        except WriteConflict:  # (app_id, openid) exists, or the random user_id is taken
+            if found := await self.by_openid(app_id, openid):
+                return found, False
+            raise
+        await self._channels.create(user_id)
+        return user, True
 
     async def store_session_key(self, user_id: str, key: str) -> None:
         """Store WeChat's session key of the latest login, encrypted."""
@@ -145,8 +152,10 @@ class UserStore:
         return self._cipher.decrypt((row or {}).get("session_key", b""), user_id)
 
     async def by_openid(self, app_id: str, openid: str) -> User | None:
+        """Return the user of (app_id, openid); None as well if a deletion has just freed it."""
         user_id = await self._identities.find("openid", identity_of(app_id, openid))
-        return await self.find(user_id) if user_id else None
+        user = await self.find(user_id) if user_id else None
+        return user if user and user.deleted_at is None else None
 
     def find(self, user_id: str) -> Awaitable[User | None]:
         return self._by_id.get(user_id)

@@ -160,9 +160,12 @@ class InboxStore:
     async def find_first(self, start: str) -> Document | None:
         return await self._inbox.find_one({"_id": starts_with(start)})
 
-    async def find_since(self, source: str, since: datetime, query: str) -> Document | None:
-        """Return the latest message of a source with this query, genuine or not."""
-        where = {"source": source, "query": query, "received_at": {"$gte": since}}
+    async def find_since(
+        self, source: str, since: datetime, query: str, *, genuine: bool
+    ) -> Document | None:
+        """Return the latest message of a source with this query."""
+        where: Document = {"source": source, "query": query, "genuine": genuine}
+        where["received_at"] = {"$gte": since}
         return await self._inbox.find_one(where, sort=[("received_at", -1)])
 
     async def reopen(self, name: str) -> bool:

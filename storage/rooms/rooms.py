@@ -7,11 +7,12 @@ from functools import partial
 from typing import Any, TypeVar
 
 import structlog
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import PyMongoError
 
 from core.batching import BatchLoader, SingleFlight
-from core.errors import TryAgain
+from core.errors import TryAgain, WriteConflict
 from core.limits import ConcurrencyLimit
+from core.retry import retry_on_conflict
 from rooms.dates import date_changes
 from rooms.events import LAST_EVENT_TYPE, LOG_SIZE, NewEvent, NumberedEvent
 from rooms.members import Member, Person
@@ -22,7 +23,7 @@ from rooms.webhooks import OfRoom, room_webhooks
 from storage.accounts.matches import PairStore
 from storage.accounts.notices import LiveNoticeStore
 from storage.chat import new_group_id
-from storage.database import Collection, Database, Document, Session
+from storage.database import Collection, Database, Document
 from storage.documents import documents_by_id, fields_of, known_fields, parsed
 from storage.errors import StorageUnavailable
 from storage.identities import IdentityStore
@@ -88,7 +89,7 @@ class RoomStore:
         """Return the host's only room, created if missing: (live_id, group_id, IM group exists)."""
         live_id = await self._identities.find("host", host.user_id)
         if live_id is None:
-            live_id = await self._create(host)
+            live_id = await retry_on_conflict(lambda: self._create(host))
         fields = {"group_id": 1, "group_ready": 1}
         document = await self._rooms.find_one({"_id": live_id}, fields)
         assert document is not None
@@ -101,14 +102,16 @@ class RoomStore:
         created = {name: _stored(getattr(room, name)) for name in (*_VALUES, *_MAPS)}
         created |= {"_id": live_id, "version": 0, "group_ready": False, "log": {}}
 
-        async def insert(session: Session) -> None:
-            await self._identities.add("host", host.user_id, live_id, session)
-            await self._rooms.insert_one({**created, "host_id": host.user_id}, session=session)
-
+        batch = WriteBatch()
+        self._identities.add_to(batch, "host", host.user_id, live_id)
+        batch.insert("rooms", {**created, "host_id": host.user_id})
         try:
-            await self._database.transaction_with_retry(insert)
-        except DuplicateKeyError:
-            return int(await self._identities.find("host", host.user_id))
+            await self._commits.commit(batch)
+        except WriteConflict:
+            # None until a majority of MongoDB's members has the other request's room.
+            if (found := await self._identities.find("host", host.user_id)) is None:
+                raise
+            return int(found)
         return live_id
 
     def read(self, live_id: int) -> Awaitable[Room | None]:

@@ -69,6 +69,16 @@ def test_invalid_settings_are_listed_as_at_a_start(
     assert "redis.url" in capsys.readouterr().err
 
 
+def test_an_unreadable_uri_of_mongodb_is_named_without_its_password(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "settings.yaml").write_text("mongodb: {uri: 'mongodb://qlive:hunter@2@127.0.0.1/'}")
+    assert main(["--settings", str(tmp_path / "settings.yaml"), "doctor"]) == 1
+    output = capsys.readouterr().err
+    assert "mongodb.uri cannot be read" in output
+    assert "hunter" not in output
+
+
 @pytest.mark.programs
 async def test_ctrl_c_ends_the_program_after_its_clean_up(
     doctor: DoctorFixture, data_folder: Path

@@ -18,6 +18,7 @@ from services.doctor.doctor import Doctor
 from services.doctor.findings import Finding
 from storage.database import Database
 from tests.support.tencent import Serve
+from tests.support.waiting import until
 
 PLAY_DOMAIN = "play.qlive.test"
 
@@ -31,14 +32,27 @@ class DoctorFixture:
         self.database = database
         self.stalled_at = ""
         """Pattern of the requests (method and path) that are carried out, but not answered."""
+        self.delayed_at = ""
+        """Pattern of those that are carried out only once they are released."""
+        self._open = 0
         self.stalled, self.released = asyncio.Event(), asyncio.Event()
 
     async def answer(self, request: SimulatorRequest) -> SimulatorReply:
+        line = f"{request.method} {request.path}"
+        self._open += 1
+        if re.fullmatch(self.delayed_at, line):
+            self.stalled.set()
+            await self.released.wait()
         reply = await self.simulator.answer(request)
-        if re.fullmatch(self.stalled_at, f"{request.method} {request.path}"):
+        self._open -= 1
+        if re.fullmatch(self.stalled_at, line):
             self.stalled.set()
             await self.released.wait()
         return reply
+
+    async def answered(self) -> None:
+        """Wait until all requests are carried out."""
+        await until(lambda: not self._open)
 
     async def run(self, wrong: str = "", **changes: Any) -> dict[str, Finding]:
         """Returns the findings by name; `changes` are parameters of the doctor."""

@@ -116,6 +116,25 @@ async def test_nothing_is_wrong_and_nothing_is_left_behind_where_all_is_right(
     assert [secret for secret in secrets if secret and secret in text] == []
 
 
+async def test_a_payment_product_that_is_not_open_is_wrong_only_if_it_is_used(
+    doctor: DoctorFixture,
+) -> None:
+    wrong = only_wrong(await doctor.run("pay.orders"))
+    assert (wrong.name, "产品中心" in wrong.to_do) == ("pay.orders", True)
+    found = await doctor.run("pay.orders", settings=doctor.changed("pay", provider="xpay"))
+    assert [row for row in found.values() if row.verdict == "wrong"] == []
+    assert found["pay.transfers"].verdict == "right"
+
+
+async def test_a_refusal_with_many_causes_is_not_taken_for_one_of_them(
+    doctor: DoctorFixture,
+) -> None:
+    found = await doctor.run("pay.bill_date")
+    assert [row for row in found.values() if row.verdict == "wrong"] == []
+    assert found["pay.bills"].verdict == "cannot be told"
+    assert "INVALID_REQUEST" in found["pay.bills"].came_back
+
+
 async def test_a_template_of_another_app_is_found(doctor: DoctorFixture) -> None:
     settings = doctor.changed("notices", template_id="OTHER")
     wrong = only_wrong(await doctor.run(settings=settings))
@@ -174,8 +193,14 @@ async def test_a_database_that_is_away_is_one_finding(
 )
 @pytest.mark.parametrize("ends", ["after its limit", "by Ctrl-C"])
 async def test_what_was_made_is_removed_if_its_answer_never_comes(
-    doctor: DoctorFixture, tmp_path: Path, stalled_at: str, what: str, ends: str
+    doctor: DoctorFixture,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stalled_at: str,
+    what: str,
+    ends: str,
 ) -> None:
+    monkeypatch.setattr("services.doctor.findings.MAKE_SECONDS", 0.05)
     doctor.stalled_at = stalled_at
     if ends == "by Ctrl-C":
         run = asyncio.create_task(doctor.run())
@@ -188,6 +213,22 @@ async def test_what_was_made_is_removed_if_its_answer_never_comes(
         found = await doctor.run(service_seconds=0.5)
         name = {"objects": "cos.write", "groups": "im.groups"}[what]
         assert found[name].verdict == "cannot be told"
+    assert doctor.simulator.im.groups == {}
+    assert [path for path in (tmp_path / "uploads").rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("delayed_at", ["PUT /cos/.*", "POST /v4/group_open_http_svc/create_group"])
+async def test_what_a_service_makes_only_after_ctrl_c_is_removed(
+    doctor: DoctorFixture, tmp_path: Path, delayed_at: str
+) -> None:
+    doctor.delayed_at = delayed_at
+    run = asyncio.create_task(doctor.run())
+    await doctor.stalled.wait()
+    run.cancel()
+    asyncio.get_running_loop().call_later(0.2, doctor.released.set)
+    with suppress(asyncio.CancelledError):
+        await run
+    await doctor.answered()
     assert doctor.simulator.im.groups == {}
     assert [path for path in (tmp_path / "uploads").rglob("*") if path.is_file()] == []
 
@@ -241,8 +282,10 @@ async def test_a_bug_in_one_check_does_not_hide_the_findings_about_other_service
 
 
 async def test_the_callback_about_a_dissolved_group_is_found_at_the_server(
-    server: ServerProcess, doctor: DoctorFixture
+    server: ServerProcess, api: ApiFixture, doctor: DoctorFixture
 ) -> None:
+    destroyed = {"CallbackCommand": "Group.CallbackAfterGroupDestroyed", "GroupId": "g"}
+    await CallbackSender(api, server.settings).im(destroyed, Sign="forged")
     settings = server.settings.at(server.address, f"{server.address}/sim")
     found = await doctor.run(settings=settings, database=server.context.database)
     assert found["im.callback"].verdict == "right"

@@ -47,6 +47,7 @@ def test_an_old_version_is_wrong(findings: Findings, version: list[int], verdict
         ({**USER, "authenticatedUserRoles": [READ_WRITE]}, "", "right"),
         ({**USER, "authenticatedUserRoles": [{"role": "root", "db": "admin"}]}, "", "right"),
         ({**USER, "authenticatedUserRoles": [READ_WRITE]}, "Unauthorized", "wrong"),
+        ({**USER, "authenticatedUserRoles": [READ_WRITE]}, "InvalidOptions", "right"),
         ({**USER, "authenticatedUserRoles": [{**READ_WRITE, "db": "x"}]}, "", "wrong"),
         ({}, "", "wrong"),
     ],
@@ -108,3 +109,14 @@ async def test_a_redis_user_without_rights_is_wrong(
         found = await doctor.run(settings=doctor.changed("redis", url=url))
         [wrong] = [row for row in found.values() if row.verdict == "wrong"]
         assert (wrong.name, wrong.came_back) == ("redis.messages", came_back)
+
+
+async def test_an_unreadable_redis_url_is_one_finding_without_its_password(
+    doctor: DoctorFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = "redis://:hunter/2@127.0.0.1/0"
+    found = await doctor.run(settings=doctor.changed("redis", url=url))
+    [wrong] = [row for row in found.values() if row.verdict == "wrong"]
+    assert (wrong.name, found["redis.messages"].because_of) == ("redis.encrypted", wrong.name)
+    output = capsys.readouterr()
+    assert "hunter" not in f"{wrong.came_back} {output.out} {output.err}"
