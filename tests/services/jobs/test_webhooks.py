@@ -15,7 +15,7 @@ from services.jobs.claimed_jobs import ClaimedJob
 from services.jobs.webhooks import GIVE_UP, LONGEST_RETRY_AFTER, OFF_AFTER, next_step, sign
 from storage.errors import TooManyWebhooks, WebhookNotFound
 from storage.jobs.deliveries import KEPT, Attempt, Delivery
-from storage.webhooks import LONGEST_WAIT, MAX_WEBHOOKS, Webhook
+from storage.webhooks import LONGEST_WAIT, MAX_OLD_SECRETS, MAX_WEBHOOKS, Webhook
 from tests.support.waiting import until
 from tests.support.webhooks import Receiver, WebhookFixture
 
@@ -52,7 +52,7 @@ async def test_after_a_rotation_both_secrets_sign_for_a_day(
     after = await webhooks.stores.webhooks.rotate(before.id)
     await write(webhooks, 1)
     await webhooks.sweep()
-    await webhooks.rows.update_one({}, {"$set": {"old_until": datetime.now(UTC)}})
+    await webhooks.rows.update_one({}, {"$set": {"old_secrets.0.until": datetime.now(UTC)}})
     await write(webhooks, 2)
     await webhooks.sweep()
     first, second = receiver.received
@@ -64,6 +64,20 @@ async def test_after_a_rotation_both_secrets_sign_for_a_day(
     stored = str(await webhooks.rows.find_one())
     assert before.secret not in stored
     assert after.secret not in stored
+
+
+async def test_a_second_rotation_leaves_the_day_of_the_first_secret(
+    webhooks: WebhookFixture, receiver: Receiver
+) -> None:
+    first = await webhooks.add(receiver)
+    rotated = [await webhooks.stores.webhooks.rotate(first.id) for _ in range(2)]
+    await write(webhooks, 1)
+    await webhooks.sweep()
+    for webhook in (first, *rotated):
+        receiver.received[0].verify(webhook.secret)
+    for _ in range(9):
+        last = await webhooks.stores.webhooks.rotate(first.id)
+    assert len(last.secrets) == 1 + MAX_OLD_SECRETS
 
 
 # ---- order
