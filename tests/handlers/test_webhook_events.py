@@ -6,9 +6,11 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
+from core.clock import day_of
 from ledger.recharge import Refund
 from rooms.webhooks import WEBHOOK_PAYLOADS
 from runtime.process import ServerProcess
+from storage.moderation import item_id_of
 from tests.support import openapi_checks
 from tests.support.api import ApiFixture
 from tests.support.gifts import CANDY, give
@@ -126,6 +128,8 @@ async def test_users_reports_and_decisions_are_told_without_reporter_or_openid(
     (await bert.post("qlive_user/report/", user_id=anna.id, reason="fraud", text="him")).ok()
     (await bert.post("qlive_user/report/", user_id=anna.id, reason="abuse")).ok()  # the same day
     item = db.moderation_items.find_one({"kind": "report"})
+    guess = item_id_of("report", bert.id, anna.id, day_of(item["created_at"]))
+    assert item["_id"] != guess, "trying all user ids would find the reporter"
     decision = {"approved": False, "state": "review", "reason": "true"}
     (await api.ops("POST", f"moderation/{item['_id']}/decide", **decision)).ok()
     (await api.ops("PATCH", f"users/{bert.id}", banned=True, ban_reason="fraud")).ok()
