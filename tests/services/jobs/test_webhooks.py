@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
+from pymongo.errors import NetworkTimeout as Timeout
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 from structlog.testing import capture_logs
@@ -210,6 +212,21 @@ async def test_410_switches_off_and_what_waits_goes_out_in_order_once_it_is_on_a
     assert receiver.numbers == [1, 1, 2, 4]
     await webhooks.service.change(webhook.id, enabled=False)
     assert (await webhooks.stores.webhooks.get(webhook.id)).off_reason == "operator"
+
+
+async def test_an_endpoint_is_switched_off_even_if_its_many_events_cannot_be_changed_in_time(
+    webhooks: WebhookFixture, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    webhook = await webhooks.add(receiver)
+    monkeypatch.setattr(webhooks.stores.deliveries, "keep_waiting", AsyncMock(side_effect=Timeout))
+    receiver.fail(410, 410)
+    await write(webhooks, 1)
+    await webhooks.sweep()
+    off = await webhooks.stores.webhooks.get(webhook.id)
+    assert (off.enabled, off.off_reason, receiver.numbers) == (False, "gone", [1])
+    with pytest.raises(Timeout):
+        await webhooks.service.change(webhook.id, enabled=True)
+    assert (await webhooks.stores.webhooks.get(webhook.id)).enabled
 
 
 async def waits(webhooks: WebhookFixture) -> list[timedelta]:
