@@ -1,8 +1,10 @@
 """Requests to addresses that an operator has entered, which must not reach our own network."""
 
+import asyncio
 import socket
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -10,15 +12,20 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from storage.jobs.deliveries import Attempt
+from storage.webhooks import MAX_WEBHOOKS
 
 TIMEOUT = aiohttp.ClientTimeout(total=15)
 """Of an attempt: to resolve the name, to connect, and for the status of the answer."""
 MAX_READ = 65_536
 """Bytes of an answer; many more, such as answers 1xx without end, would block the event loop."""
+RESOLVERS = ThreadPoolExecutor(MAX_WEBHOOKS, "webhook_names")
+"""Threads that resolve names, which takes up to a minute if a name server does not answer. The loop
+itself resolves few names at a time, and those of Tencent must not wait behind these."""
 UNICAST = IPv6Network("2000::/3")
 NAT64 = IPv6Network("64:ff9b::/96")
 
@@ -39,11 +46,34 @@ class BoundedAnswer(ResponseHandler):
             self.transport.abort()
 
 
+class NameResolver(AbstractResolver):
+    """Resolves names in threads of their own."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        look_up = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(RESOLVERS, look_up)
+        result = partial(ResolveResult, hostname=host, port=port, flags=socket.AI_NUMERICHOST)
+        return [
+            result(host=str(address[0]), family=family, proto=protocol)
+            for family, _, protocol, _, address in found
+        ]
+
+    async def close(self) -> None:
+        """Keep the threads for the next request."""
+
+
 class CheckedConnector(aiohttp.TCPConnector):
     """Resolves a name each time, and connects to addresses that may be called alone."""
 
     def __init__(self, *, allows_local: bool) -> None:
-        super().__init__(socket_factory=self._open_socket, use_dns_cache=False, force_close=True)
+        super().__init__(
+            resolver=NameResolver(),
+            use_dns_cache=False,
+            socket_factory=self._open_socket,
+            force_close=True,
+        )
         self._allows_local = allows_local
         factory: partial[Any] = partial(BoundedAnswer, loop=self._loop)
         self._factory = factory  # aiohttp has no option for it

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +13,7 @@ from yarl import URL
 
 from services.jobs import webhook_client as module
 from services.jobs.webhook_client import post, problem_of, seconds_of
+from storage.webhooks import MAX_WEBHOOKS
 from tests.support.webhooks import Receiver
 
 NOT_PUBLIC = [
@@ -62,9 +64,9 @@ class Names:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.addresses: list[str] = []
         self.asked: list[str] = []
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", self._resolve)
+        monkeypatch.setattr(socket, "getaddrinfo", self._resolve)
 
-    async def _resolve(self, host: str, port: int, **_options: Any) -> list[Any]:
+    def _resolve(self, host: str, port: int, *_options: Any) -> list[Any]:
         self.asked.append(host)
         return [
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
@@ -90,6 +92,27 @@ async def test_a_name_is_resolved_at_each_attempt_and_only_public_addresses_are_
     literal = await post(receiver.url, {}, b"{}", allows_local=False)
     assert (literal.status, literal.error) == (0, "AddressRefused")
     assert len(receiver.received) == 2
+
+
+async def test_names_that_are_not_resolved_keep_no_other_work_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers = threading.Event()
+
+    def resolve(*_: Any, **_options: Any) -> list[Any]:
+        answers.wait()
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(MAX_WEBHOOKS):
+            tasks.create_task(post("http://a.example/", {}, b"{}", allows_local=True))
+        await asyncio.sleep(0)
+        try:
+            async with asyncio.timeout(5):
+                await asyncio.to_thread(int)
+        finally:
+            answers.set()
 
 
 async def test_redirects_and_proxies_are_not_followed(
