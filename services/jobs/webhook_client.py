@@ -41,8 +41,8 @@ class BoundedAnswer(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data[: self._left])
-        self._left -= len(data)
-        if self._left <= 0 and self.transport:
+        self._left = max(0, self._left - len(data))
+        if not self._left and self.transport:
             self.transport.abort()
 
 
