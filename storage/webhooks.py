@@ -29,7 +29,9 @@ MAX_WEBHOOKS = 20
 LONGEST_WAIT = timedelta(days=30)
 """How long an event of an enabled endpoint waits at most, behind others that take days each."""
 ROTATION = timedelta(days=1)
-"""How long the secret before the present one signs, too."""
+"""How long a replaced secret signs beside the present one."""
+MAX_OLD_SECRETS = 4
+"""Replaced secrets that are kept: an admin whose answer was lost rotates again."""
 CACHE_SECONDS = 10.0
 """How late a process learns of a change whose message it has not received."""
 WAITING: Document = {"state": "waiting"}
@@ -149,9 +151,12 @@ class WebhookStore:
 
     async def rotate(self, id_: str) -> Webhook:
         """Replace the secret, which signs beside the new one for ROTATION."""
-        until, new = datetime.now(UTC) + ROTATION, self._new_secret(id_)
-        old = {"old_secret": "$secret", "old_until": until}
-        steps: list[Document] = [{"$set": old}, {"$set": {"secret": new}}]
+        old = {"secret": "$secret", "until": datetime.now(UTC) + ROTATION}
+        all_old = {"$concatArrays": [[old], {"$ifNull": ["$old_secrets", []]}]}
+        steps: list[Document] = [
+            {"$set": {"old_secrets": {"$slice": [all_old, MAX_OLD_SECRETS]}}},
+            {"$set": {"secret": self._new_secret(id_)}},
+        ]
         return self._found(await change_one(self._webhooks, {"_id": id_}, steps))
 
     async def delete(self, id_: str) -> None:
@@ -184,9 +189,8 @@ class WebhookStore:
         return self._parse(row)
 
     def _parse(self, row: Document) -> Webhook:
-        stored = [row["secret"]]
-        if row.get("old_until") and row["old_until"] > datetime.now(UTC):
-            stored.append(row["old_secret"])
+        old, now = row.get("old_secrets", ()), datetime.now(UTC)
+        stored = [row["secret"], *(one["secret"] for one in old if one["until"] > now)]
         found = [self._cipher.decrypt(secret, row["_id"]) for secret in stored]
         fields = known_fields(Webhook, row) | {"id": row["_id"]}
         return Webhook(**fields, secrets=[secret for secret in found if secret])

@@ -9,7 +9,9 @@ from pydantic import StringConstraints
 from handlers.base import endpoint
 from handlers.models import Page, Response, SearchRequest
 from handlers.operator_base import PAGE_SIZE, CsvFileResponse, OperatorHandler, csv_file
+from services.operators.roles import Access
 from storage.database import Document
+from storage.operators.audit import MONEY_OUT, WEBHOOK
 
 CSV_FIELDS = (
     *("id", "at", "who", "role", "address", "what", "on", "reason"),
@@ -46,16 +48,18 @@ class AuditEntryResponse(Response):
 class AuditSearchHandler(OperatorHandler):
     """Base of the endpoints that search the audit log.
 
-    Entries of withdrawals, refund cases, bills and reports of money are only for the role finance.
+    Entries of withdrawals, refund cases, bills and reports of money are only for the role finance,
+    those with the addresses of webhooks only for admins.
     """
 
     async def find(
         self, params: AuditSearchRequest, after: str, limit: int
     ) -> tuple[list[Document], str | None]:
         """Entries after the cursor, and the next cursor; None at the end."""
-        has_money_out = self.operator.may("finance")
+        roles: dict[str, Access] = {MONEY_OUT: "finance", WEBHOOK: "admin"}
+        hidden = [names for names, role in roles.items() if not self.operator.may(role)]
         return await self.context.stores.audit.page(
-            after, limit, search=params.q, what=params.what, money_out=has_money_out
+            after, limit, search=params.q, what=params.what, hidden=hidden
         )
 
 

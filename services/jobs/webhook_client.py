@@ -1,20 +1,31 @@
 """Requests to addresses that an operator has entered, which must not reach our own network."""
 
+import asyncio
+import socket
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from socket import AF_INET, AddressFamily, inet_aton
+from typing import Any
 
 import aiohttp
-from aiohttp.abc import ResolveResult
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from storage.jobs.deliveries import Attempt
+from storage.webhooks import MAX_WEBHOOKS
 
 TIMEOUT = aiohttp.ClientTimeout(total=15)
 """Of an attempt: to resolve the name, to connect, and for the status of the answer."""
+MAX_READ = 65_536
+"""Bytes of an answer; many more, such as answers 1xx without end, would block the event loop."""
+RESOLVERS = ThreadPoolExecutor(MAX_WEBHOOKS, "webhook_names")
+"""Threads that resolve names, which takes up to a minute if a name server does not answer. The loop
+itself resolves few names at a time, and those of Tencent must not wait behind these."""
 UNICAST = IPv6Network("2000::/3")
 NAT64 = IPv6Network("64:ff9b::/96")
 
@@ -23,20 +34,54 @@ class AddressRefused(OSError):
     """The address is not one of the public internet."""
 
 
-class CheckedResolver(aiohttp.ThreadedResolver):
-    """Resolves names of which every address may be called; the connection goes to one of them."""
+class BoundedAnswer(ResponseHandler):
+    """Reads MAX_READ bytes, then closes the connection."""
 
-    def __init__(self, *, allows_local: bool) -> None:
-        super().__init__()
-        self._allows_local = allows_local
+    _left = MAX_READ
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data[: self._left])
+        self._left = max(0, self._left - len(data))
+        if not self._left and self.transport:
+            self.transport.abort()
+
+
+class NameResolver(AbstractResolver):
+    """Resolves names in threads of their own."""
 
     async def resolve(
-        self, host: str, port: int = 0, family: AddressFamily = AF_INET
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        found = await super().resolve(host, port, family)
-        for result in found:
-            check_address(result["host"], allows_local=self._allows_local)
-        return found
+        look_up = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(RESOLVERS, look_up)
+        result = partial(ResolveResult, hostname=host, port=port, flags=socket.AI_NUMERICHOST)
+        return [
+            result(host=str(address[0]), family=family, proto=protocol)
+            for family, _, protocol, _, address in found
+        ]
+
+    async def close(self) -> None:
+        """Keep the threads for the next request."""
+
+
+class CheckedConnector(aiohttp.TCPConnector):
+    """Resolves a name each time, and connects to addresses that may be called alone."""
+
+    def __init__(self, *, allows_local: bool) -> None:
+        super().__init__(
+            resolver=NameResolver(),
+            use_dns_cache=False,
+            socket_factory=self._open_socket,
+            force_close=True,
+        )
+        self._allows_local = allows_local
+        factory: partial[Any] = partial(BoundedAnswer, loop=self._loop)
+        self._factory = factory  # aiohttp has no option for it
+
+    def _open_socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
+        family, kind, protocol, _, (host, *_) = address
+        check_address(str(host), allows_local=self._allows_local)
+        return socket.socket(family, kind, protocol)
 
 
 async def post(url: str, headers: Mapping[str, str], body: bytes, *, allows_local: bool) -> Attempt:
@@ -46,13 +91,11 @@ async def post(url: str, headers: Mapping[str, str], body: bytes, *, allows_loca
     """
     at, started = datetime.now(UTC), time.monotonic()
     status, error, retry_after = 0, "", 0.0
-    connector = aiohttp.TCPConnector(
-        resolver=CheckedResolver(allows_local=allows_local), use_dns_cache=False, force_close=True
-    )
+    connector = CheckedConnector(allows_local=allows_local)
+    session = aiohttp.ClientSession(connector=connector, timeout=TIMEOUT, auto_decompress=False)
     try:
-        check_literal(URL(url).host or "", allows_local=allows_local)
         async with (
-            aiohttp.ClientSession(connector=connector, timeout=TIMEOUT) as session,
+            session,
             session.post(URL(url), data=body, headers=headers, allow_redirects=False) as answer,
         ):
             status = answer.status
@@ -60,8 +103,6 @@ async def post(url: str, headers: Mapping[str, str], body: bytes, *, allows_loca
     except (aiohttp.ClientError, OSError, ValueError) as failure:  # OSError: also TimeoutError
         cause = failure.os_error if isinstance(failure, aiohttp.ClientConnectorError) else failure
         error = type(cause).__name__
-    finally:
-        await connector.close()
     return Attempt(at, round(time.monotonic() - started, 3), status, error, retry_after)
 
 
@@ -83,11 +124,12 @@ def problem_of(url: str, *, allows_local: bool) -> str:
 
 def check_literal(host: str, *, allows_local: bool) -> None:
     """Raise AddressRefused for a host that is an address, in any notation, and not public."""
+    host = host.rstrip(".")
     try:
         ip_address(host)
     except ValueError:
         try:
-            host = str(IPv4Address(inet_aton(host)))  # such as 127.1 or 0x7f000001
+            host = str(IPv4Address(socket.inet_aton(host)))  # such as 127.1 or 0x7f000001
         except OSError:
             return  # a name, which is resolved at each attempt
     check_address(host, allows_local=allows_local)

@@ -88,9 +88,10 @@ class WebhookService:
             self._check_url(fields["url"])
         if (enabled := fields.get("enabled")) is not None:
             fields |= {"off_reason": "" if enabled else "operator", "failing_since": None}
-            await self._deliveries.keep_waiting(id_, LONGEST_WAIT if enabled else KEPT)
         webhook = await self._webhooks.change(id_, **fields)
         self._bus.publish(WebhooksChanged())
+        if enabled is not None:
+            await self._deliveries.keep_waiting(id_, LONGEST_WAIT if enabled else KEPT)
         return webhook
 
     async def delete(self, id_: str) -> None:
@@ -126,14 +127,13 @@ class WebhookService:
         attempt = await self._send(webhook, event)
         step = next_step(webhook, event, attempt, datetime.now(UTC))
         self._report(webhook, event, attempt, step)
-        if step.off_reason:
-            await self._deliveries.keep_waiting(webhook.id, KEPT)
         await self._deliveries.note(event, attempt, step.state, tries=event.tries + 1)
         is_on = {"enabled": not step.off_reason, "off_reason": step.off_reason}
         await self._webhooks.release(webhook, step.delay, failing_since=step.failing_since, **is_on)
+        self.job.wake()
         if step.off_reason:
             self._bus.publish(WebhooksChanged())
-        self.job.wake()
+            await self._deliveries.keep_waiting(webhook.id, KEPT)  # may take minutes, and fail
 
     def _report(self, webhook: Webhook, event: Delivery, attempt: Attempt, step: Step) -> None:
         self._metrics.webhook_attempts.labels("ok" if attempt.succeeded else "failed").inc()

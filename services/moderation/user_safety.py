@@ -63,7 +63,8 @@ class UserSafetyService:
         evidence = {"reporter": reporter.user_id, "text": text, **user.person().public_profile()}
         if live_id:
             evidence |= await self._evidence_of_room(live_id, (reporter.user_id, user_id))
-        id_ = item_id_of("report", reporter.user_id, user_id, day_of(now))
+        # Webhooks have the id: without the openid, trying all user ids would find the reporter.
+        id_ = item_id_of("report", reporter.user_id, reporter.openid, user_id, day_of(now))
         item = Item(id_, "report", user_id, now, live_id or 0, state="review", label=reason)
         await self._stores.moderation.add(replace(item, evidence=evidence))
 

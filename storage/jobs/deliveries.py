@@ -87,7 +87,9 @@ class DeliveryStore(DocumentStore[Delivery]):
     async def keep_waiting(self, webhook_id: str, longest: timedelta) -> None:
         """Keep what waits for this time from now on."""
         until = {"$set": {"expires_at": datetime.now(UTC) + longest}}
-        await self._documents.update_many({"webhook_id": webhook_id, **WAITING}, until)
+        with self._database.slow_operation_timeout():
+            await self._documents.update_many({"webhook_id": webhook_id, **WAITING}, until)
 
     async def delete_all(self, webhook_id: str) -> None:
-        await self._documents.delete_many({"webhook_id": webhook_id})
+        with self._database.slow_operation_timeout():
+            await self._documents.delete_many({"webhook_id": webhook_id})

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -29,6 +29,8 @@ TERM_LENGTH = 24
 MAX_QUERY_WORDS = 8
 MONEY_OUT = "Withdrawal|Refund|Difference|RetryMessage"
 """In the name of each operation on withdrawals, refund cases, bills and reports of money."""
+WEBHOOK = "Webhook"
+"""In the name of each operation whose request has the address of a webhook, often with a key."""
 log = structlog.get_logger("qlive.audit")
 
 
@@ -96,18 +98,18 @@ class AuditStore:
         *,
         search: str = "",
         what: str = "",
-        money_out: bool = True,
+        hidden: Sequence[str] = (),
     ) -> tuple[list[Document], str | None]:
         """Return entries, newest first, and the next cursor, None at the end.
 
         `search` finds entries with all its words, each the start of one of the entry's terms;
-        `what` those of one action; without `money_out`, those of MONEY_OUT are left out.
+        `what` those of one action; those of actions that match a pattern in `hidden` are left out.
         """
         where: list[Document] = [{"what": what}] if what else []
         if ObjectId.is_valid(after):
             where.append({"_id": {"$lt": ObjectId(after)}})
-        if not money_out:
-            where.append({"what": {"$not": {"$regex": MONEY_OUT}}})
+        if hidden:
+            where.append({"what": {"$not": {"$regex": "|".join(hidden)}}})
         # The action's words narrow the index scan.
         words = WORD.findall(f"{search} {what}".casefold())[:MAX_QUERY_WORDS]
         if search and not words:

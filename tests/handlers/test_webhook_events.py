@@ -6,9 +6,11 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
+from core.clock import day_of
 from ledger.recharge import Refund
 from rooms.webhooks import WEBHOOK_PAYLOADS
 from runtime.process import ServerProcess
+from storage.moderation import item_id_of
 from tests.support import openapi_checks
 from tests.support.api import ApiFixture
 from tests.support.gifts import CANDY, give
@@ -59,7 +61,7 @@ def company(api: ApiFixture, server: ServerProcess, receiver: Receiver) -> Compa
     return Company(api, server, receiver)
 
 
-async def test_a_live_is_told_with_its_room_its_audience_and_the_counts_of_its_report(
+async def test_a_live_is_sent_with_its_room_its_audience_and_the_counts_of_its_report(
     api: ApiFixture, company: Company, db: Any
 ) -> None:
     host, bert = await api.matchmaker(), await api.user("bert", 1, gold=100)
@@ -91,7 +93,7 @@ async def test_a_live_is_told_with_its_room_its_audience_and_the_counts_of_its_r
     assert await company.next("gift.given") == [{**gift, "num": 1, "gold": 5}]
 
 
-async def test_money_is_told_once_it_has_moved(
+async def test_money_is_sent_once_it_has_moved(
     api: ApiFixture, server: ServerProcess, company: Company
 ) -> None:
     host, anna = await payee(api), await api.user("anna", 2)
@@ -117,7 +119,7 @@ async def test_money_is_told_once_it_has_moved(
     assert (paid["user_id"], paid["income"], paid["fen"]) == (host.id, 100, 1_000)
 
 
-async def test_users_reports_and_decisions_are_told_without_reporter_or_openid(
+async def test_users_reports_and_decisions_are_sent_without_reporter_or_openid(
     api: ApiFixture, server: ServerProcess, company: Company, db: Any
 ) -> None:
     host = await api.host()
@@ -126,6 +128,8 @@ async def test_users_reports_and_decisions_are_told_without_reporter_or_openid(
     (await bert.post("qlive_user/report/", user_id=anna.id, reason="fraud", text="him")).ok()
     (await bert.post("qlive_user/report/", user_id=anna.id, reason="abuse")).ok()  # the same day
     item = db.moderation_items.find_one({"kind": "report"})
+    guess = item_id_of("report", bert.id, anna.id, day_of(item["created_at"]))
+    assert item["_id"] != guess, "trying all user ids would find the reporter"
     decision = {"approved": False, "state": "review", "reason": "true"}
     (await api.ops("POST", f"moderation/{item['_id']}/decide", **decision)).ok()
     (await api.ops("PATCH", f"users/{bert.id}", banned=True, ban_reason="fraud")).ok()
@@ -148,7 +152,7 @@ async def test_users_reports_and_decisions_are_told_without_reporter_or_openid(
     assert host.id not in str(company.receiver.received)
 
 
-async def test_what_a_check_decides_is_told_whether_at_once_or_later(
+async def test_what_a_check_decides_is_sent_whether_at_once_or_later(
     api: ApiFixture, moderation: ModerationFixture, company: Company
 ) -> None:
     anna = await api.user("anna", 2)

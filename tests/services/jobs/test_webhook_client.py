@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -12,12 +13,13 @@ from yarl import URL
 
 from services.jobs import webhook_client as module
 from services.jobs.webhook_client import post, problem_of, seconds_of
+from storage.webhooks import MAX_WEBHOOKS
 from tests.support.webhooks import Receiver
 
 NOT_PUBLIC = [
     *("10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "169.254.169.254", "0.0.0.0"),
     *("224.0.0.1", "240.0.0.1", "255.255.255.255", "192.0.2.1", "198.18.0.1"),
-    *("10.1", "0x0a000001", "167772161", "012.0.0.1"),
+    *("10.1", "0x0a000001", "167772161", "012.0.0.1", "10.0.0.1.", "１０.0.0.1"),
     *("[::]", "[fe80::1]", "[fc00::1]", "[fec0::1]", "[ff02::1]", "[2001:db8::1]"),
     *("[::ffff:10.0.0.1]", "[::10.0.0.1]", "[64:ff9b::10.0.0.1]", "[64:ff9b:1::1]"),
     *("[2002:a00:1::1]", "[2001:0:4136:e378:8000:63bf:f5ff:fffe]"),
@@ -62,9 +64,9 @@ class Names:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.addresses: list[str] = []
         self.asked: list[str] = []
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", self._resolve)
+        monkeypatch.setattr(socket, "getaddrinfo", self._resolve)
 
-    async def _resolve(self, host: str, port: int, **_options: Any) -> list[Any]:
+    def _resolve(self, host: str, port: int, *_options: Any) -> list[Any]:
         self.asked.append(host)
         return [
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
@@ -72,24 +74,45 @@ class Names:
         ]
 
 
-async def test_a_name_is_resolved_at_each_attempt_and_all_its_addresses_are_checked(
+async def test_a_name_is_resolved_at_each_attempt_and_only_public_addresses_are_connected_to(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = Names(monkeypatch)
     url = str(URL(receiver.url).with_host("hooks.example"))
     errors = []
-    for addresses in (["127.0.0.1"], ["10.0.0.1"], ["127.0.0.1", "10.0.0.1"]):
+    for addresses in (["127.0.0.1"], ["10.0.0.1"], ["10.0.0.1", "127.0.0.1"]):
         names.addresses = addresses
         errors.append((await post(url, {}, b"{}", allows_local=True)).error)
-    assert errors == ["", "AddressRefused", "AddressRefused"]
-    [request] = receiver.received
-    assert request.headers["Host"].startswith("hooks.example:")
+    assert errors == ["", "AddressRefused", ""]
+    for request in receiver.received:
+        assert request.headers["Host"].startswith("hooks.example:")
     assert names.asked == ["hooks.example"] * 3
     names.addresses = ["127.0.0.1"]
     assert (await post(url, {}, b"{}", allows_local=False)).error == "AddressRefused"
     literal = await post(receiver.url, {}, b"{}", allows_local=False)
     assert (literal.status, literal.error) == (0, "AddressRefused")
-    assert len(receiver.received) == 1
+    assert len(receiver.received) == 2
+
+
+async def test_names_that_are_not_resolved_keep_no_other_work_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers = threading.Event()
+
+    def resolve(*_: Any, **_options: Any) -> list[Any]:
+        answers.wait()
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(MAX_WEBHOOKS):
+            tasks.create_task(post("http://a.example/", {}, b"{}", allows_local=True))
+        await asyncio.sleep(0)
+        try:
+            async with asyncio.timeout(5):
+                await asyncio.to_thread(int)
+        finally:
+            answers.set()
 
 
 async def test_redirects_and_proxies_are_not_followed(
@@ -124,6 +147,29 @@ async def test_an_answer_without_end_costs_neither_time_nor_memory() -> None:
         await closed.wait()
     assert attempt.succeeded
     assert sent < 50_000_000, "what the buffers of both sides hold"
+
+
+async def test_answers_without_end_before_the_answer_are_not_read() -> None:
+    closed = asyncio.Event()
+
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1_000)
+                await writer.drain()
+        except ConnectionError:
+            closed.set()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        attempt = await post(f"http://127.0.0.1:{port}/", {}, b"{}", allows_local=True)
+        await closed.wait()
+    assert (attempt.status, attempt.error) == (0, "ServerDisconnectedError")
+
+
+async def test_the_status_decides_whatever_the_encoding_of_the_body(receiver: Receiver) -> None:
+    receiver.answers.append((200, {"Content_Encoding": "br"}))
+    assert (await post(receiver.url, {}, b"{}", allows_local=True)).succeeded
 
 
 async def test_an_attempt_ends_after_its_time(

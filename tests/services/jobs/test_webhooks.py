@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
+from pymongo.errors import NetworkTimeout as Timeout
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 from structlog.testing import capture_logs
@@ -15,7 +17,7 @@ from services.jobs.claimed_jobs import ClaimedJob
 from services.jobs.webhooks import GIVE_UP, LONGEST_RETRY_AFTER, OFF_AFTER, next_step, sign
 from storage.errors import TooManyWebhooks, WebhookNotFound
 from storage.jobs.deliveries import KEPT, Attempt, Delivery
-from storage.webhooks import LONGEST_WAIT, MAX_WEBHOOKS, Webhook
+from storage.webhooks import LONGEST_WAIT, MAX_OLD_SECRETS, MAX_WEBHOOKS, Webhook
 from tests.support.waiting import until
 from tests.support.webhooks import Receiver, WebhookFixture
 
@@ -52,7 +54,7 @@ async def test_after_a_rotation_both_secrets_sign_for_a_day(
     after = await webhooks.stores.webhooks.rotate(before.id)
     await write(webhooks, 1)
     await webhooks.sweep()
-    await webhooks.rows.update_one({}, {"$set": {"old_until": datetime.now(UTC)}})
+    await webhooks.rows.update_one({}, {"$set": {"old_secrets.0.until": datetime.now(UTC)}})
     await write(webhooks, 2)
     await webhooks.sweep()
     first, second = receiver.received
@@ -64,6 +66,20 @@ async def test_after_a_rotation_both_secrets_sign_for_a_day(
     stored = str(await webhooks.rows.find_one())
     assert before.secret not in stored
     assert after.secret not in stored
+
+
+async def test_a_second_rotation_leaves_the_day_of_the_first_secret(
+    webhooks: WebhookFixture, receiver: Receiver
+) -> None:
+    first = await webhooks.add(receiver)
+    rotated = [await webhooks.stores.webhooks.rotate(first.id) for _ in range(2)]
+    await write(webhooks, 1)
+    await webhooks.sweep()
+    for webhook in (first, *rotated):
+        receiver.received[0].verify(webhook.secret)
+    for _ in range(9):
+        last = await webhooks.stores.webhooks.rotate(first.id)
+    assert len(last.secrets) == 1 + MAX_OLD_SECRETS
 
 
 # ---- order
@@ -196,6 +212,21 @@ async def test_410_switches_off_and_what_waits_goes_out_in_order_once_it_is_on_a
     assert receiver.numbers == [1, 1, 2, 4]
     await webhooks.service.change(webhook.id, enabled=False)
     assert (await webhooks.stores.webhooks.get(webhook.id)).off_reason == "operator"
+
+
+async def test_an_endpoint_is_switched_off_even_if_its_many_events_cannot_be_changed_in_time(
+    webhooks: WebhookFixture, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    webhook = await webhooks.add(receiver)
+    monkeypatch.setattr(webhooks.stores.deliveries, "keep_waiting", AsyncMock(side_effect=Timeout))
+    receiver.fail(410, 410)
+    await write(webhooks, 1)
+    await webhooks.sweep()
+    off = await webhooks.stores.webhooks.get(webhook.id)
+    assert (off.enabled, off.off_reason, receiver.numbers) == (False, "gone", [1])
+    with pytest.raises(Timeout):
+        await webhooks.service.change(webhook.id, enabled=True)
+    assert (await webhooks.stores.webhooks.get(webhook.id)).enabled
 
 
 async def waits(webhooks: WebhookFixture) -> list[timedelta]:
