@@ -4,6 +4,7 @@ rooms: the chat group of each room. relay_cursors: each room's cursor of the rel
 the claim on it. chat_lines: the last lines that users wrote in each room, as evidence of reports.
 """
 
+import re
 import secrets
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +19,7 @@ from core.batching import RequestBatcher
 from core.errors import TryAgain
 from storage.database import Collection, Database, Document
 from storage.documents import change_one, known_fields
+from storage.identities import IdentityStore
 from storage.jobs.due import claim_unchanged
 
 GROUP_PREFIX = "qlive_"
@@ -166,9 +168,7 @@ class RoomGroupStore:
 
     def __init__(self, database: Database) -> None:
         self._rooms: Collection = database.collection("rooms")
-
-    async def make_indexes(self) -> None:
-        await self._rooms.create_index("group_id")
+        self._identities = IdentityStore(database)
 
     async def mark_ready(self, live_id: int, group_id: str) -> None:
         """Note that the group exists, unless the room has another one by now."""
@@ -182,7 +182,7 @@ class RoomGroupStore:
         """
         is_planned = {"$eq": ["$next_group.replaces", "$group_id"]}
         is_early = {"$gt": ["$next_group.at", {"$subtract": ["$$NOW", REPLACE_MS]}]}
-        new_plan = {"replaces": "$group_id", "group_id": new_group_id(), "at": "$$NOW"}
+        new_plan = {"replaces": "$group_id", "group_id": new_group_id(live_id), "at": "$$NOW"}
         plan = {"$cond": [{"$or": [is_planned, is_early]}, "$next_group", new_plan]}
         where, change = {"_id": live_id, "group_id": dissolved}, [{"$set": {"next_group": plan}}]
         room = await change_one(self._rooms, where, change, fields={"next_group": 1})
@@ -193,21 +193,34 @@ class RoomGroupStore:
     async def room_of(self, group_id: str) -> int | None:
         """Return the room whose present or next live uses this group."""
         in_use = [{"status": {"$ne": "ended"}}, {"group_ready": True}]
-        room = await self._rooms.find_one({"group_id": group_id, "$or": in_use}, {"_id": 1})
+        where = {"_id": live_id_of(group_id), "group_id": group_id, "$or": in_use}
+        room = await self._rooms.find_one(where, {"_id": 1})
         return int(room["_id"]) if room else None
 
     async def detach(self, host_id: str) -> str | None:
         """Give a host's room a new id; return the old one, None if that group is not ready."""
+        live_id = await self._identities.find("host", host_id)
+        if live_id is None:
+            return None
         room = await self._rooms.find_one_and_update(
-            {"host_id": host_id, "group_ready": True},
-            {"$set": {"group_ready": False, "group_id": new_group_id()}},
+            {"_id": live_id, "group_ready": True},
+            {"$set": {"group_ready": False, "group_id": new_group_id(live_id)}},
         )
         return str(room["group_id"]) if room else None
 
 
-def new_group_id() -> str:
-    """Return a random id, since clients of IM can create groups under any that they guess."""
-    return f"{GROUP_PREFIX}{secrets.token_hex(12)}"
+def new_group_id(live_id: int) -> str:
+    """Return an id that names the room, and is random beside that.
+
+    Clients of IM can create groups under any id that they guess.
+    """
+    return f"{GROUP_PREFIX}{live_id}_{secrets.token_hex(12)}"
+
+
+def live_id_of(group_id: str) -> int:
+    """Return the room that a group id names; 0 for an id of others."""
+    found = re.fullmatch(rf"{GROUP_PREFIX}([0-9]{{1,15}})_[0-9a-f]+", group_id)
+    return int(found[1]) if found else 0
 
 
 def _unless_reclaimed(claim: RelayClaim) -> Document:

@@ -76,7 +76,7 @@ class GroupService:
 
         Raises ServiceUnavailable or ImRejected before the block.
         """
-        group_id = new_group_id()
+        group_id = new_group_id(live_id)
         await self._create_at_im(group_id, host)
         try:
             yield group_id

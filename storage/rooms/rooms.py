@@ -22,7 +22,7 @@ from rooms.tickets import Ticket
 from rooms.webhooks import OfRoom, room_webhooks
 from storage.accounts.matches import PairStore
 from storage.accounts.notices import LiveNoticeStore
-from storage.chat import new_group_id
+from storage.chat import live_id_of, new_group_id
 from storage.database import Collection, Database, Document
 from storage.documents import documents_by_id, fields_of, known_fields, parsed
 from storage.errors import StorageUnavailable
@@ -72,7 +72,6 @@ class RoomStore:
         self._members = members
         self._outbox = outbox
         self._by_id = documents_by_id(self._rooms, room_from, exclude="log")
-        self._by_group = documents_by_id(self._rooms, room_from, exclude="log", key="group_id")
         self._loads: BatchLoader[Room] = BatchLoader(self._load_many)
         self._load_numbers = itertools.count()
         self._log_reads = SingleFlight(self._read_events_since)
@@ -98,7 +97,7 @@ class RoomStore:
     async def _create(self, host: Person) -> int:
         """Create the host's room, unless another request has done so; return its live_id."""
         live_id = await self._database.next_number("live_id")
-        room = Room(live_id, new_group_id(), Seat(host, ""))
+        room = Room(live_id, new_group_id(live_id), Seat(host, ""))
         created = {name: _stored(getattr(room, name)) for name in (*_VALUES, *_MAPS)}
         created |= {"_id": live_id, "version": 0, "group_ready": False, "log": {}}
 
@@ -118,9 +117,10 @@ class RoomStore:
         """Read the room without memberships, read-only: concurrent callers share the object."""
         return self._by_id.get(live_id)
 
-    def of_group(self, group_id: str) -> Awaitable[Room | None]:
-        """Read the room, as `read` does, by the chat group."""
-        return self._by_group.get(group_id)
+    async def of_group(self, group_id: str) -> Room | None:
+        """Read the room, as `read` does, by its present chat group."""
+        room = await self.read(live_id_of(group_id))
+        return room if room and room.group_id == group_id else None
 
     async def of_host(self, user_id: str) -> Room | None:
         """Read the host's only room, as `read` does."""

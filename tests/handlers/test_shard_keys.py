@@ -9,6 +9,7 @@ from pymongo.monitoring import CommandStartedEvent
 
 from storage.database import CommandLatency
 from tests.support.api import ApiClient, ApiFixture
+from tests.support.chat import chat, group_of, user_sig
 from tests.support.paths import ROOT
 
 SHARDED = re.compile(r'sh\.shardCollection\("qlive\.(\w+)", \{(\w+): (?:1|"hashed")\}')
@@ -85,6 +86,7 @@ async def test_every_command_of_a_live_evening_names_its_shard_key(
         other = bert if guest is anna else anna
         (await guest.post("qlive_like/", user_id=other.id, like_state=1)).ok()
         (await guest.post("qlive_follow/", user_id=host.id, on=True)).ok()
+    assert await chat(api, bert.id, await user_sig(bert), await group_of(bert), text="你好") == 0
     (await bert.get("qlive_gift/push_gift/", user_id=host.id, gift_id=1, request_id="1")).ok()
     (await host.post("qlive_room/mute/", **room, user_id=anna.id, minutes=5)).ok()
     (await host.post("qlive_room/update_room/", **room, room_name="相亲")).ok()

@@ -175,7 +175,7 @@ async def test_of_cursors_that_are_moved_together_lost_claims_stay_and_finished_
 # ---- groups of rooms
 
 
-RANDOM_ID = re.compile("qlive_[0-9a-f]{24}")
+RANDOM_ID = re.compile(r"qlive_[0-9]+_[0-9a-f]{24}")
 """IM allows 48 bytes of ASCII."""
 
 

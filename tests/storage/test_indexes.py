@@ -33,7 +33,6 @@ QUERIES: list[tuple[str, dict[str, Any], dict[str, int]]] = [
     ("users", {"owed_income": {"$gt": 0}}, {}),
     ("rooms", {"status": {"$in": ["live", "paused"]}}, {"started_at": -1}),
     ("rooms", {"due_at": {"$lte": 1}}, {}),
-    ("rooms", {"group_id": "g"}, {}),
     (
         "members",
         {"live_id": 1, "epoch": "e", "gender": 1, "role": "viewer"},
