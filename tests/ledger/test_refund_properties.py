@@ -36,7 +36,7 @@ from tests.support.ledger_in_memory import MemoryLedgerStore, MemoryLocks, Memor
 pytestmark = pytest.mark.slow
 
 PARTS = 2
-SETTINGS = example_settings(160 // PARTS, stateful_step_count=30)
+SETTINGS = example_settings(240 // PARTS, stateful_step_count=30)
 OPERATOR = st.sampled_from(["olga", "pavel"])
 
 
