@@ -187,6 +187,7 @@ def test_without_a_wheel_mongod_is_taken_from_the_path(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("MONGOD", raising=False)
     binary = tmp_path / "mongod"
     for package in (None, ModuleSpec("fiftyone", None, is_package=True)):
         monkeypatch.setattr(module.importlib.util, "find_spec", lambda _, found=package: found)
