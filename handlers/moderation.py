@@ -67,7 +67,7 @@ class BlockHandler(ActiveUserHandler):
     async def post(self, params: BlockRequest) -> None:
         _check_other(self, params.user_id)
         if params.blocked:
-            await self.context.services.rooms.blocks.block(self.user, params.user_id)
+            await self.context.services.rooms.removals.block(self.user, params.user_id)
         else:
             await self.context.stores.users.get(params.user_id)
             await self.context.stores.user_blocks.drop(self.user_id, params.user_id)

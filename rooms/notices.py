@@ -69,7 +69,7 @@ class Consent:
         return replace(self, count=self.count - 1, day=day, day_count=day_count + 1, hosts=hosts)
 
     def give_back(self, host_id: str) -> Self:
-        """Return what was taken for a notice that was not sent, unless all was cleared since."""
+        """Return the agreement of a notice that was not sent, unless all were cleared since."""
         taken = self.hosts.get(host_id)
         if not taken or taken["msg_id"]:
             return self

@@ -93,7 +93,7 @@ async def _check_callback(
 ) -> None:
     findings, name = examination.findings, "live_streaming.callback"
     if not await examination.servers.serving():
-        findings.cannot_tell(name, "no server is running", "Repeat it with a server.")
+        findings.cannot_tell(name, "no report of a running server", "Repeat it with a server.")
         return
     ends_at = int(time.time()) + PUSH_URL_SECONDS
     urls = StreamUrls(examination.settings.live_streaming)

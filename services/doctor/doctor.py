@@ -85,7 +85,7 @@ class Doctor:
         callback_seconds: float = CALLBACK_SECONDS,
         service_seconds: float = SERVICE_SECONDS,
     ) -> None:
-        """Take what is called with a push URL, if a stream is to be pushed to it."""
+        """`show_url` receives the push URL of a test stream; without it no stream is awaited."""
         self._settings = settings
         self._servers = RunningServers(database)
         live = partial(cloud.check_live_streaming, resolve=resolve, show_url=show_url)

@@ -113,7 +113,7 @@ def _judge_apiv3_key(findings: Findings, response: ServiceResponse, apiv3_key: s
 def _judge_answers(
     findings: Findings, merchant: MerchantClient, answers: list[ServiceResponse]
 ) -> None:
-    """Verify what is signed: WeChat Pay promises that for successes only."""
+    """Verify a signature; WeChat Pay promises one for successes only."""
     name = "pay.answers"
     signed = [answer for answer in answers if answer.headers.get("Wechatpay-Signature")]
     if not signed:

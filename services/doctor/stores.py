@@ -163,7 +163,7 @@ async def check_servers(examination: Examination) -> None:
         findings.tell("server.open_files", str(min(limits)), to_do, is_right=is_right)
     else:
         to_do = "Repeat it with a server."
-        findings.cannot_tell("server.open_files", "no server is running", to_do)
+        findings.cannot_tell("server.open_files", "no report of a running server", to_do)
     to_do = f"From another network: curl -i {url}/healthz"
     findings.cannot_tell("server.public_url", "not from inside", to_do)
     to_do = f"From another network: curl -i {url}/metrics must be answered 404 (docs/deploy.md)."

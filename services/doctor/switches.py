@@ -117,7 +117,7 @@ def last_arrival(switch: Switch, arrivals: Sequence[Arrival]) -> datetime | None
 
 
 def state_of(switch: Switch, checks: Checks, last_at: datetime | None) -> SwitchState:
-    """Return what is known of a switch; a callback after the checks outweighs what they found."""
+    """Return the state of a switch; a callback after the checks outweighs their findings."""
     verdicts: Mapping[str, str] = {row.name: row.verdict for row in checks.findings}
     found = {verdicts[name] for name in switch.checks if name in verdicts}
     if "wrong" in found and not (last_at and checks.at and last_at > checks.at):

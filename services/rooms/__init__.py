@@ -7,7 +7,6 @@ from services.chat import ChatServices
 from services.jobs.outbox_jobs import OutboxLanes
 from services.moderation import ModerationServices
 from services.room_changes import RoomChanges
-from services.rooms.blocks import BlockService
 from services.rooms.callbacks import CallbackService
 from services.rooms.deputies import DeputyService
 from services.rooms.invitations import InvitationService
@@ -64,7 +63,6 @@ class RoomServices:
             stores, room_changes, stream_urls, moderation.user_safety, settings.micro
         )
         self.deputies = DeputyService(stores, room_changes, moderation.user_safety)
-        self.blocks = BlockService(stores, room_changes)
         self.streams = StreamModerationService(
             stores, room_changes, lanes.live_streaming_safety, settings.moderation
         )

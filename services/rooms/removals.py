@@ -1,4 +1,4 @@
-"""Removes users from a room, from all rooms, or from hosting, on every process; mutes in chats."""
+"""Removes users from a room, from all rooms, or from hosting; blocks between users; mutes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, replace
@@ -52,6 +52,18 @@ class RemovalService:
             payload = {"user_id": user_id, "group_id": group_id, "n": until}
             await self._stores.outbox.add("kick_out", payload, urgent=True)
             self._safety_lane.wake()
+
+    async def block(self, user: User, other_id: str) -> None:
+        """Block a user, which ends follows, matches, invitations and deputyships between the two.
+
+        Raises UserNotFound or TooManyBlocks.
+        """
+        other, user_id = await self._stores.users.get(other_id), user.user_id
+        await self._stores.user_blocks.put(user_id, other_id)
+        await self._stores.pairs.end(user_id, other_id)
+        await self._room_changes.separate(user.person(), other.person())
+        await self._stores.follows.drop(user_id, other_id)
+        await self._stores.follows.drop(other_id, user_id)
 
     async def change(self, live_id: int, rule: Callable[[Room], None], *user_ids: str) -> None:
         """Lift a ban, or set or lift a mute, by a rule; the room's change orders it at IM."""

@@ -1,4 +1,4 @@
-"""webhook_events: what waits for an endpoint, and the log of what was sent."""
+"""webhook_events: events that wait for an endpoint, and the log of deliveries."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -68,7 +68,7 @@ class DeliveryStore(DocumentStore[Delivery]):
         return await self._find_one(where, sort=[("position", 1)])
 
     async def add_data(self, event: Delivery, fields: Mapping[str, Any]) -> Delivery:
-        """Add what was not known when the event was written; a repetition has the same."""
+        """Add fields that are known only when the event is sent; repetitions add the same."""
         added = {f"data.{name}": value for name, value in fields.items()}
         await self._documents.update_one({"_id": event.id}, {"$set": added})
         return replace(event, data={**event.data, **fields})
