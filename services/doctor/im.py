@@ -62,7 +62,9 @@ async def check_im(examination: Examination, callback_seconds: float) -> None:
     if not findings.judge("im.groups", code, (0, *GROUP_MISSING_CODES), GROUP, shown=shown):
         return
     if not await examination.servers.serving():
-        findings.cannot_tell("im.callback", "no report of a running server", "Repeat it with a server.")
+        findings.cannot_tell(
+            "im.callback", "no report of a running server", "Repeat it with a server."
+        )
         return
     row = await examination.servers.dissolution(dissolved_at, callback_seconds)
     is_right = row is not None and row["genuine"]

@@ -4,6 +4,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.pages.demo_window import seat_guest
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.programs
 
@@ -16,7 +17,18 @@ async def _choose(window, name, action):
     await window.expect_toast("好了")
 
 
-async def test_a_follower_enters_the_next_live_from_its_toast_and_from_the_list(demo):
+async def until_listening(server, window):
+    """Wait for a socket that has only the user's own channel: the start of a live is sent once."""
+    user_id = await window.session("user_id")
+
+    def sockets():
+        channels = [channel for channel in server.context.hub.channels if channel.key == user_id]
+        return [one for channel in channels for one in channel.sockets if not one.member_socket]
+
+    await until(sockets)
+
+
+async def test_a_follower_enters_the_next_live_from_its_toast_and_from_the_list(demo, server):
     host, man = await demo.start_live("man")
     await _choose(man, HOST, "关注")
     await man.room.press("离开直播间")
@@ -28,6 +40,7 @@ async def test_a_follower_enters_the_next_live_from_its_toast_and_from_the_list(
     await host.dialog.press("结束直播")
     await man.press("看看别的直播")
     await host.press("看看别的直播")
+    await until_listening(server, man)
     await host.press("开播")
     await man.expect_toast(f"{HOST}开播了")
     await man.press("进去看看")

@@ -28,6 +28,7 @@ async def closed_case(api: ApiFixture, server: ServerProcess, db: Any, path: str
             rows.update_many({"due_at": {"$type": "date"}}, [{"$set": {"due_at": "$$NOW"}}])
         await server.context.services.payouts.transfers.job.sweep()
         await server.context.services.refunds.job.sweep()
+        await notification_statuses(server)  # before the next sweep, whose query could be first
         case = (await api.ops("GET", path)).ok()
         return case if case["state"] == "closed" else None
 
