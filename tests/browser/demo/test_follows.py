@@ -57,6 +57,7 @@ async def test_guests_who_like_one_another_are_matched_until_one_ends_it(demo):
     await seat_guest(host, woman, WOMAN, "female")
     await _choose(man, WOMAN, "喜欢")
     await man.room.press(f"对{HOST}操作")
+    await man.dialog.expect_text(HOST)  # the dialog opens once the profile is read
     await expect(man.dialog.button("喜欢")).to_have_count(0)
     await man.dialog.dismiss()
     await woman.room.press(f"对{MAN}操作")
