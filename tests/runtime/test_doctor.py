@@ -2,16 +2,18 @@
 
 import json
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
+import server as program
 from config.settings import Settings
 from runtime.doctor import table
 from runtime.process import ServerProcess
-from server import main, parse
+from server import parse
 from services.doctor.findings import Finding
 from tests.support.doctor import DoctorFixture
 from tests.support.server_program import ServerProgram, exit_status
@@ -61,22 +63,35 @@ def test_the_table_says_what_to_do_and_why_a_check_could_not_run() -> None:
     ]
 
 
-def test_invalid_settings_are_listed_as_at_a_start(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "settings.yaml").write_text("redis: {url: nonsense}")
-    assert main(["--settings", str(tmp_path / "settings.yaml"), "doctor"]) == 2
-    assert "redis.url" in capsys.readouterr().err
+@pytest.fixture
+def doctor_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], int]:
+    """Runs the program with the text of a settings file; returns its status."""
+    # It would set the log of the whole process, also for the tests that follow.
+    monkeypatch.setattr(program, "configure_logging", lambda *_, **__: None)
+    path = tmp_path / "settings.yaml"
+
+    def run_doctor(text: str) -> int:
+        path.write_text(text)
+        return program.main(["--settings", str(path), "doctor"])
+
+    return run_doctor
+
+
+def test_invalid_settings_are_listed_as_at_a_start(doctor_with: Callable[[str], int]) -> None:
+    with capture_logs() as logs:
+        assert doctor_with("redis: {url: nonsense}") == 2
+    [entry] = logs
+    assert entry["event"] == "settings_invalid"
+    assert "redis.url" in entry["problems"][0]
 
 
 def test_an_unreadable_uri_of_mongodb_is_named_without_its_password(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    doctor_with: Callable[[str], int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "settings.yaml").write_text("mongodb: {uri: 'mongodb://qlive:hunter@2@127.0.0.1/'}")
-    assert main(["--settings", str(tmp_path / "settings.yaml"), "doctor"]) == 1
-    output = capsys.readouterr().err
-    assert "mongodb.uri cannot be read" in output
-    assert "hunter" not in output
+    assert doctor_with("mongodb: {uri: 'mongodb://qlive:hunter@2@127.0.0.1/'}") == 1
+    printed = capsys.readouterr()
+    assert "mongodb.uri cannot be read" in printed.err
+    assert "hunter" not in printed.err + printed.out
 
 
 @pytest.mark.programs
