@@ -73,8 +73,12 @@ class Node:
         try:
             await until(is_ready, READY_SECONDS)
         except AssertionError:
-            end = self.program.log.read_text(errors="replace")[-2000:]
-            raise RuntimeError(f"server {self.number}: {end}") from None
+            raise self.failure() from None
+
+    def failure(self) -> RuntimeError:
+        """An error with the end of its log."""
+        end = self.program.log.read_text(errors="replace")[-2000:]
+        return RuntimeError(f"server {self.number}: {end}")
 
 
 class Fleet:
@@ -143,7 +147,9 @@ class Fleet:
             if node.number == 0:  # the first server stores the demo data
                 await node.wait_ready()
         await asyncio.gather(*(node.wait_ready() for node in self.nodes))
-        login = await self.http.send("POST", f"{self.nodes[0].address}/sim/operator/login")
+        login = await self.http.attempt("POST", f"{self.nodes[0].address}/sim/operator/login")
+        if not login.succeeded:
+            raise self.nodes[0].failure()
         self.ops_token = str(login.ok()["token"])
 
     async def stop(self) -> None:

@@ -1,5 +1,6 @@
 """TCP ports of this machine."""
 
+import os
 import random
 import socket
 import time
@@ -8,8 +9,12 @@ from pathlib import Path
 
 from tests.support.waiting import WAIT_SECONDS
 
-PORTS = range(20_000, 32_000)
-"""Below the ports that the system assigns: it never gives away that of a program that is down."""
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+PORTS = range(20_000, 32_000)[WORKER % 16 :: 16]
+"""Below the ports that the system assigns: it never gives away that of a program that is down.
+
+Each worker of a test run has its own: a program listens only seconds after its port was found free.
+"""
 
 
 def free_port() -> int:
