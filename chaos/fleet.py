@@ -76,7 +76,7 @@ class Node:
             raise self.failure() from None
 
     def failure(self) -> RuntimeError:
-        """An error with the end of its log."""
+        """Return an error with the end of its log."""
         end = self.program.log.read_text(errors="replace")[-2000:]
         return RuntimeError(f"server {self.number}: {end}")
 
