@@ -121,7 +121,6 @@ FIRING: dict[str, tuple[Series, str]] = {
     "QLiveDown": ({UP: "1x3 0x20"}, "3m"),
     "QLiveMongoDBDown": ({up("mongodb"): "1x3 0x20"}, "3m"),
     "QLiveRedisDown": ({up("redis"): "1x3 0x20"}, "4m"),
-    "QLiveBillsUnchecked": ({qlive("bill_checked_at"): "1x8800"}, "2190m"),
     "QLiveRestarted": ({qlive("started_at"): "1x20 100x3 200x20"}, "8m"),
     "QLiveFlood": ({qlive("requests_limited_total", by="user"): "0+150x40"}, "6m"),
     "QLiveEventsSlow": (published("0+97x60", "0+100x60"), "8m"),
@@ -183,6 +182,12 @@ HARMLESS: dict[str, Series] = {
 }
 STUCK = {"approved": "0+15x100", "awaiting_user": "108100x100"}
 """A withdrawal is stuck in each state after a time of its own."""
+
+
+def test_a_bill_is_missed_after_a_day_and_a_half(tmp_path: Path) -> None:
+    name, series = "QLiveBillsUnchecked", {qlive("bill_checked_at"): "1x8800"}
+    # All rules every 15 s of that time would take 20 s.
+    check_rule_tests(tmp_path, {name: rule_test(series, "2190m", [name])}, 300)
 
 
 def test_every_alert_fires_for_its_faults_and_not_for_less(tmp_path: Path) -> None:

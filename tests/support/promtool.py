@@ -44,12 +44,17 @@ def rule_test(series: Mapping[str, str], at: str, expected: Iterable[str]) -> di
     }
 
 
-def check_rule_tests(folder: Path, tests: Mapping[str, dict[str, Any]]) -> None:
-    """Runs tests by name; fails with what was expected and what has fired."""
+def check_rule_tests(
+    folder: Path, tests: Mapping[str, dict[str, Any]], interval: int = INTERVAL
+) -> None:
+    """Runs tests by name; fails with what was expected and what has fired.
+
+    `interval`: seconds between two evaluations of all rules.
+    """
     text = yaml.safe_dump(
         {
             "rule_files": [str(RULES)],
-            "evaluation_interval": f"{INTERVAL}s",
+            "evaluation_interval": f"{interval}s",
             "tests": [{"name": name, **test} for name, test in tests.items()],
         }
     )
