@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from services.doctor.findings import Examination
+from services.doctor.servers import NO_SERVER
 from tencent.cloud_api import (
     APP_NAME,
     NO_MATCH,
@@ -93,7 +94,7 @@ async def _check_callback(
 ) -> None:
     findings, name = examination.findings, "live_streaming.callback"
     if not await examination.servers.serving():
-        findings.cannot_tell(name, "no report of a running server", "Repeat it with a server.")
+        findings.cannot_tell(name, *NO_SERVER)
         return
     ends_at = int(time.time()) + PUSH_URL_SECONDS
     urls = StreamUrls(examination.settings.live_streaming)

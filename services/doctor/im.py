@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from services.doctor.findings import Examination, content_of
+from services.doctor.servers import NO_SERVER
 from tencent.im import GROUP_ALREADY_OWNED, GROUP_MISSING_CODES, GROUP_QUOTA_EXCEEDED, ImClient
 
 CHECKS = {
@@ -62,9 +63,7 @@ async def check_im(examination: Examination, callback_seconds: float) -> None:
     if not findings.judge("im.groups", code, (0, *GROUP_MISSING_CODES), GROUP, shown=shown):
         return
     if not await examination.servers.serving():
-        findings.cannot_tell(
-            "im.callback", "no report of a running server", "Repeat it with a server."
-        )
+        findings.cannot_tell("im.callback", *NO_SERVER)
         return
     row = await examination.servers.dissolution(dissolved_at, callback_seconds)
     is_right = row is not None and row["genuine"]

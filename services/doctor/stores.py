@@ -10,6 +10,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 from core.errors import StartupError
 from realtime.redis_bus import open_redis
 from services.doctor.findings import Examination, Findings
+from services.doctor.servers import NO_SERVER
 from storage.database import Database, Document
 from storage.replica_set import MEMBERS, OLDEST_VERSION, TRANSACTION_SECONDS, ask
 
@@ -162,8 +163,7 @@ async def check_servers(examination: Examination) -> None:
         to_do = f"Set LimitNOFILE={OPEN_FILES}, as in deploy/qlive@.service."
         findings.tell("server.open_files", str(min(limits)), to_do, is_right=is_right)
     else:
-        to_do = "Repeat it with a server."
-        findings.cannot_tell("server.open_files", "no report of a running server", to_do)
+        findings.cannot_tell("server.open_files", *NO_SERVER)
     to_do = f"From another network: curl -i {url}/healthz"
     findings.cannot_tell("server.public_url", "not from inside", to_do)
     to_do = f"From another network: curl -i {url}/metrics must be answered 404 (docs/deploy.md)."
