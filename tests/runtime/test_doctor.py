@@ -103,6 +103,8 @@ async def test_ctrl_c_ends_the_program_after_its_clean_up(
         for name in ("wechat", "im", "live_streaming", "uploads", "pay")
     }
     doctor.stalled_at = "POST /v4/group_open_http_svc/create_group"
+    # What a shell runs in the background ignores Ctrl-C, and so do its own programs.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     process = await ServerProgram(data_folder, **apis).start("doctor")
     await doctor.stalled.wait()
     assert len(doctor.simulator.im.groups) == 1

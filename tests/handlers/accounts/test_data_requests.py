@@ -74,7 +74,6 @@ class Leaver:
         await self._order_of_another_provider()
         await self._host()
         await notification_statuses(self.server)
-        await self.context.stores.chat_lines.flush()
         case = {"_id": "R1", "user_id": user.id, "state": "closed", "request_id": "r1"}
         self.db.refund_cases.insert_one({**case, "reason": self.name, "orders": []})
         await self._settle_difference()
@@ -94,7 +93,7 @@ class Leaver:
         (await give(user, host.id, CANDY, live_id=live_id)).ok()
         sig = await user_sig(user)
         assert await chat(self.api, user.id, sig, await group_of(user), text=WORDS) == OK
-        await self.context.stores.chat_lines.flush()
+        await until(lambda: self.db.chat_lines.find_one({"user_id": user.id}))
         agree = partial(Consent.note_event, event_id="popup:1", at=1, accepted=True)
         await self.context.stores.consents.change(user.id, "T1", agree)
         about = {"user_id": host.id, "live_id": live_id, "reason": "fraud", "text": REPORTED}
