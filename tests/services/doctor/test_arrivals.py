@@ -25,7 +25,7 @@ def arrival(hours_ago: float, hours: int = BUSY) -> Arrival:
         ([JUST_NOW, arrival(7)], {"im:a": 7 * 3600.0}),
         ([JUST_NOW, arrival(5)], {}),
         ([JUST_NOW, arrival(7, RESTS_AT_NIGHT)], {}),
-        ([JUST_NOW, arrival(24 * 8)], {}),  # somebody has decided to do without it
+        ([JUST_NOW, arrival(24 * 8)], {}),  # the company does without it
         ([arrival(7)], {}),
         ([], {}),
     ],

@@ -13,6 +13,7 @@ from yarl import URL
 
 from services.jobs import webhook_client as module
 from services.jobs.webhook_client import post, problem_of, seconds_of
+from storage.jobs.deliveries import Attempt
 from storage.webhooks import MAX_WEBHOOKS
 from tests.support.webhooks import Receiver
 
@@ -127,16 +128,17 @@ async def test_redirects_and_proxies_are_not_followed(
     assert (len(receiver.received), other.received) == (1, [])
 
 
-async def test_an_answer_without_end_costs_neither_time_nor_memory() -> None:
+async def post_to_endless(begin: bytes, repeated: bytes) -> tuple[Attempt, int]:
+    """An attempt at an answer without end, and the bytes sent until the client closed."""
     sent, closed = 0, asyncio.Event()
 
     async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal sent
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+        writer.write(begin)
         try:
             while True:
-                writer.write(b"x" * 65_536)
-                sent += 65_536
+                writer.write(repeated)
+                sent += len(repeated)
                 await writer.drain()
         except ConnectionError:
             closed.set()
@@ -145,25 +147,18 @@ async def test_an_answer_without_end_costs_neither_time_nor_memory() -> None:
         port = server.sockets[0].getsockname()[1]
         attempt = await post(f"http://127.0.0.1:{port}/", {}, b"{}", allows_local=True)
         await closed.wait()
+    return attempt, sent
+
+
+async def test_an_answer_without_end_costs_neither_time_nor_memory() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n"
+    attempt, sent = await post_to_endless(head, b"x" * 65_536)
     assert attempt.succeeded
     assert sent < 50_000_000, "what the buffers of both sides hold"
 
 
 async def test_answers_without_end_before_the_answer_are_not_read() -> None:
-    closed = asyncio.Event()
-
-    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1_000)
-                await writer.drain()
-        except ConnectionError:
-            closed.set()
-
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        attempt = await post(f"http://127.0.0.1:{port}/", {}, b"{}", allows_local=True)
-        await closed.wait()
+    attempt, _ = await post_to_endless(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1_000)
     assert (attempt.status, attempt.error) == (0, "ServerDisconnectedError")
 
 
