@@ -1,4 +1,4 @@
-"""identities: one document per other name of a user or a room, with the id that it stands for.
+"""identities: one document per unique name of a user or a room, with the id of its owner.
 
 A unique index of a sharded collection has to begin with the shard key. Here the name is the `_id`,
 so that `users` can be sharded by user_id and `rooms` by live_id.
@@ -27,7 +27,7 @@ class IdentityStore:
         return await self._by_id.get(_id(kind, name))
 
     async def find_many(self, kind: Kind, names: Sequence[str]) -> list[Any]:
-        """Return the ids of those names that there are."""
+        """Return the ids of the names that exist."""
         found = await self._by_id.get_many([_id(kind, name) for name in names])
         return [of for of in found if of is not None]
 

@@ -145,7 +145,7 @@ class WebhookStore:
         return self._parse(row)
 
     async def change(self, id_: str, **fields: Any) -> Webhook:
-        """Set fields, and deliver at once what waits. Raises WebhookNotFound."""
+        """Set fields, and make the endpoint due at once. Raises WebhookNotFound."""
         change = {"$set": {**fields, "due_at": datetime.now(UTC)}}
         return self._found(await change_one(self._webhooks, {"_id": id_}, change))
 

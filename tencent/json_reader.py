@@ -18,8 +18,8 @@ class ParsedCallback(Generic[Event]):
     """One callback or notification; `id` is the same for every repetition of it.
 
     Exactly one is set: the `event`, the Reason why it is `refused`, or why it is `ignored`
-    (genuine, but of no effect). `kind` is the sender's name of what has arrived; None unless the
-    signature is right.
+    (genuine, but of no effect). `kind` is the sender's name of the event; None unless the signature
+    is right.
     """
 
     id: str

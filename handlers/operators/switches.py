@@ -38,7 +38,7 @@ class OpsSwitchesHandler(OperatorHandler):
 
 
 class OpsSwitchChecksHandler(OperatorHandler):
-    """Run the doctor's checks, which takes up to 20 seconds; once a minute in the deployment."""
+    """Run the doctor's checks, which takes up to 25 seconds; once a minute in the deployment."""
 
     @endpoint(errors=[RateLimited])
     async def post(self) -> ChecksResponse:

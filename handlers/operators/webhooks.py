@@ -105,14 +105,17 @@ class WebhookTargetHandler(OperatorHandler):
 class OpsWebhookHandler(WebhookTargetHandler):
     @endpoint(errors=[WebhookNotFound])
     async def patch(self, webhook_id: str, params: WebhookChangeRequest) -> WebhookResponse:
-        """Change a webhook, or switch it on or off; what waits is then sent at once."""
+        """Change a webhook, or switch it on or off.
+
+        Waiting events are sent at once if it is on, and kept for seven days if it is off.
+        """
         changes = params.model_dump(exclude_none=True)
         webhook = await self.context.services.webhooks.change(webhook_id, **changes)
         return WebhookResponse.model_validate(webhook)
 
     @endpoint(errors=[WebhookNotFound])
     async def delete(self, webhook_id: str) -> None:
-        """Delete a webhook, and what waits for it."""
+        """Delete a webhook with its deliveries."""
         await self.context.services.webhooks.delete(webhook_id)
 
 

@@ -1,4 +1,4 @@
-"""What arrives from WeChat and Tencent: when each kind came, and which stay away."""
+"""Callbacks of WeChat and Tencent: when each kind arrived, and which are missing."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -26,8 +26,8 @@ KINDS = frozenset(
 )
 """Kinds that QLive uses; any other counts as `other` of its source."""
 HOURLY = 150
-"""Of a week's 168 hours, those in which a kind comes that never rests: one that rests at night has
-fewer."""
+"""Hours with a callback, of a week's 168, from which on a kind is expected every hour; a kind that
+pauses at night has fewer."""
 SILENCE, OTHERS_COME = timedelta(hours=6), timedelta(hours=1)
 
 

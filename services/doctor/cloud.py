@@ -35,7 +35,7 @@ CAM = "console.cloud.tencent.com/cam"
 LIVE = "console.cloud.tencent.com/live"
 KEY = f"Set %s.secret_id and secret_key to a key: {CAM}, 访问密钥 → API密钥管理."
 GRANT = f"Let the key's user call DescribeLiveStreamState: {CAM}, 用户 → 授权 (docs/deploy.md)."
-DROP = f"See that the key's user may call both: {CAM}, 用户 → 授权 (docs/deploy.md)."
+DROP = f"Check that the key's user may call both: {CAM}, 用户 → 授权 (docs/deploy.md)."
 PUSH_DOMAIN = f"Set live_streaming.push_domain to a push domain: {LIVE}, 域名管理; set its CNAME."
 PLAY_DOMAIN = f"Set live_streaming.play_domain to a play domain: {LIVE}, 域名管理; set its CNAME."
 CALLBACK = (
@@ -81,7 +81,7 @@ async def check_live_streaming(
             findings.not_used("an example", name)
         else:
             findings.tell(name, f"{domain} {code}".strip(), to_do, is_right=is_right)
-    findings.cannot_tell("live_streaming.drop", "a read does not prove it", DROP)
+    findings.cannot_tell("live_streaming.drop", "a call that only reads does not show it", DROP)
     if show_url is None:
         to_do = "Run `server.py doctor --stream`."
         findings.cannot_tell("live_streaming.callback", "no stream was pushed", to_do)

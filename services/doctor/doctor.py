@@ -26,7 +26,7 @@ CALLBACK_SECONDS = 10.0
 CLOCK_CHECKS = {CLOCK: "median of the dates of answers, against this machine's clock"}
 MAX_DIFFERENCE_SECONDS = 5.0
 REACH = (
-    "See that this machine reaches the service by https (name, firewall, proxy), and its api_base."
+    "Check that this machine reaches the service by https (DNS, firewall, proxy) at its api_base."
 )
 
 Check = Callable[[Examination], Awaitable[None]]

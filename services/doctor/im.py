@@ -14,7 +14,7 @@ from tencent.im import GROUP_ALREADY_OWNED, GROUP_MISSING_CODES, GROUP_QUOTA_EXC
 CHECKS = {
     "im.account": "the administrator's own account",
     "im.groups": "a group made and dissolved",
-    "im.callback": "IM's callback about that",
+    "im.callback": "IM's callback about its end",
 }
 CONSOLE = "console.cloud.tencent.com/im"
 APP = f"Set im.sdk_app_id to the SDKAppID: {CONSOLE}, 应用管理."

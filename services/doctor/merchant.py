@@ -42,7 +42,9 @@ PRODUCT = {
     ADDRESS: f"Add this machine's address: {CONSOLE}, 产品中心 → 商家转账 → API IP名单.",
 }
 APIV3_KEY = f"Set pay.apiv3_key to the APIv3 key: {SECURITY}, APIv3密钥."
-UNTIL_A_NOTICE = "It shows at the first notice of a payment: one that is refused as `decryption`."
+UNTIL_A_NOTICE = (
+    "If it is wrong, the first notice of a payment is refused with the reason `decryption`."
+)
 TIMED = ("SIGN_ERROR",)
 BILL_HOUR = 10
 """Hour in China from which WeChat Pay has the bill of the day before."""

@@ -14,7 +14,10 @@ from storage.jobs.outbox import OutboxStore
 POLL_SECONDS = 0.2
 SKEW = timedelta(seconds=5)
 """How much the clocks of servers may be behind."""
-NO_SERVER = "no report of a running server", "Set mongodb.uri and repeat it while a server runs."
+NO_SERVER = (
+    "no report of a running server",
+    "Set mongodb.uri, and run the doctor again while a server runs.",
+)
 """What came back and what to do; the doctor does not read the embedded database."""
 IM_DISSOLVED = "CallbackCommand=Group.CallbackAfterGroupDestroyed"
 

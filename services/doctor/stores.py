@@ -32,11 +32,14 @@ SERVER_CHECKS = {
 }
 GRANTED = {"readWrite", "dbOwner"}
 GRANTED_EVERYWHERE = {"readWriteAnyDatabase", "root"}
-USER = "Turn on authorization; create the user with both roles: docs/deploy.md, Users."
+USER = "Turn on authorization; create the user with its two roles as in docs/deploy.md, Users."
 DENIED = "Unauthorized"
 LIFETIME = "transactionLifetimeLimitSeconds"
-PARAMETERS = f"Set {LIFETIME}: {TRANSACTION_SECONDS} as in deploy/mongod.conf, the other to true."
-REDIS_AWAY = "See that Redis runs, is one for all processes, and is reached by redis.url from here."
+JOURNAL = "writeConcernMajorityJournalDefault"
+PARAMETERS = f"Set {LIFETIME} to {TRANSACTION_SECONDS} as in deploy/mongod.conf, {JOURNAL} to true."
+REDIS_AWAY = (
+    "Check that Redis runs, is one for all processes, and answers this machine at redis.url."
+)
 REDIS_USER = "Create the user as in deploy/redis.conf, and set redis.url to its name and password."
 RECEIVE_SECONDS = 2.0
 OPEN_FILES = 65_536
@@ -49,7 +52,7 @@ async def check_mongodb(examination: Examination, database: Database | None) -> 
         findings.not_used("the embedded database of development")
         return
     hello, why = await ask(database, "hello")
-    to_do = "See that MongoDB runs, that this machine reaches it, and mongodb.uri."
+    to_do = "Check that MongoDB runs and that this machine reaches it at mongodb.uri."
     findings.tell("mongodb.reached", why or "an answer", to_do, is_right=not why)
     if why:
         return
@@ -100,8 +103,8 @@ def judge_user(findings: Findings, status: Document, why: str, database: str) ->
 
 
 def judge_parameters(findings: Findings, seconds: int, config: Document) -> None:
-    is_journaled = config.get("writeConcernMajorityJournalDefault", True)
-    shown = f"{LIFETIME} {seconds}, writeConcernMajorityJournalDefault {is_journaled}"
+    is_journaled = config.get(JOURNAL, True)
+    shown = f"{LIFETIME} {seconds}, {JOURNAL} {is_journaled}"
     is_right = seconds <= TRANSACTION_SECONDS and is_journaled
     findings.tell("mongodb.parameters", shown, PARAMETERS, is_right=is_right)
 
@@ -165,6 +168,6 @@ async def check_servers(examination: Examination) -> None:
     else:
         findings.cannot_tell("server.open_files", *NO_SERVER)
     to_do = f"From another network: curl -i {url}/healthz"
-    findings.cannot_tell("server.public_url", "not from inside", to_do)
+    findings.cannot_tell("server.public_url", "only another network shows it", to_do)
     to_do = f"From another network: curl -i {url}/metrics must be answered 404 (docs/deploy.md)."
-    findings.cannot_tell("server.nginx", "not from inside", to_do)
+    findings.cannot_tell("server.nginx", "only another network shows it", to_do)

@@ -81,12 +81,14 @@ async def check_wechat(examination: Examination) -> None:
     name = "wechat.virtual_payment"
     if findings.judge(name, code, NO_SUCH_ORDER, APP_KEY, shown=f"errcode {code}"):
         to_do = f"Recharge for the smallest block on a phone; see {CONSOLE}, 虚拟支付 → 基本配置."
-        findings.cannot_tell("wechat.offer_id", "no call names it", to_do)
+        findings.cannot_tell("wechat.offer_id", "no call verifies it", to_do)
 
 
 def _judge_templates(findings: Findings, answer: Mapping[str, Any], template_id: str) -> None:
     code, rows = answer["errcode"], answer.get("data") or []
     if code == 0 and template_id not in [row.get("priTmplId") for row in rows]:
-        findings.tell("wechat.templates", f"{len(rows)} others", TEMPLATE, is_right=False)
+        findings.tell(
+            "wechat.templates", f"not among {len(rows)} templates", TEMPLATE, is_right=False
+        )
     else:
         findings.judge("wechat.templates", code, (0,), CALL, shown=f"errcode {code}")

@@ -12,7 +12,7 @@ WEEK = timedelta(days=7)
 
 
 class Arrival(NamedTuple):
-    """First and last time of a kind; `hours` of the week before the last had one."""
+    """First and last time of a kind; `hours` with a callback in the week up to the last."""
 
     kind: str
     first_at: datetime

@@ -12,9 +12,9 @@ from storage.versioned import DocumentStore
 from storage.webhooks import WAITING, DeliveryState
 
 KEPT = timedelta(days=7)
-"""How long the log of a delivery is kept, and what waits when an endpoint is switched off."""
+"""How long the log of a delivery is kept, and events that wait for an endpoint that is off."""
 MAX_ATTEMPTS = 20
-"""Attempts in the log of a delivery, the newest; without attempts by hand there are 10 at most."""
+"""Newest attempts in the log of a delivery; more than 11 only if operators repeat them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class DeliveryStore(DocumentStore[Delivery]):
     async def note(
         self, event: Delivery, attempt: Attempt, state: DeliveryState, *, tries: int
     ) -> None:
-        """Add an attempt to the log; it ends the waiting of the event, unless `state` does not."""
+        """Add an attempt to the log and set `state`; an event that has ended expires after KEPT."""
         change: Document = {"first_try_at": event.first_try_at or attempt.at, "tries": tries}
         if state != "waiting":
             change |= {"state": state, "expires_at": datetime.now(UTC) + KEPT}
