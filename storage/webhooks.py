@@ -170,11 +170,15 @@ class WebhookStore:
         row = await claim_due(self._webhooks, lease, {"enabled": True})
         return self._parse(row) if row else None
 
-    async def release(self, webhook: Webhook, delay: timedelta, **fields: Any) -> None:
-        """End the lease, to be due after `delay`, unless the endpoint was changed meanwhile."""
+    async def release(self, webhook: Webhook, delay: timedelta, **fields: Any) -> bool:
+        """End the lease, to be due after `delay`.
+
+        Return False, and set nothing, if the endpoint was changed meanwhile.
+        """
         due = {"$add": ["$$NOW", int(delay.total_seconds() * 1000)]}
         claimed = {"_id": webhook.id, "due_at": webhook.due_at}
-        await self._webhooks.update_one(claimed, [{"$set": {**fields, "due_at": due}}])
+        update = [{"$set": {**fields, "due_at": due}}]
+        return bool((await self._webhooks.update_one(claimed, update)).matched_count)
 
     async def note_success(self, id_: str) -> None:
         await self._webhooks.update_one({"_id": id_}, {"$set": {"failing_since": None}})

@@ -44,7 +44,7 @@ class ClockComparison:
             return
         try:
             date = parsedate_to_datetime(headers.get("Date", ""))
-        except ValueError:
+        except (ValueError, OverflowError):
             return
         self._differences[service] = date.timestamp() - time.time()
 

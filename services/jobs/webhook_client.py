@@ -157,5 +157,5 @@ def seconds_of(retry_after: str, now: datetime) -> float:
         return float(retry_after[:9])
     try:
         return max(0.0, (parsedate_to_datetime(retry_after) - now).total_seconds())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0.0

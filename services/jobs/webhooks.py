@@ -82,7 +82,8 @@ class WebhookService:
     async def change(self, id_: str, **fields: Any) -> Webhook:
         """Set `url`, `types` or `enabled`. Raises InvalidParameter or WebhookNotFound.
 
-        What waits for a disabled endpoint is kept for KEPT, and sent once it is enabled again.
+        What waits for a disabled endpoint is kept for KEPT. Once it is enabled again, that is sent,
+        with the schedule from its beginning.
         """
         if "url" in fields:
             self._check_url(fields["url"])
@@ -91,7 +92,8 @@ class WebhookService:
         webhook = await self._webhooks.change(id_, **fields)
         self._bus.publish(WebhooksChanged())
         if enabled is not None:
-            await self._deliveries.keep_waiting(id_, LONGEST_WAIT if enabled else KEPT)
+            longest = LONGEST_WAIT if enabled else KEPT
+            await self._deliveries.keep_waiting(id_, longest, restart=enabled)
         return webhook
 
     async def delete(self, id_: str) -> None:
@@ -107,7 +109,7 @@ class WebhookService:
             raise WebhookNotFound
         attempt = await self._send(webhook, event)
         state: DeliveryState = "delivered" if attempt.succeeded else "waiting"
-        await self._deliveries.note(event, attempt, state, tries=event.tries)
+        await self._deliveries.note(event, attempt, state)
         if attempt.succeeded:
             await self._webhooks.note_success(id_)
         return await self._deliveries.get(delivery_id)
@@ -126,23 +128,35 @@ class WebhookService:
             return
         attempt = await self._send(webhook, event)
         step = next_step(webhook, event, attempt, datetime.now(UTC))
-        self._report(webhook, event, attempt, step)
-        await self._deliveries.note(event, attempt, step.state, tries=event.tries + 1)
+        is_stored = await self._deliveries.note(event, attempt, step.state, tries=event.tries + 1)
         is_on = {"enabled": not step.off_reason, "off_reason": step.off_reason}
-        await self._webhooks.release(webhook, step.delay, failing_since=step.failing_since, **is_on)
+        fields = {"failing_since": step.failing_since, **is_on}
+        is_released = await self._webhooks.release(webhook, step.delay, **fields)
+        # An operator may have delivered the event by hand, or changed the endpoint, meanwhile.
+        given_up = is_stored and step.state == "given_up"
+        off_reason = step.off_reason if is_released else ""
+        self._report(webhook, event, attempt, off_reason, given_up=given_up)
         self.job.wake()
-        if step.off_reason:
+        if off_reason:
             self._bus.publish(WebhooksChanged())
             await self._deliveries.keep_waiting(webhook.id, KEPT)  # may take minutes, and fail
 
-    def _report(self, webhook: Webhook, event: Delivery, attempt: Attempt, step: Step) -> None:
+    def _report(
+        self,
+        webhook: Webhook,
+        event: Delivery,
+        attempt: Attempt,
+        off_reason: OffReason,
+        *,
+        given_up: bool,
+    ) -> None:
         self._metrics.webhook_attempts.labels("ok" if attempt.succeeded else "failed").inc()
         about = {"webhook": webhook.id, "event_id": event.id, "status": attempt.status}
-        if step.state == "given_up":
+        if given_up:
             log.error("webhook_given_up", error=attempt.error, **about)
-        if step.off_reason:
-            log.error("webhook_switched_off", reason=step.off_reason, **about)
-        self._metrics.webhook_failures.inc((step.state == "given_up") + bool(step.off_reason))
+        if off_reason:
+            log.error("webhook_switched_off", reason=off_reason, **about)
+        self._metrics.webhook_failures.inc(given_up + bool(off_reason))
 
     async def _send(self, webhook: Webhook, event: Delivery) -> Attempt:
         """Sign and send an event; a `live.ended` first gets the counts of its report."""

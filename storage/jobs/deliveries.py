@@ -74,19 +74,34 @@ class DeliveryStore(DocumentStore[Delivery]):
         return replace(event, data={**event.data, **fields})
 
     async def note(
-        self, event: Delivery, attempt: Attempt, state: DeliveryState, *, tries: int
-    ) -> None:
-        """Add an attempt to the log and set `state`; an event that has ended expires after KEPT."""
-        change: Document = {"first_try_at": event.first_try_at or attempt.at, "tries": tries}
+        self,
+        event: Delivery,
+        attempt: Attempt,
+        state: DeliveryState,
+        *,
+        tries: int | None = None,
+    ) -> bool:
+        """Add an attempt to the log and set `state`; an event that has ended expires after KEPT.
+
+        Without `tries` the schedule stays as it is: an attempt by hand. Return False, and store
+        nothing, if an event that is given up no longer waits.
+        """
+        change: Document = {}
+        if tries is not None:
+            change = {"first_try_at": event.first_try_at or attempt.at, "tries": tries}
         if state != "waiting":
             change |= {"state": state, "expires_at": datetime.now(UTC) + KEPT}
         log = {"$each": [fields_of(attempt)], "$slice": -MAX_ATTEMPTS}
+        where = {"_id": event.id, **(WAITING if state == "given_up" else {})}
         update = {"$set": change, "$push": {"attempts": log}}
-        await self._documents.update_one({"_id": event.id}, update)
+        return bool((await self._documents.update_one(where, update)).matched_count)
 
-    async def keep_waiting(self, webhook_id: str, longest: timedelta) -> None:
-        """Keep what waits for this time from now on."""
-        until = {"$set": {"expires_at": datetime.now(UTC) + longest}}
+    async def keep_waiting(
+        self, webhook_id: str, longest: timedelta, *, restart: bool = False
+    ) -> None:
+        """Keep what waits for this time from now on; `restart` its schedule of attempts, too."""
+        schedule: Document = {"first_try_at": None, "tries": 0} if restart else {}
+        until = {"$set": {"expires_at": datetime.now(UTC) + longest, **schedule}}
         with self._database.slow_operation_timeout():
             await self._documents.update_many({"webhook_id": webhook_id, **WAITING}, until)
 

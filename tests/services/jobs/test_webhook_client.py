@@ -189,6 +189,8 @@ async def test_a_closed_port_is_a_failure() -> None:
         *(("", 0), ("30", 30), ("-1", 0), ("soon", 0), ("9" * 400, 999_999_999)),
         ("Tue, 01 Dec 2026 12:00:30 GMT", 30),
         ("Tue, 01 Dec 2026 11:00:00 GMT", 0),
+        ("1 Jan 99999999999999999999 00:00:00 GMT", 0),
+        ("1 Jan 2020 00:00:00 +99999999999999", 0),
     ],
 )
 def test_retry_after_has_seconds_or_a_date(header: str, seconds: float) -> None:

@@ -269,6 +269,68 @@ async def test_a_change_of_the_address_sends_at_once_what_waits(
     assert (old.numbers, new.numbers) == ([1], [1])
 
 
+async def test_an_answer_for_the_old_address_does_not_switch_the_new_one_off(
+    webhooks: WebhookFixture, make_receiver: MakeReceiver
+) -> None:
+    old, new = make_receiver(), make_receiver()
+    webhook = await webhooks.add(old)
+    old.fail(410)
+    new.fail(500)
+    old.silent = asyncio.Event()
+    await write(webhooks, 1)
+    job = webhooks.service.job
+    await until(lambda: polled(job, old.received))
+    await webhooks.service.change(webhook.id, url=new.url, enabled=True)
+    with capture_logs() as logs:
+        old.silent.set()
+        await job.sweep()
+    assert (logs, await waits(webhooks)) == ([], [LONGEST_WAIT])
+    await webhooks.sweep()
+    assert (old.numbers, new.numbers) == ([1], [1, 1])
+
+
+async def test_an_endpoint_that_is_on_again_gets_the_whole_schedule(
+    webhooks: WebhookFixture, receiver: Receiver
+) -> None:
+    webhook = await webhooks.add(receiver)
+    receiver.fail(410, 500, 502)
+    await write(webhooks, 1)
+    await webhooks.sweep()
+    event = await webhooks.events.find_one()
+    assert event is not None
+    long_ago = datetime.now(UTC) - GIVE_UP
+    await webhooks.events.update_one({}, {"$set": {"first_try_at": long_ago}})
+    await webhooks.service.change(webhook.id, enabled=True)
+    assert (await webhooks.service.send_again(webhook.id, event["_id"])).first_try_at is None
+    await webhooks.service.job.sweep()
+    [row] = await webhooks.events.find().to_list()
+    assert (row["state"], row["tries"]) == ("waiting", 1)
+    assert [attempt["status"] for attempt in row["attempts"]] == [410, 500, 502]
+
+
+async def test_what_was_delivered_by_hand_meanwhile_is_not_given_up(
+    webhooks: WebhookFixture, receiver: Receiver
+) -> None:
+    webhook = await webhooks.add(receiver)
+    await write(webhooks, 1)
+    receiver.fail(500, 500)
+    await webhooks.sweep()
+    long_ago = datetime.now(UTC) - GIVE_UP
+    await webhooks.events.update_one({}, {"$set": {"first_try_at": long_ago}})
+    await webhooks.make_due()
+    receiver.silent = asyncio.Event()
+    job = webhooks.service.job
+    await until(lambda: polled(job, len(receiver.received) == 2))
+    silent, receiver.silent = receiver.silent, None
+    again = await webhooks.service.send_again(webhook.id, receiver.received[0].id)
+    assert again.state == "delivered"
+    with capture_logs() as logs:
+        silent.set()
+        await job.sweep()
+    row: Any = await webhooks.events.find_one()
+    assert (row["state"], logs) == ("delivered", [])
+
+
 async def test_an_event_is_sent_again_under_its_id_with_the_present_secret_outside_the_order(
     webhooks: WebhookFixture, make_receiver: MakeReceiver
 ) -> None:
