@@ -144,7 +144,10 @@ async def test_two_processes_do_not_send_to_one_endpoint_at_once(
 def test_attempts_follow_the_schedule_until_three_days_after_the_first() -> None:
     webhook = Webhook("w", "https://hook", [], NOW)
     event, now = Delivery("msg_1", "w", "user.banned", NOW, {}), NOW
-    for tries, seconds in enumerate(SCHEDULE):
+    # With the least jitter the nine delays are shorter than three days: another one fills them.
+    for tries, seconds in enumerate([*SCHEDULE, SCHEDULE[-1]]):
+        if tries == len(SCHEDULE) and now == NOW + GIVE_UP:
+            break
         event = Delivery("msg_1", "w", "user.banned", NOW, {}, "waiting", tries, NOW)
         step = next_step(webhook, event, Attempt(now, 0.1, 500), now)
         expected = min(timedelta(seconds=seconds), NOW + GIVE_UP - now)
