@@ -26,6 +26,7 @@ async def test_every_page_fits_a_phone_in_both_languages_and_passes_axe_in_light
     await console.open_login()
     await console.check_colours("login")
     await console.login.demo_button.click()
+    await expect(console.heading).to_have_text("概览")
     links = console.page.get_by_role("navigation").get_by_role("link")
     hashes = await links.evaluate_all("links => links.map((link) => link.hash)")
     paths = [text.removeprefix("#/") for text in hashes]
