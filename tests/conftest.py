@@ -20,7 +20,7 @@ import services.operators.operators
 import storage.database
 from core.batching import RequestBatcher
 from core.limits import ConcurrencyLimit, NamedLocks
-from devtools.simulator import notifications
+from devtools.simulator import im, notifications
 from tests.support import openapi_checks
 from tests.support.event_loops import new_loop
 from tests.support.hypothesis_profiles import LONG_PROFILE
@@ -172,6 +172,7 @@ def long_retries() -> Iterator[None]:
         patch.setattr(storage.database, "OPERATION_MS", OPERATION_MS)
         patch.setattr(notifications.post_notification, "__defaults__", (RETRY_SECONDS,))
         patch.setattr(notifications, "QUESTION_SECONDS", RETRY_SECONDS)
+        patch.setattr(im, "ANSWER_SECONDS", RETRY_SECONDS)
         patch.setattr(NamedLocks.__init__, "__defaults__", (RETRY_SECONDS,))
         patch.setattr(RequestBatcher.__init__, "__defaults__", (RETRY_SECONDS,))
         patch.setattr(ConcurrencyLimit.__init__, "__defaults__", (RETRY_SECONDS,))

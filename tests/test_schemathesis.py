@@ -20,6 +20,7 @@ from schemathesis import Case, GenerationMode
 
 from tests.support import openapi_checks
 from tests.support.hypothesis_profiles import repetitions
+from tests.support.waiting import WAIT_SECONDS
 
 SEED = 20261125
 EXAMPLES = {GenerationMode.POSITIVE: repetitions(2), GenerationMode.NEGATIVE: repetitions(1)}
@@ -55,7 +56,8 @@ async def test_answers_to_generated_requests_conform_to_the_document(api):
             headers, user = host.headers, guest
         if name not in called:  # the ids of later requests are random, and rarely exist
             _fill_in(case, user_id=user.id, live_id=room)
-        await asyncio.to_thread(case.call, base_url=api.address, headers=headers)
+        options = {"base_url": api.address, "headers": headers, "timeout": WAIT_SECONDS}
+        await asyncio.to_thread(case.call, **options)
         called.add(name)
     documented = {
         operation["operationId"]

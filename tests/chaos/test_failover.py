@@ -18,7 +18,7 @@ from tests.support.paths import ROOT
 
 SMALL = replace(SIZE, clients=8, rooms=1, processes=1)
 NO_LIMIT = 1e9
-OBSERVED = 0.5, 6.0
+OBSERVED = 0.5, 12.0
 """Seconds before and after the fault: enough for a room to take changes again."""
 
 

@@ -357,6 +357,12 @@ class Faults:
 
 
 @pytest.fixture
+def paused_jobs() -> tuple[str, ...]:
+    """Each refund is requested before the simulator is told of the next one."""
+    return ("refund_cases",)
+
+
+@pytest.fixture
 def changes() -> dict[str, Any]:
     return {"withdraw": {**NO_MATURITY, "auto_fen": 10 * AUTO_INCOME}}
 

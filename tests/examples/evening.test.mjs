@@ -144,6 +144,7 @@ test("three users complete the evening", async () => {
   await host.set({ choices: ["禁言 10 分钟", "解除禁言"] });
   await host.tap("秀英：");
   await woman.attribute("main--say", "placeholder", /禁言中 (10:00|\d:\d\d)/);
+  await host.sees("禁言中"); // at her seat: from then on she can be unmuted
   await host.tap("秀英：");
   await woman.attribute("main--say", "placeholder", /说点什么/);
   for (const [action, placeholder] of [["全员禁言", /全员禁言/], ["解除全员禁言", /说点什么/]]) {
@@ -190,9 +191,9 @@ test("three users complete the evening", async () => {
   await woman.tap("送礼");
   await woman.tap("钻戒");
   await woman.tap("赠送");
+  await host.sees("秀英 → hongniang1 钻戒 ×1"); // before it has flown
   await woman.hears("已达上限的一半");
   for (const user of [host, man]) await user.sees("秀英 送给 hongniang1 钻戒 ×1");
-  await host.sees("秀英 → hongniang1 钻戒 ×1");
   await woman.tap("送礼");
   await woman.tap("玫瑰");
   await woman.tap("赠送");

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from handlers.models import LONGEST_NAME, Name, clean_name
+from tests.support.hypothesis_profiles import example_settings
 
 NAME: TypeAdapter[str] = TypeAdapter(Name)
 ENGLAND = "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
@@ -89,6 +90,7 @@ NAMES = st.text(st.one_of(st.characters(), st.sampled_from([*"👨👩🏽❤1x"
 
 
 @given(NAMES)
+@example_settings(100)
 def test_cleaned_names_are_accepted_unless_blank_and_cleaning_is_stable(name: str) -> None:
     cleaned = clean_name(name)
     assert cleaned == "" or is_accepted(cleaned)

@@ -25,6 +25,11 @@ PAST = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
+def paused_jobs() -> tuple[str, ...]:
+    return ("moderation", "data_requests")
+
+
+@pytest.fixture
 def changes() -> dict[str, Any]:
     return {"withdraw": {**NO_MATURITY, "auto_fen": 10_000}, "moderation": HIDDEN}
 

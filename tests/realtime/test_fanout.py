@@ -13,7 +13,7 @@ from realtime.channel import Fanout
 from realtime.frames import CloseCode
 from realtime.socket_writer import SocketWriter
 from tests.support.hypothesis_profiles import example_settings
-from tests.support.waiting import until
+from tests.support.waiting import WAIT_SECONDS, until
 from tests.support.writer_sockets import WriterPair
 
 FRAME_BYTES = 4
@@ -274,7 +274,7 @@ class FanoutModel(FanoutFixture):
         self.fanout.close_all(close)
         for writer in self.open_writers:
             self.expected[id(writer)].append(BYE)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT_SECONDS):
             await self.settle()
 
     @property

@@ -96,7 +96,7 @@ def test_an_unreadable_uri_of_mongodb_is_named_without_its_password(
 
 @pytest.mark.programs
 async def test_ctrl_c_ends_the_program_after_its_clean_up(
-    doctor: DoctorFixture, data_folder: Path
+    doctor: DoctorFixture, data_folder: Path, request: pytest.FixtureRequest
 ) -> None:
     apis = {
         f"{name}__api_base": getattr(doctor.settings, name).api_base
@@ -104,7 +104,8 @@ async def test_ctrl_c_ends_the_program_after_its_clean_up(
     }
     doctor.stalled_at = "POST /v4/group_open_http_svc/create_group"
     # What a shell runs in the background ignores Ctrl-C, and so do its own programs.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, earlier))
     process = await ServerProgram(data_folder, **apis).start("doctor")
     await doctor.stalled.wait()
     assert len(doctor.simulator.im.groups) == 1

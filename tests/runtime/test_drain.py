@@ -42,9 +42,10 @@ async def is_closed(server: ServerProcess) -> bool:
 
 
 async def test_lease_is_renewed_while_requests_are_being_finished(
-    server: ServerProcess, db: Database[dict[str, Any]]
+    server: ServerProcess, db: Database[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise other servers would presume it dead, and mark its members away."""
+    monkeypatch.setattr(process_module, "DATABASE_SECONDS", 60.0)
     lifecycle, own = server.context.lifecycle, {"_id": server.context.process_id}
 
     def expiry() -> datetime:

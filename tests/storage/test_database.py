@@ -104,7 +104,7 @@ async def test_retried_transactions_apply_every_effect_or_end_with_try_again(
     async def lose(_session: Session) -> None:
         raise WriteConflict
 
-    monkeypatch.setattr(core.retry, "CONFLICT_SECONDS", 0.05)
+    monkeypatch.setattr(core.retry, "CONFLICT_SECONDS", 0.3)
     before = database.conflict_retries
     with pytest.raises(TryAgain):
         await database.transaction_with_retry(lose)

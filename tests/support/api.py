@@ -121,7 +121,12 @@ class ApiFixture:
 
     async def socket(self, live_id: int | None, token: str | None = None, **query: Any) -> "Socket":
         """A WebSocket to the room; without `token` the first frame must carry it."""
-        options = {"create_connection": CheckedConnection, "ping_interval": 20}
+        options = {
+            "create_connection": CheckedConnection,
+            "open_timeout": WAIT,
+            "ping_interval": 20,
+            "ping_timeout": WAIT,
+        }
         connection = await connect_socket(self.address, live_id, token, options=options, **query)
         self._sockets.append(connection)
         return Socket(connection)

@@ -8,7 +8,7 @@ from typing import Any
 
 from tornado.ioloop import IOLoop
 
-CANCEL_SECONDS = 5.0
+CANCEL_SECONDS = 60.0
 
 
 class TidyLoop(asyncio.SelectorEventLoop):

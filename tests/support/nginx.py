@@ -19,7 +19,7 @@ from tests.support.api import ApiFixture, Reply
 from tests.support.client import HttpClient
 from tests.support.paths import ROOT
 from tests.support.ports import free_ports, wait_until_open
-from tests.support.waiting import run_ready_tasks, until
+from tests.support.waiting import WAIT_SECONDS, run_ready_tasks, until
 
 DEPLOY = ROOT / "deploy"
 
@@ -115,7 +115,7 @@ class Nginx:
     def stop(self) -> None:
         if self._process:
             self._process.terminate()
-            self._process.wait(10)
+            self._process.wait(WAIT_SECONDS)
 
     @property
     def _command(self) -> list[str]:

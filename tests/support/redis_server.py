@@ -10,8 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.ports import free_port
-
-READY_SECONDS = 10
+from tests.support.waiting import WAIT_SECONDS
 
 
 class RedisServer:
@@ -27,7 +26,7 @@ class RedisServer:
         command = [find_redis(), "--port", str(self.port), "--bind", "127.0.0.1"]
         command += ["--save", "", "--appendonly", "no"]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + READY_SECONDS
+        deadline = time.monotonic() + WAIT_SECONDS
         while not self._answers():
             assert self._process.poll() is None, "redis-server ended at once"
             assert time.monotonic() < deadline, "redis-server does not answer"

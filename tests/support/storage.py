@@ -247,6 +247,7 @@ async def profile_queries(
         yield examined
     finally:
         await db.command("profile", 0, filter="unset")
-        rows = await db["system.profile"].find({"ns": f"{NAME}.{name}"}).sort("ts", 1).to_list()
+        found = db["system.profile"].find({"ns": f"{NAME}.{name}"}).sort("$natural", 1)
+        rows = await found.to_list()
         await db.drop_collection("system.profile")
         examined += [max(row["keysExamined"], row["docsExamined"]) for row in rows]

@@ -32,13 +32,16 @@ class BrokenStderr:
 @pytest.fixture(autouse=True)
 def restored_logging() -> Iterator[None]:
     before, root = structlog.get_config(), logging.getLogger()
-    handlers, level, hook = root.handlers[:], root.level, sys.excepthook
+    handlers, hook = root.handlers[:], sys.excepthook
+    loggers = [root, *map(logging.getLogger, ("tornado.access", "pymongo"))]
+    levels = [logger.level for logger in loggers]
     yield
     sys.excepthook = hook
     logging.captureWarnings(capture=False)
     structlog.configure(**before)
     root.handlers[:] = handlers
-    root.setLevel(level)
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.mark.parametrize("error", [BrokenPipeError, BlockingIOError, OSError, ValueError])

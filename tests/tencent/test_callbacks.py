@@ -19,6 +19,7 @@ from tencent.callbacks import (
     parse_live_streaming_callback,
 )
 from tencent.json_reader import ParsedCallback
+from tests.support.hypothesis_profiles import example_settings
 from tests.support.tencent import VECTORS
 
 TOKEN, KEY, APP = "im-callback-token-1", "callbackkey123", 1400000000
@@ -307,6 +308,7 @@ def test_equal_css_events_have_the_same_id_also_with_another_expiry_or_numbers_a
     ),
     st.sampled_from(["EventTime", "Info", "ExitMemberList", "GroupId", "CallbackCommand"]),
 )
+@example_settings(100)
 def test_no_callback_content_raises(value, name):
     for content in (STATE, LEFT):
         body = json.dumps({**content, name: value}).encode()

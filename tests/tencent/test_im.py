@@ -25,6 +25,7 @@ from tencent.im import (
     truncate_utf8,
 )
 from tests.support.chat import decode_usersig
+from tests.support.hypothesis_profiles import example_settings
 
 SUCCESS = {"ActionStatus": "OK", "ErrorCode": 0, "ErrorInfo": ""}
 ACCOUNT, GROUP = "/v4/im_open_login_svc/account_import", "/v4/group_open_http_svc"
@@ -215,6 +216,7 @@ async def test_message_over_8_kb_is_not_sent(scripted):
 
 
 @given(st.text(), st.integers(0, 40))
+@example_settings(100)
 def test_cut_returns_the_longest_prefix_within_the_limit(text, limit):
     prefix = truncate_utf8(text, limit)
     assert text.startswith(prefix)

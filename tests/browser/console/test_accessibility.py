@@ -1,5 +1,6 @@
 """Layout, axe findings and keyboard of the console."""
 
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -62,6 +63,8 @@ async def test_a_user_is_found_and_banned_with_the_keyboard_alone(console, api):
     await expect(page.get_by_role("row")).to_have_count(3)
     await tab_to(page, console.list.search)
     await page.keyboard.type(anna.id)
+    await expect(page).to_have_url(re.compile(f"q={anna.id}$"))  # all of it is searched for
+    await console.list.expect_loaded()
     await expect(page.get_by_role("row")).to_have_count(2)
 
     ban = console.list.row_button(anna.id, "封禁")

@@ -1,6 +1,6 @@
 """Bills in the console: the list of differences with what to do, settling one, and the bills."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from playwright.async_api import expect
@@ -12,11 +12,12 @@ from tests.support.payments import create_order, notification_statuses, pay_orde
 pytestmark = pytest.mark.programs
 
 
-async def test_differences_say_what_to_do_and_are_settled_with_a_note(console, api, server):
+async def test_differences_say_what_to_do_and_are_settled_with_a_note(console, api, server, db):
     assert isinstance(server.simulator, Simulator)
-    anna, today = await api.user("安娜", 2), str(day_of(datetime.now(UTC)))
+    anna = await api.user("安娜", 2)
     order = (await pay_order(api, await create_order(anna)))["order"]
     await notification_statuses(server)
+    day = day_of(db.orders.find_one({"_id": order})["paid_at"])
     transfer = {"业务名称": "商家转账", "收支类型": "支出", "收支金额(元)": "88.00"}
     for source, changes in {
         "trade": {
@@ -29,11 +30,9 @@ async def test_differences_say_what_to_do_and_are_settled_with_a_note(console, a
         (await api.request("POST", "/sim/bill/next", json=body)).ok()
     body = {"source": "xpay", "fault": "malformed", "changes": {"Q1": {"订单金额": "6.00"}}}
     (await api.request("POST", "/sim/bill/next", json=body)).ok()
-    await server.context.services.payments.bills.reconcile(today)
+    await server.context.services.payments.bills.reconcile(str(day))
     server.simulator.bills.faults["trade"] = "late"
-    await server.context.services.payments.bills.reconcile(
-        str(day_of(datetime.now(UTC) - timedelta(1)))
-    )
+    await server.context.services.payments.bills.reconcile(str(day - timedelta(1)))
 
     await console.open("bills")
     card = console.page.get_by_role("region", name="差异")

@@ -6,6 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.console.conftest import COLLECTIONS, insert_rows
+from tests.browser.pages.windows import stop_clock
 
 pytestmark = pytest.mark.programs
 
@@ -33,7 +34,7 @@ async def test_long_list_is_paged_to_its_end_with_every_row_once_by_single_or_do
 
 async def test_list_is_polled_while_the_search_is_focused_but_not_while_a_row_is(console, api):
     await api.host("红娘一")
-    await console.page.clock.install()
+    await stop_clock(console.page)
     await console.open("rooms")
     await expect(console.list.row("红娘一")).to_have_count(1)
     await console.list.search.focus()

@@ -52,6 +52,7 @@ async def test_first_login_sets_password_and_second_factor(console, server):
     await login.submit("anna", password)
     await expect(console.heading).to_have_text("首次登录")
     qr = page.get_by_role("img", name="二维码")
+    await expect(qr).to_have_js_property("complete", True)
     assert await qr.evaluate("image => image.naturalWidth") > 100
     await console.check_layout("first-login")
     secret = await login.secret.inner_text()

@@ -63,6 +63,7 @@ async def test_items_are_decided_with_the_keyboard_and_reports_with_their_eviden
     await page.keyboard.press("a")
     await console.expect_done("“review 安娜”已通过")
     assert (await context.stores.users.get(anna.id)).nickname == "review 安娜"
+    await expect(queue.rows).to_have_count(3)  # before that, "k" would select a decided item
     await page.keyboard.press("k")
     await page.keyboard.press("r")
     await console.dialog.input("原因").select_option("advert")

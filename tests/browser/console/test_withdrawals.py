@@ -44,6 +44,7 @@ async def test_withdrawals_are_approved_by_one_or_two_operators_or_declined_and_
     await dialog.expect_text("100 收益退回给用户")
     await dialog.submit("拒绝", 原因="资料不全")
     await console.expect_done("收益已退回")
+    await expect(queue).to_have_count(1)  # drawn again, which takes the focus of the keyboard
     await press_enter_on(page, twenty.get_by_role("button", name="批准"))
     await page.keyboard.type("核对过")
     await press_enter_on(page, dialog.button("批准"))

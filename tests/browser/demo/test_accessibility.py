@@ -151,6 +151,7 @@ async def test_main_path_works_with_the_keyboard_alone(demo):
     await man.page.keyboard.press("ArrowRight")
     await press_enter_on(man.page, man.dialog.button("赠送"))
     await expect(man.room.feed).to_contain_text(f"{MAN} 送给 {HOST} 棒棒糖 ×1")
+    await man.dialog.expect_closed()
     await press_enter_on(man.page, man.room.button("下麦"))
     await expect(man.room.seat("male")).to_contain_text("虚位以待")
     await expect(man.page.locator(".actions button:focus")).to_have_count(1)  # in the redrawn room

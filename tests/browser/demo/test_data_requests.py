@@ -9,6 +9,12 @@ import pytest
 pytestmark = pytest.mark.programs
 
 
+@pytest.fixture
+def paused_jobs():
+    """The copy is made when the test says so."""
+    return ("data_requests",)
+
+
 async def test_a_user_downloads_a_copy_and_is_warned_of_the_deletion(demo, server):
     window = await demo.open()
     await window.enter_as("viewer")

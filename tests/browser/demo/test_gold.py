@@ -15,6 +15,7 @@ pytestmark = pytest.mark.programs
 FIRST_WAIT_MS = 7_000
 """A little longer than web/demo/recharge.js waits before it shows that gold has not arrived."""
 EMPTY_BALANCE = "0 金币，充值"
+ARE_LOADED = "[...document.images].every((image) => image.complete)"
 NO_GIFTS = {"count": 0, "next": None, "previous": None, "results": []}
 
 
@@ -71,6 +72,7 @@ async def test_late_gold_arrives_after_the_dialog_was_closed_but_not_after_signi
     await woman.press("退出登录")
     name = woman.name_field("woman")
     await name.fill("小美")
+    await woman.page.wait_for_function(ARE_LOADED)
     request_count = len(demo.log.urls)
     await woman.page.clock.run_for(30_000)
     await woman.page.evaluate("fetch('/demo/mark.svg').then(response => response.text())")

@@ -46,6 +46,7 @@ async def test_a_private_live_is_entered_by_a_link_or_from_the_dialog_of_an_invi
     await expect(viewer.rooms).to_be_visible()
     await host.dialog.dismiss()
     await woman.room.say("晚上好")
+    await expect(host.room.feed).to_contain_text("晚上好")
     await woman.room.press("离开直播间")
 
     for answer in ("婉拒", "进入"):
@@ -72,6 +73,7 @@ async def test_an_invitation_waits_for_an_open_dialog_and_ends_with_the_live(dem
     await expect(host.room.feed).to_contain_text("晚上好")
     await woman.room.press("离开直播间")
     await woman.press("我的资料")
+    await expect(woman.dialog.root).to_be_visible()
     await host.room.press(f"对{WOMAN}操作")
     await host.dialog.press("邀请进入")
     await expect(woman.page.locator(".invitations button")).to_have_count(1)

@@ -94,7 +94,12 @@ class ConsoleList:
     async def choose(self, filter_label: str, value: str) -> None:
         await self.filter(filter_label).select_option(value)
 
+    async def expect_loaded(self) -> None:
+        """No answer is under way that would draw the rows again."""
+        await expect(self.page.locator("table[aria-busy]")).to_have_count(0)
+
     async def expect_page(self, number: int, rows: int) -> None:
+        await self.expect_loaded()  # the page before may have had as many rows
         await expect(self.status).to_have_text(f"第 {number} 页，{rows} 条")
 
 

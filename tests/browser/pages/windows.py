@@ -1,6 +1,7 @@
 """Requests, errors, toasts and screenshots of the windows of all pages."""
 
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,12 @@ TAKE_TOAST = """(text) => {
 async def expect_toast(page: Page, text: str) -> None:
     """Waits for a toast with this text that no earlier call has found; it may have disappeared."""
     await page.wait_for_function(TAKE_TOAST, arg=text, polling=100)
+
+
+async def stop_clock(page: Page) -> None:
+    """Stops the clock of all windows, a minute from now: only `run_for` moves it on."""
+    await page.clock.install()
+    await page.clock.pause_at(datetime.now(UTC) + timedelta(minutes=1))
 
 
 async def take_screenshot(page: Page, name: str) -> None:

@@ -79,6 +79,7 @@ async def test_failed_refund_may_be_tried_again_and_no_more_is_refunded_than_was
     await shop.refund()
     assert await shop.notices() == [None]
     await shop.call("end", refund=NUMBER, outcome="success")
+    assert len(await shop.notices()) == 2
     assert await shop.state() == "failed"
     await shop.call("next", outcome="success", report="wrong_amount")
     await shop.refund(400, f"{NUMBER}2")

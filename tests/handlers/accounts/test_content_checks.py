@@ -15,7 +15,7 @@ from tests.support.gifts import give
 from tests.support.mic import take_seat
 from tests.support.moderation import HIDDEN, SHOWN, ModerationFixture
 from tests.support.server import job_of
-from tests.support.waiting import until
+from tests.support.waiting import WAIT_SECONDS, until
 
 UPDATE, INFO = "qlive_user/update_userinfo/", "qlive_user/get_userinfo/"
 ROUNDS = 4
@@ -46,11 +46,11 @@ async def test_a_registration_asks_for_rank_and_name_at_the_same_time(
     both = asyncio.Barrier(2)
 
     async def rank(*_args: str) -> int:
-        await asyncio.wait_for(both.wait(), 1)
+        await asyncio.wait_for(both.wait(), WAIT_SECONDS)
         return 3
 
     async def check_text(*_args: str) -> Verdict:
-        await asyncio.wait_for(both.wait(), 1)
+        await asyncio.wait_for(both.wait(), WAIT_SECONDS)
         return Verdict("pass")
 
     monkeypatch.setattr(client, "risk_rank", rank)
@@ -100,6 +100,7 @@ async def test_without_a_bucket_a_picture_may_be_anywhere(api: ApiFixture) -> No
     (await anna.post(UPDATE, face_url="https://example.com/a.png")).ok()
 
 
+@pytest.mark.parametrize("paused_jobs", [("moderation", "cos_outbox")])
 @pytest.mark.parametrize("changes", [{"moderation": HIDDEN}, {"moderation": SHOWN}])
 async def test_a_refused_picture_is_deleted_at_once_and_uploaded_again_if_that_is_undone(
     api: ApiFixture, server: ServerProcess, moderation: ModerationFixture

@@ -1,6 +1,7 @@
 """A user takes a copy of everything, and is deleted: afterwards only the number is left."""
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -34,7 +35,13 @@ from tests.support.waiting import until
 
 DELETE, EXPORT, INFO = "qlive_user/delete/", "qlive_user/export/", "qlive_user/get_userinfo/"
 REAL_NAME, WORDS, ROOM, REPORTED = "张三丰", "今晚八点见", "老乡大会", "他骗了我的钱"
+AREA = "659004"
 PAST = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def paused_jobs() -> tuple[str, ...]:
+    return ("data_requests", "cos_outbox")
 
 
 @pytest.fixture
@@ -62,7 +69,7 @@ class Leaver:
         self.user = user = await api.user(name, 2)
         granted = {"gold": 100, "reason": "welcome", "request_id": "welcome"}
         (await api.ops("POST", f"users/{user.id}/grant", **granted)).ok()
-        (await user.post("qlive_user/update_userinfo/", area="659004", age=33)).ok()
+        (await user.post("qlive_user/update_userinfo/", area=AREA, age=33)).ok()
         (await user.post("qlive_user/update_userinfo/", face_url=await upload(user))).ok()
         self.face = (await user.get(INFO)).ok()["face_url"]
         await self._visit()
@@ -157,7 +164,7 @@ class Leaver:
     @property
     def secrets(self) -> list[str]:
         texts = [self.name, openid_of(self.name), self.face, self.cover, self.user.token, WORDS]
-        return [*texts, ROOM, REAL_NAME, REPORTED, "659004"]
+        return [*texts, ROOM, REAL_NAME, REPORTED, AREA]
 
     async def is_due(self) -> None:
         """The time of the deletion has come; until its next step is taken."""
@@ -177,7 +184,14 @@ class Leaver:
             name: "\n".join(text for row in self.db[name].find() for text in texts_in(row))
             for name in self.db.list_collection_names()
         }
-        return [(name, text) for name in dump for text in self.secrets if text in dump[name]]
+        return [(name, text) for name in dump for text in self.secrets if holds(dump[name], text)]
+
+
+def holds(dump: str, secret: str) -> bool:
+    """Whether the dump has the secret; ids and times may have the digits of a number by chance."""
+    if secret.isdigit():
+        return re.search(rf"(?<![\w.]){secret}(?!\w)", dump) is not None
+    return secret in dump
 
 
 def texts_in(value: Any) -> Iterator[str]:
@@ -384,6 +398,7 @@ async def test_wechats_events_start_a_deletion_if_they_are_signed(
     assert not db.inbox.count_documents({"_id": {"$regex": openid}})
 
 
+@pytest.mark.parametrize("paused_jobs", [()])
 async def test_a_copy_has_everything_of_the_user_and_of_others_only_their_numbers(
     leaver: Leaver, db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,11 @@ PICTURE = jpeg()
 IMMUTABLE = "public, max-age=31536000, immutable"
 
 
+@pytest.fixture
+def paused_jobs() -> tuple[str, ...]:
+    return ("cos_outbox",)
+
+
 async def send_form(ticket: Any, content: bytes = PICTURE, **fields: str) -> int:
     """Post a file as a phone does; `fields` replaces fields of the form. Returns the status."""
     form = aiohttp.FormData({**ticket["fields"], **fields})

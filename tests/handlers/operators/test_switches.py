@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import pytest
 from pymongo.database import Database
 
+from runtime import process
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
 from tests.support.callbacks import CallbackSender, proposed
@@ -14,6 +16,7 @@ from tests.support.payments import (
     pay_order,
     send_event,
 )
+from tests.support.waiting import WAIT_SECONDS
 
 Db = Database[dict[str, Any]]
 LEFT = {"CallbackCommand": "Group.CallbackAfterMemberExit", "GroupId": "none"}
@@ -86,8 +89,9 @@ async def test_the_checks_run_once_a_minute_are_audited_and_their_findings_kept(
 
 
 async def test_what_has_arrived_is_stored_when_the_process_ends(
-    api: ApiFixture, server: ServerProcess, db: Db
+    api: ApiFixture, server: ServerProcess, db: Db, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(process, "DATABASE_SECONDS", WAIT_SECONDS)
     await CallbackSender(api, server.settings).im(LEFT)
     assert kinds(db) == set()
     await server.stop()

@@ -15,6 +15,11 @@ from tests.support.payments import notification_statuses
 
 
 @pytest.fixture
+def paused_jobs() -> tuple[str, ...]:
+    return ("open_transfers",)
+
+
+@pytest.fixture
 def changes() -> dict[str, Any]:
     return {"withdraw": {**NO_MATURITY, "second_person_fen": 5_000}}
 

@@ -13,6 +13,11 @@ from tests.support.payments import create_order, notification_statuses, pay_orde
 from tests.support.waiting import until
 
 
+@pytest.fixture
+def paused_jobs() -> tuple[str, ...]:
+    return ("open_transfers", "refund_cases")
+
+
 @pytest.fixture(params=["jsapi", "xpay"])
 def changes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     for name in ("refunds.REFUND_SECONDS", "transfers.CANCEL_SECONDS"):

@@ -51,6 +51,11 @@ async def change(socket: Socket, on: bool) -> str:
 
 
 @pytest.fixture
+def paused_jobs() -> tuple[str, ...]:
+    return ("data_requests",)
+
+
+@pytest.fixture
 def room(api: ApiFixture) -> Moderated:
     return Moderated(api)
 

@@ -130,7 +130,7 @@ def test_foreign_origin_is_refused(origin: str) -> None:
 
 
 def test_only_valid_handshakes_use_up_those_of_the_address() -> None:
-    limits = RequestLimits(1, Metrics(), {**RATES, "handshake": Rate(2, 2)})
+    limits = RequestLimits(1, Metrics(), {**RATES, "handshake": Rate(0.001, 2)})
     bogus: list[dict[str, str]] = [{"Upgrade": ""}, {"Origin": "https://evil.example"}]
     found = [
         type(refusal(request(**headers), limits=limits)) for headers in (*bogus * 3, {}, {}, {})

@@ -111,12 +111,15 @@ async def test_a_follower_who_agreed_gets_one_message_that_opens_the_live(
 ) -> None:
     anna = await notices.follower("anna", host, 2)
     await notices.follower("bert", host, 0)
+    notices.next(report="never")  # its event must not come before the answer is stored
     (message,) = await notices.send()
     assert message["touser"] == openid_of("anna")
     assert message["page"] == f"pages/room/room?live_id={host.live_id}"
     assert (message["template_id"], message["miniprogram_state"]) == (TEMPLATE, "developer")
     values = {name: row["value"] for name, row in message["data"].items()}
     assert [values["thing1"], values["thing2"]] == ["红娘", "红娘"]
+    sent = {"TemplateId": TEMPLATE, "MsgID": "3000000000000000001", "ErrorCode": "0"}
+    await notices.push("anna", event="subscribe_msg_sent_event", List=sent)
     (stored,) = notices.db.notice_consents.find()
     assert stored["hosts"][host.id]["outcome"] == "sent", "by its event"
     assert (notices.left(anna.id), notices.waiting()) == (1, [])
@@ -371,7 +374,7 @@ async def test_a_lost_answer_pauses_for_long_only_if_none_comes(
     before = datetime.now(UTC)
     assert len(await notices.send()) == 2
     due_at = notices.db.job_leases.find_one({"_id": JOB_NAME})["due_at"].replace(tzinfo=UTC)
-    assert pause - 1 < (due_at - before).total_seconds() < pause + 2
+    assert pause - 1 < (due_at - before).total_seconds() < pause + 20
 
 
 async def test_without_a_token_no_agreement_is_taken(

@@ -12,6 +12,7 @@ from services.chat.im_messages import (
     messages_for,
     on_mic_message,
 )
+from tests.support.hypothesis_profiles import example_settings
 
 NOW = 1_690_000_000_000
 BERT = {"user_id": "1", "nickname": "bert", "face_url": "https://faces/bert", "gender": 1}
@@ -109,6 +110,7 @@ def test_equal_messages_have_equal_randoms_and_others_differ():
     assert message_random("e1", 5, "reset") == 1446247480
 
 
+@example_settings(100)
 @given(st.lists(st.sampled_from(["gift", "micro_accept", "micro_apply"])), st.integers(0, 9))
 def test_only_the_oldest_gifts_are_dropped_beyond_the_limit(types, limit):
     events = [event(event_type, {}, seq) for seq, event_type in enumerate(types)]

@@ -221,8 +221,9 @@ async def test_what_was_made_is_removed_if_its_answer_never_comes(
 
 @pytest.mark.parametrize("delayed_at", ["PUT /cos/.*", "POST /v4/group_open_http_svc/create_group"])
 async def test_what_a_service_makes_only_after_ctrl_c_is_removed(
-    doctor: DoctorFixture, tmp_path: Path, delayed_at: str
+    doctor: DoctorFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, delayed_at: str
 ) -> None:
+    monkeypatch.setattr("services.doctor.findings.MAKE_SECONDS", 60.0)
     doctor.delayed_at = delayed_at
     run = asyncio.create_task(doctor.run())
     await doctor.stalled.wait()

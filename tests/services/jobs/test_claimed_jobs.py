@@ -155,6 +155,6 @@ async def test_contention_is_no_bug_and_an_outage_during_a_claim_is_one_of_the_s
             raise TryAgain if claim == "a" else StorageUnavailable
 
     with capture_logs() as logs:
-        async with running(Unlucky("ab")):
+        async with running(Unlucky("ab", idle=3600)):
             await until(lambda: len(logs) == 2)
     assert [entry["event"] for entry in logs] == ["claim_deferred", "job_store_down"]

@@ -23,7 +23,7 @@ class OutboxFixture:
     """A job on a lane with one message."""
 
     def __init__(self, stores: StoresFixture, action: Action | None = None) -> None:
-        self.now = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)
+        self.now = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=1)
         self.store = stores.outbox.view(NORMAL)
         self.rows = stores.database.collection("outbox")
         actions = {"kind": action} if action else {}

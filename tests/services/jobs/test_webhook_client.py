@@ -15,6 +15,7 @@ from services.jobs import webhook_client as module
 from services.jobs.webhook_client import post, problem_of, seconds_of
 from storage.jobs.deliveries import Attempt
 from storage.webhooks import MAX_WEBHOOKS
+from tests.support.waiting import WAIT_SECONDS
 from tests.support.webhooks import Receiver
 
 NOT_PUBLIC = [
@@ -110,7 +111,7 @@ async def test_names_that_are_not_resolved_keep_no_other_work_waiting(
             tasks.create_task(post("http://a.example/", {}, b"{}", allows_local=True))
         await asyncio.sleep(0)
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(WAIT_SECONDS):
                 await asyncio.to_thread(int)
         finally:
             answers.set()

@@ -106,7 +106,7 @@ async def test_an_event_that_fails_holds_those_behind_it_back_at_its_endpoint_al
     failing, dead, other = make_receiver(), make_receiver(), make_receiver()
     for receiver in (failing, dead, other):
         await webhooks.add(receiver)
-    failing.fail(503, 301, 500)
+    failing.fail(503, 301, 500, Retry_After="60")
     dead.silent = asyncio.Event()
     await write(webhooks, 1, 2, 3)
     job = webhooks.service.job

@@ -73,9 +73,9 @@ def test_a_long_list_does_not_hold_up_a_long_text(file: Path) -> None:
     file.write_text("\n".join(text[start : start + 2 + start % 5] for start in range(0, 80_000, 4)))
     words = ForbiddenWords(str(file))
     assert words.found_in("") == ""
-    started = time.process_time()
+    started = time.thread_time()
     assert words.found_in("x" * 2000 + text[80_000:83_000:7] * 4) == ""
-    assert time.process_time() - started < 0.05
+    assert time.thread_time() - started < 0.05
 
 
 def test_a_text_that_normalising_makes_several_times_longer_counts_as_a_word(file: Path) -> None:
@@ -83,9 +83,9 @@ def test_a_text_that_normalising_makes_several_times_longer_counts_as_a_word(fil
     for longest in ("\ufdfa" * 600, "각" * 4_000, "a" * 12_000):  # 12 KB, as IM's messages
         assert words.found_in(longest) == ""
         assert words.found_in(longest[:-3] + "加微信") == "加微信"
-    text, started = "\ufdfa" * 4_000 + "加微信", time.process_time()
+    text, started = "\ufdfa" * 4_000 + "加微信", time.thread_time()
     assert words.found_in(text)
-    assert time.process_time() - started < 0.01, "it is not searched"
+    assert time.thread_time() - started < 0.01, "it is not searched"
 
 
 def test_the_default_list_is_in_the_repository() -> None:

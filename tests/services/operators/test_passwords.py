@@ -1,12 +1,14 @@
 """Rules and hashes of operators' passwords."""
 
 import asyncio
+import threading
 import time
 
 import pytest
 from argon2 import PasswordHasher, extract_parameters
 
 from services.operators.operators import CONCURRENT_HASHES, UNMATCHED_HASH, Passwords, weakness
+from tests.support.waiting import WAIT_SECONDS
 
 NAME, REPEATS, EASY = (
     "this contains your name",
@@ -62,11 +64,13 @@ async def test_hashing_is_bounded_and_leaves_the_event_loop_free(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     passwords, running, most = Passwords(), 0, 0
+    together = threading.Barrier(CONCURRENT_HASHES)
 
     def verify(_hasher: PasswordHasher, stored: str, password: str) -> bool:
         nonlocal running, most
         running += 1
         most = max(most, running)
+        together.wait(WAIT_SECONDS)
         time.sleep(0.01)
         running -= 1
         return True

@@ -32,7 +32,10 @@ from tests.support.withdrawal_fixture import WithdrawalFixture, WithdrawalProces
 # ---- request
 
 
-async def test_repeated_requests_are_one_withdrawal(stores: StoresFixture) -> None:
+async def test_repeated_requests_are_one_withdrawal(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(withdrawals, "SUBMIT_SECONDS", 60.0)
     fixture = await WithdrawalFixture.create(stores, auto_fen=1_000)
     processes = [fixture.new_process() for _ in range(4)]
     answers = await asyncio.gather(

@@ -18,11 +18,11 @@ from services.rooms.presence import Lease
 from services.rooms.room_access import RECONCILE_SECONDS, SocketReconciler
 from storage.documents import token_id
 from tests.support.hub import ROOM, HubFixture, WriterSpy
-from tests.support.presence import MovedClock
 from tests.support.races import run_before
 from tests.support.room_builders import ANNA, BERT
 from tests.support.storage import StoresFixture
 from tests.support.stored_rooms import find_membership, open_room, register_socket
+from tests.support.tencent import Clock
 
 LEASE_SECONDS = 15.0
 HERE = "one"
@@ -32,7 +32,7 @@ class ReconcilerFixture:
     """A hub with sockets of stored users, and its reconciler; stands in for RoomAccess."""
 
     def __init__(self, stores: StoresFixture) -> None:
-        self.stores, self.hub_fixture, self.clock = stores, HubFixture(), MovedClock()
+        self.stores, self.hub_fixture, self.clock = stores, HubFixture(), Clock(0)
         self.bus, self.hub = self.hub_fixture.bus, self.hub_fixture.hub
         self.refusals: dict[str, Exception] = {}
         self.checked: list[str] = []
@@ -51,7 +51,7 @@ class ReconcilerFixture:
 
     async def compare(self) -> None:
         """Compare sockets and memberships in both directions."""
-        self.clock.move(LEASE_SECONDS)
+        self.clock.now += LEASE_SECONDS
         await self.reconciler.run()
 
     async def join(self, user_id: str) -> WriterSpy:
@@ -81,10 +81,10 @@ async def test_memberships_are_compared_once_per_lease_and_sooner_without_the_bu
     fixture.bus.healthy = healthy
     writer = await fixture.open()
     fixture.refusals[writer.user_id] = NotAMember()
-    fixture.clock.move(seconds / 2)
+    fixture.clock.now += seconds / 2
     await fixture.reconciler.run()
     assert writer.code is None
-    fixture.clock.move(seconds / 2)
+    fixture.clock.now += seconds / 2
     fixture.bus.gaps += gaps
     await fixture.reconciler.run()
     assert writer.code == CloseCode.NOT_A_MEMBER
