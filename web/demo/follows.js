@@ -22,9 +22,13 @@ export async function openFollows(app) {
   const tabs = el("div", { class: "tabs", role: "group", "aria-label": t("follows") }, tab("follows"), tab("matches"));
   const more = el("div", { class: "older" });
 
+  let pressed = "";
+
   async function show(name, page = 1) {
+    pressed = name;
     const people = await qlive[name]({ page });
     const next = people.length ? await qlive[name]({ page: page + 1 }) : [];
+    if (pressed !== name) return; // the other tab, meanwhile
     for (const tabButton of tabs.children) tabButton.setAttribute("aria-pressed", String(tabButton.dataset.key === name));
     if (page === 1) fill(list);
     list.append(...people.map((person) => row(name, person)));

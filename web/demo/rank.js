@@ -10,9 +10,13 @@ export async function openRank(app, live_id) {
   const tab = (name) => button(t(`rank.${name}`), () => show(name), { kind: "tab", key: name });
   const tabs = el("div", { class: "tabs", role: "group", "aria-label": t("rank") }, tab("live"), tab("day"));
 
+  let pressed = "";
+
   async function show(name) {
+    pressed = name;
     for (const tabButton of tabs.children) tabButton.setAttribute("aria-pressed", String(tabButton.dataset.key === name));
-    fill(list, standings(await load[name](), 50));
+    const rank = await load[name]();
+    if (pressed === name) fill(list, standings(rank, 50));
   }
 
   await show("live");

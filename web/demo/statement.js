@@ -10,9 +10,13 @@ export async function openStatement(app, unit) {
   const tab = (name) => button(t(`statement.${name}`), () => show(name), { kind: "tab", key: name });
   const tabs = el("div", { class: "tabs", role: "group", "aria-label": t("statement") }, tab("gold"), tab("income"));
 
+  let pressed = "";
+
   /** A page of a unit, below its earlier pages. */
   async function show(name, page = 1) {
+    pressed = name;
     const statement = await app.qlive.statement({ unit: name, page });
+    if (pressed !== name) return; // the other tab, meanwhile
     for (const tabButton of tabs.children) tabButton.setAttribute("aria-pressed", String(tabButton.dataset.key === name));
     if (page === 1) fill(list);
     list.append(...statement.results.map(row));
