@@ -118,16 +118,16 @@ class ModerationStore(VersionedStore[Item]):
 
     async def add(self, value: Item, session: Session | None = None) -> None:
         """Add an item, unless its id says what it is about and it was added before."""
-        new, hooks = {"$setOnInsert": self._document(value)}, self._webhook_events(None, value)
+        new, outgoing = {"$setOnInsert": self._document(value)}, self._webhook_events(None, value)
 
         async def write(session: Session | None) -> None:
             result = await self._documents.update_one(
                 {"_id": value.id}, new, upsert=True, session=session
             )
             if result.did_upsert:
-                await self._webhooks.add(session, *hooks)
+                await self._webhooks.add(session, *outgoing)
 
-        if session is None and await self._webhooks.wants(hooks):
+        if session is None and await self._webhooks.wants(outgoing):
             await self._database.transaction_with_retry(write)
         else:
             await write(session)

@@ -240,13 +240,13 @@ class RoomStore:
         self, room: Room, events: Sequence[NumberedEvent], batch: WriteBatch
     ) -> None:
         """Add what webhooks send of the change; only then the audience is read."""
-        hooks = room_webhooks(room, events)
-        if await self._webhooks.wants(hooks):
+        outgoing = room_webhooks(room, events)
+        if await self._webhooks.wants(outgoing):
             audience = (await self._members.count(room.live_id, room.epoch)).audience
             shown = OfRoom(
                 live_id=room.live_id, epoch=room.epoch, title=room.name, audience=audience
             )
-            about_room = [NewEvent(hook.type, {**shown, **hook.data}) for hook in hooks]
+            about_room = [NewEvent(event.type, {**shown, **event.data}) for event in outgoing]
             await self._webhooks.add_to(batch, *about_room)
 
     async def clear(self, live_id: int, epoch: str) -> None:
