@@ -6,17 +6,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from pymongo.network_layer import PyMongoProtocol
 from tornado.ioloop import IOLoop
 
 CANCEL_SECONDS = 60.0
 
 
 class TidyLoop(asyncio.SelectorEventLoop):
-    """Closes a socket when its connecting is cancelled.
+    """Closes connections that PyMongo 4.20 leaves open when the task that opens them is cancelled.
 
-    PyMongo 4.20 leaves that to the garbage collector, whose ResourceWarning would fail an unrelated
-    test.
+    The ResourceWarning of the garbage collector would fail an unrelated test.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._of_pymongo: list[asyncio.Transport] = []
+
+    async def create_connection(self, *args: Any, **options: Any) -> Any:
+        transport, protocol = await super().create_connection(*args, **options)
+        if isinstance(protocol, PyMongoProtocol):
+            self._of_pymongo.append(transport)
+        return transport, protocol
 
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
         try:
@@ -24,6 +34,12 @@ class TidyLoop(asyncio.SelectorEventLoop):
         except asyncio.CancelledError:
             sock.close()
             raise
+
+    async def abort_connections(self) -> None:
+        """Ends those of PyMongo that are still open."""
+        for transport in self._of_pymongo:
+            transport.abort()
+        await asyncio.sleep(0)
 
 
 @contextmanager
@@ -35,6 +51,7 @@ def new_loop() -> Iterator[IOLoop]:
     try:
         yield io_loop
         loop.run_until_complete(_cancel_tasks(loop))
+        loop.run_until_complete(loop.abort_connections())
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.run_until_complete(loop.shutdown_default_executor())
     finally:
