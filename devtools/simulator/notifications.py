@@ -53,6 +53,7 @@ class SimulatedDelivery:
         """Wait until every notification has been answered, and those that it caused."""
         while self._tasks:
             await asyncio.gather(*self._tasks)
+            await asyncio.sleep(0)  # a task that has just ended leaves the set in the next step
 
     async def _send(self, notification: HTTPRequest) -> None:
         """Retry while the server fails, for a shorter time than WeChat does."""
