@@ -48,6 +48,22 @@ export function radioGroup(title, name, values, render, choose) {
   return el("fieldset", { class: `choice of-${name}` }, el("legend", {}, title), el("div", {}, values.map(option)));
 }
 
+/**
+ * Tabs above one list; `titles` are by name. `show(name, isShown)` loads and draws the list of a tab;
+ * `isShown()` is false once a tab was pressed after it, which never waits for the one before.
+ */
+export function tabRow(label, titles, show) {
+  let shown = 0;
+  function open(name) {
+    const number = ++shown;
+    for (const tab of row.children) tab.setAttribute("aria-pressed", String(tab.dataset.key === name));
+    return show(name, () => number === shown);
+  }
+  const tab = ([name, title]) => button(title, () => void open(name), { kind: "tab", key: name });
+  const row = el("div", { class: "tabs", role: "group", "aria-label": label }, Object.entries(titles).map(tab));
+  return { row, open };
+}
+
 /** Opens a modal dialog at the bottom; closed by its button, by Escape or by a click outside it. */
 export function openDialog(title, { kind = "", onclose } = {}, ...children) {
   const heading = el("h2", { id: "dialog-title" }, title);

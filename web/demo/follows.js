@@ -1,6 +1,6 @@
 // The dialog of users whom the user follows or is matched with, and what is announced about them.
 
-import { openDialog, picture } from "/demo/dom.js";
+import { openDialog, picture, tabRow } from "/demo/dom.js";
 import { button, el, fill } from "/demo/shared/dom.js";
 import { showToast } from "/demo/shared/toast.js";
 import { t } from "/demo/i18n.js";
@@ -18,22 +18,18 @@ export function announce(app) {
 export async function openFollows(app) {
   const { qlive } = app;
   const list = el("ul", {});
-  const tab = (name) => button(t(`follows.${name}`), () => show(name), { kind: "tab", key: name });
-  const tabs = el("div", { class: "tabs", role: "group", "aria-label": t("follows") }, tab("follows"), tab("matches"));
+  const titles = { follows: t("follows.follows"), matches: t("follows.matches") };
+  const tabs = tabRow(t("follows"), titles, show);
   const more = el("div", { class: "older" });
 
-  let pressed = "";
-
-  async function show(name, page = 1) {
-    pressed = name;
+  async function show(name, isShown, page = 1) {
     const people = await qlive[name]({ page });
     const next = people.length ? await qlive[name]({ page: page + 1 }) : [];
-    if (pressed !== name) return; // the other tab, meanwhile
-    for (const tabButton of tabs.children) tabButton.setAttribute("aria-pressed", String(tabButton.dataset.key === name));
+    if (!isShown()) return;
     if (page === 1) fill(list);
     list.append(...people.map((person) => row(name, person)));
     if (!list.children.length) fill(list, el("li", { class: "empty" }, t(`${name}.none`)));
-    fill(more, next.length > 0 && button(t("follows.more"), () => show(name, page + 1), { key: "more" }));
+    fill(more, next.length > 0 && button(t("follows.more"), () => show(name, isShown, page + 1), { key: "more" }));
   }
 
   function row(name, { user_id, nickname, face_url, live_id, at }) {
@@ -59,6 +55,6 @@ export async function openFollows(app) {
     return item;
   }
 
-  await show("follows");
-  const dialog = openDialog(t("follows"), {}, tabs, el("div", { class: "audience" }, list), more);
+  await tabs.open("follows");
+  const dialog = openDialog(t("follows"), {}, tabs.row, el("div", { class: "audience" }, list), more);
 }

@@ -1,26 +1,18 @@
 // Rankings of givers and earners who agreed to be shown, without sums, for this live and for today.
 
-import { picture, openDialog } from "/demo/dom.js";
-import { button, checkbox, el, fill } from "/demo/shared/dom.js";
+import { picture, openDialog, tabRow } from "/demo/dom.js";
+import { checkbox, el, fill } from "/demo/shared/dom.js";
 import { t } from "/demo/i18n.js";
 
 export async function openRank(app, live_id) {
   const list = el("div", { class: "standings", "aria-live": "polite" });
   const load = { live: () => app.qlive.rank({ live_id }), day: () => app.qlive.dayRank() };
-  const tab = (name) => button(t(`rank.${name}`), () => show(name), { kind: "tab", key: name });
-  const tabs = el("div", { class: "tabs", role: "group", "aria-label": t("rank") }, tab("live"), tab("day"));
-
-  let pressed = "";
-
-  async function show(name) {
-    pressed = name;
-    for (const tabButton of tabs.children) tabButton.setAttribute("aria-pressed", String(tabButton.dataset.key === name));
+  const tabs = tabRow(t("rank"), { live: t("rank.live"), day: t("rank.day") }, async (name, isShown) => {
     const rank = await load[name]();
-    if (pressed === name) fill(list, standings(rank, 50));
-  }
-
-  await show("live");
-  openDialog(t("rank"), {}, tabs, list, consentBox(app));
+    if (isShown()) fill(list, standings(rank, 50));
+  });
+  await tabs.open("live");
+  openDialog(t("rank"), {}, tabs.row, list, consentBox(app));
 }
 
 /** The user's consent to be shown, which takes effect at once; unticked again if it is not stored. */

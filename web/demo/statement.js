@@ -1,31 +1,27 @@
 // Statement of gold or income: every entry with the balance after it, newest first, page by page.
 
-import { openDialog } from "/demo/dom.js";
+import { openDialog, tabRow } from "/demo/dom.js";
 import { button, el, fill } from "/demo/shared/dom.js";
 import { t } from "/demo/i18n.js";
 
 export async function openStatement(app, unit) {
   const list = el("ol", { class: "statement", "aria-live": "polite" });
   const more = el("div", { class: "older" });
-  const tab = (name) => button(t(`statement.${name}`), () => show(name), { kind: "tab", key: name });
-  const tabs = el("div", { class: "tabs", role: "group", "aria-label": t("statement") }, tab("gold"), tab("income"));
-
-  let pressed = "";
+  const titles = { gold: t("statement.gold"), income: t("statement.income") };
+  const tabs = tabRow(t("statement"), titles, show);
 
   /** A page of a unit, below its earlier pages. */
-  async function show(name, page = 1) {
-    pressed = name;
+  async function show(name, isShown, page = 1) {
     const statement = await app.qlive.statement({ unit: name, page });
-    if (pressed !== name) return; // the other tab, meanwhile
-    for (const tabButton of tabs.children) tabButton.setAttribute("aria-pressed", String(tabButton.dataset.key === name));
+    if (!isShown()) return;
     if (page === 1) fill(list);
     list.append(...statement.results.map(row));
     if (!list.children.length) fill(list, el("li", { class: "empty" }, t("statement.none")));
-    fill(more, statement.has_more && button(t("statement.more"), () => show(name, page + 1), { key: "more" }));
+    fill(more, statement.has_more && button(t("statement.more"), () => show(name, isShown, page + 1), { key: "more" }));
   }
 
-  await show(unit);
-  openDialog(t("statement"), {}, tabs, list, more);
+  await tabs.open(unit);
+  openDialog(t("statement"), {}, tabs.row, list, more);
 }
 
 function row({ time, what, who, amount, balance }) {

@@ -48,7 +48,7 @@ export function list({ label, columns, load, filters = [], empty, refreshMs, que
       fill(count);
       showToast(error.message, "bad");
     } finally {
-      table.removeAttribute("aria-busy");
+      if (requestNumber === requestCount) table.removeAttribute("aria-busy");
     }
   }
 

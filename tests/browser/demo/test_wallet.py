@@ -9,6 +9,7 @@ from tests.browser.pages.windows import press_enter_on
 from tests.support.gifts import CANDY, give
 from tests.support.income import NO_MATURITY
 from tests.support.payments import notification_statuses
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.programs
 
@@ -41,6 +42,26 @@ async def _approve_all(api, server, db):
     await server.context.services.payouts.transfers.job.sweep()
 
 
+async def _press_tabs_while_an_answer_is_held(host, rows):
+    """The tab that was pressed last is shown, whichever answer comes last."""
+    held = []
+
+    def hold(route):
+        held.append(route)
+
+    await host.page.route("**/statement/?unit=income*", hold, times=1)
+    await host.wallet.press("收益")
+    await until(lambda: held)
+    for tab, text in (("金币", "还没有收支"), ("收益", "+1000余额 1000"), ("金币", "还没有收支")):
+        await host.wallet.press(tab)
+        await expect(rows).to_contain_text([text])
+    async with host.page.expect_response("**/statement/?unit=income*") as response:
+        await held[0].continue_()
+    await (await response.value).finished()
+    await host.page.evaluate("fetch('/demo/mark.svg').then(response => response.text())")
+    await expect(rows).to_have_text(["还没有收支"])
+
+
 async def test_the_statement_shows_both_units(demo, api, db):
     host = await _host_with_income(demo, api, db)
     await host.wallet.press("收支明细")
@@ -50,6 +71,7 @@ async def test_the_statement_shows_both_units(demo, api, db):
     await expect(rows).to_contain_text("+1000余额 1000")
     await host.wallet.press("金币")
     await expect(rows).to_have_text(["还没有收支"])
+    await _press_tabs_while_an_answer_is_held(host, rows)
     await host.page.keyboard.press("Escape")
     await host.check_layout("statement", lambda: host.wallet.press("收支明细"))
 
