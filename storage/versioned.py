@@ -129,18 +129,18 @@ class VersionedStore(DocumentStore[V]):
         update = self._update(before, after)
         update["$set"] |= {"due_at": self._due_at(after), "version": before.version + 1}
         events, outgoing = self._user_events(before, after), self._webhook_events(before, after)
-        is_wanted = await self._webhooks.wants(outgoing)
+        has_receivers = await self._webhooks.wants(outgoing)
 
         async def write(session: Session | None) -> bool:
             result = await self._documents.update_one(_as_read(before), update, session=session)
             for event in events if result.matched_count else ():
                 assert session is not None
                 await self._channels.add(before.user_id, event, session)
-            if is_wanted and result.matched_count:
+            if has_receivers and result.matched_count:
                 await self._webhooks.add(session, *outgoing)
             return bool(result.matched_count)
 
-        if (events or is_wanted) and session is None:
+        if (events or has_receivers) and session is None:
             # Repeated if another event of the user conflicts, but not if this document was saved.
             is_saved = await self._database.transaction_with_retry(write)
         else:

@@ -18,6 +18,7 @@ from tornado.ioloop import IOLoop
 import core.retry
 import services.operators.operators
 import storage.database
+import tencent.wechat
 from core.batching import RequestBatcher
 from core.limits import ConcurrencyLimit, NamedLocks
 from devtools.simulator import im, notifications
@@ -165,14 +166,18 @@ def quick_password_hashes() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def long_retries() -> Iterator[None]:
-    """A busy machine must cause neither `try_again` nor a notification that is sent again; tests
-    of these set their own timeouts, or have a server in a program of its own."""
+    """A busy machine must cause neither `try_again`, nor a notification that is sent again, nor a
+    review of a name that was not checked in time.
+
+    Tests of these set their own timeouts, or have a server in a program of its own.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(core.retry, "CONFLICT_SECONDS", RETRY_SECONDS)
         patch.setattr(storage.database, "OPERATION_MS", OPERATION_MS)
         patch.setattr(notifications.post_notification, "__defaults__", (RETRY_SECONDS,))
         patch.setattr(notifications, "QUESTION_SECONDS", RETRY_SECONDS)
         patch.setattr(im, "ANSWER_SECONDS", RETRY_SECONDS)
+        patch.setattr(tencent.wechat, "ANSWER_SECONDS", RETRY_SECONDS)
         patch.setattr(NamedLocks.__init__, "__defaults__", (RETRY_SECONDS,))
         patch.setattr(RequestBatcher.__init__, "__defaults__", (RETRY_SECONDS,))
         patch.setattr(ConcurrencyLimit.__init__, "__defaults__", (RETRY_SECONDS,))

@@ -27,7 +27,7 @@ PROFILE: Document = {"nickname": "", "face_url": "", "gender": 0, "area": "", "a
 FACES = ("user_id", "from.user_id", "to.user_id", "by.user_id")
 """Fields of an event's data that name a user."""
 KEPT = ("gold", "income", "owed", "owed_income", "create_time", "delete_at", "deleted_at", "former")
-USER_FIELDS = ("user_id", "host_id", "sender_id", "receiver_id")
+WEBHOOK_USER_FIELDS = ("user_id", "host_id", "sender_id", "receiver_id")
 """Fields of the data of a webhook that name a user."""
 NO_DATA: Document = {"$set": {"data": {}}}
 Step = Callable[[], Awaitable[object]]
@@ -205,7 +205,11 @@ def _rules(user_id: str) -> list[tuple[Any, ...]]:
         ("moderation_items", {**mine, "kind": {"$ne": "report"}}),
         ("moderation_items", about, [{"$set": {"evidence": accused, "decision": ""}}]),
         _evidence_rule(user_id),
-        ("webhook_events", {"$or": [{f"data.{name}": user_id} for name in USER_FIELDS]}, NO_DATA),
+        (
+            "webhook_events",
+            {"$or": [{f"data.{name}": user_id} for name in WEBHOOK_USER_FIELDS]},
+            NO_DATA,
+        ),
         *((name, mine) for name in ("chat_lines", "tokens", "exports")),
         ("follows", {"_id": starts_with(f"{user_id}:")}),
         ("notice_consents", {"_id": starts_with(f"{user_id}:")}),

@@ -32,8 +32,8 @@ def unpack(folder: Path) -> None:
     for sources, target in copy_lines:
         for source in (path for pattern in sources.split() for path in ROOT.glob(pattern)):
             if source.is_dir():
-                # With the bytecode: the server need not be compiled again. What Python is just
-                # writing, for another test, is renamed at once.
+                # With the bytecode: the server need not be compiled again. But without the files
+                # that Python is writing for another test: it renames them at the end.
                 ignored = shutil.ignore_patterns("dist", "*.pyc.*")
                 shutil.copytree(source, folder / target, ignore=ignored)
             else:

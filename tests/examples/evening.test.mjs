@@ -191,7 +191,7 @@ test("three users complete the evening", async () => {
   await woman.tap("送礼");
   await woman.tap("钻戒");
   await woman.tap("赠送");
-  await host.sees("秀英 → hongniang1 钻戒 ×1"); // before it has flown
+  await host.sees("秀英 → hongniang1 钻戒 ×1"); // before the animation ends
   await woman.hears("已达上限的一半");
   for (const user of [host, man]) await user.sees("秀英 送给 hongniang1 钻戒 ×1");
   await woman.tap("送礼");

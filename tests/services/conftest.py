@@ -8,20 +8,12 @@ from tornado.ioloop import IOLoop
 
 from config.sections import ImSettings
 from devtools.simulator.simulator import Simulator
-from tencent import wechat
 from tencent.im import ImClient
 from tencent.service_client import ServiceClient
 from tests.support.im_relay import RelayFixture
 from tests.support.refunds import RefundFixture
 from tests.support.storage import StoresFixture
 from tests.support.tencent import Clock
-from tests.support.waiting import WAIT_SECONDS
-
-
-@pytest.fixture(autouse=True)
-def patient_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy machine may need longer for an answer of WeChat, without which a name is reviewed."""
-    monkeypatch.setattr(wechat, "ANSWER_SECONDS", WAIT_SECONDS)
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ class TidyLoop(asyncio.SelectorEventLoop):
             raise
 
     async def abort_connections(self) -> None:
-        """Ends those of PyMongo that are still open."""
+        """Aborts the connections of PyMongo that are still open."""
         for transport in self._of_pymongo:
             transport.abort()
         await asyncio.sleep(0)

@@ -1,26 +1,16 @@
 """The moderation queue of a server in the test's process, with time in the test's hands."""
 
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from rooms.moderation import Item
 from runtime.process import ServerProcess
 from storage.accounts.users import User
-from tencent.wechat import NotChecked
 from tests.support.storage import events_told
 
 HIDDEN = dict.fromkeys(("nickname", "room_name", "face", "cover"), "hide_until_checked")
 SHOWN = dict.fromkeys(HIDDEN, "show_until_refused")
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-async def warm_up(server: ServerProcess) -> None:
-    """Fetch WeChat's access token, whose first fetch uses up the two seconds of a check if the
-    machine is busy."""
-    app_id = next(iter(server.context.settings.wechat.apps))
-    with suppress(NotChecked):
-        await server.context.tencent.content_security.risk_rank(app_id, "nobody", "203.0.113.1")
 
 
 class ModerationFixture:

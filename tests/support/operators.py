@@ -25,12 +25,12 @@ def code_now(secret: str, later: int = 0) -> str:
     return code_of(secret.replace(" ", ""), int(time.time()) // STEP_SECONDS + later)
 
 
-async def first_login(server: ServerProcess, role: Role, later: int = 0) -> tuple[Login, str]:
-    """The first login of anna, a new operator, with PASSWORD and the code of some steps `later`.
+async def first_login(server: ServerProcess, role: Role) -> tuple[Login, str]:
+    """The first login of anna, a new operator, with PASSWORD.
 
     Returns the secret of her second factor, too.
     """
     operators = server.context.services.operators.operators
     one_time = await operators.add("anna", role)
     secret = (await operators.second_factor("anna", one_time)).secret
-    return await operators.first_log_in("anna", one_time, PASSWORD, code_now(secret, later)), secret
+    return await operators.first_log_in("anna", one_time, PASSWORD, code_now(secret)), secret

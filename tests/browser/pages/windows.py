@@ -57,7 +57,7 @@ async def expect_toast(page: Page, text: str) -> None:
 
 
 async def stop_clock(page: Page) -> None:
-    """Stops the clock of all windows, a minute from now: only `run_for` moves it on."""
+    """Sets the clock of the page a minute ahead and stops it: only `run_for` moves it on."""
     await page.clock.install()
     await page.clock.pause_at(datetime.now(UTC) + timedelta(minutes=1))
 

@@ -190,7 +190,7 @@ class Leaver:
 def holds(dump: str, secret: str) -> bool:
     """Whether the dump has the secret; ids and times may have the digits of a number by chance."""
     if secret.isdigit():
-        return re.search(rf"(?<![\w.]){secret}(?!\w)", dump) is not None
+        return re.search(rf"(?<![0-9a-f.]){secret}(?![0-9a-f])", dump) is not None
     return secret in dump
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
-from tornado.ioloop import IOLoop
 
 from core.errors import TryAgain
 from rooms.moderation import Item
@@ -21,7 +20,7 @@ from tencent import service_client, wechat
 from tencent.wechat import ANSWER_SECONDS
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.hypothesis_profiles import LONG_PROFILE
-from tests.support.moderation import ModerationFixture, warm_up
+from tests.support.moderation import ModerationFixture
 from tests.support.races import run_before
 from tests.support.waiting import recorded_timeouts, until
 
@@ -44,8 +43,7 @@ def has_bucket() -> bool:
 
 
 @pytest.fixture
-def moderation(io_loop: IOLoop, server: ServerProcess, db: Any) -> ModerationFixture:
-    io_loop.run_sync(lambda: warm_up(server))
+def moderation(server: ServerProcess, db: Any) -> ModerationFixture:
     return ModerationFixture(server, db)
 
 
@@ -128,8 +126,13 @@ async def test_ten_minutes_without_wechat_delay_nobody_show_nothing_and_need_no_
     timeouts = recorded_timeouts(monkeypatch, wechat)
     before, values = await moderation.shown(anna.id), dict(zip(KINDS, PROPOSED, strict=True))
     await api.outage("content", seconds=600)
-    change = asyncio.create_task(moderation.change(anna.id, nickname="Annie"))
-    await until(lambda: timeouts)
+    with monkeypatch.context() as patch:
+        patch.setattr(wechat, "ANSWER_SECONDS", ANSWER_SECONDS)
+        change = asyncio.create_task(moderation.change(anna.id, nickname="Annie"))
+        await until(lambda: timeouts)
+    ends_at = timeouts[0].when()
+    assert ends_at is not None
+    assert ends_at <= asyncio.get_running_loop().time() + ANSWER_SECONDS
     timeouts[0].reschedule(0)
     assert (await change).nickname == "anna"
     await api.outage("content", status=500)
