@@ -17,7 +17,7 @@ from tests.support.paths import ROOT
 from tests.support.ports import prefer_free_port
 from tests.support.waiting import until
 
-EXIT_SECONDS = 60.0
+EXIT_SECONDS = 120.0
 START_SECONDS = 120.0
 
 
