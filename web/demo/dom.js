@@ -50,7 +50,7 @@ export function radioGroup(title, name, values, render, choose) {
 
 /**
  * Tabs above one list; `titles` are by name. `show(name, isShown)` loads and draws the list of a tab;
- * `isShown()` is false once a tab was pressed after it, which never waits for the one before.
+ * `isShown()` is false as soon as another press follows. No press waits for the answer to an earlier one.
  */
 export function tabRow(label, titles, show) {
   let shown = 0;
