@@ -22,10 +22,14 @@ def free_port() -> int:
 
 
 def free_ports(count: int) -> list[int]:
-    """Distinct free ports of PORTS."""
+    """Distinct free ports of PORTS.
+
+    A port with an old connection in TIME_WAIT does not count: not every server sets SO_REUSEADDR.
+    """
     found: list[int] = []
     for port in random.sample(PORTS, len(PORTS)):
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+        with suppress(OSError), socket.socket() as candidate:
+            candidate.bind(("127.0.0.1", port))
             found.append(port)
         if len(found) == count:
             break
