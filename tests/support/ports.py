@@ -5,6 +5,7 @@ import random
 import socket
 import time
 from contextlib import suppress
+from itertools import cycle, islice
 from pathlib import Path
 
 from tests.support.waiting import WAIT_SECONDS
@@ -15,6 +16,7 @@ PORTS = range(20_000, 32_000)[WORKER % 16 :: 16]
 
 Each worker of a test run has its own: a program listens only seconds after its port was found free.
 """
+_CANDIDATES = cycle(random.sample(PORTS, len(PORTS)))
 
 
 def free_port() -> int:
@@ -22,12 +24,12 @@ def free_port() -> int:
 
 
 def free_ports(count: int) -> list[int]:
-    """Distinct free ports of PORTS.
+    """Distinct free ports of PORTS, those that were given longest ago first.
 
     A port with an old connection in TIME_WAIT does not count: not every server sets SO_REUSEADDR.
     """
     found: list[int] = []
-    for port in random.sample(PORTS, len(PORTS)):
+    for port in islice(_CANDIDATES, len(PORTS)):
         with suppress(OSError), socket.socket() as candidate:
             candidate.bind(("127.0.0.1", port))
             found.append(port)
