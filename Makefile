@@ -28,7 +28,7 @@ endif
 help:
 	@echo "make run        start the server on http://127.0.0.1:8000 with an embedded MongoDB and the simulator"
 	@echo "make quick      tests of the room and ledger rules, lint, types: 10 s"
-	@echo "make test       all tests: 5 min on two cores"
+	@echo "make test       all tests: 5 to 8 min on two cores"
 	@echo "  COVER=1       measure coverage, for make check: a quarter longer"
 	@echo "  WORKERS=6     number of test workers; 4 by default"
 	@echo "  MONGOD=/path  run on another mongod than that of the wheel"
