@@ -123,7 +123,7 @@ async def check_redis(examination: Examination) -> None:
     safe = is_encrypted(url)
     shown = "TLS, or this machine" if safe else "no TLS"
     findings.tell("redis.encrypted", shown, to_do, is_right=safe)
-    examination.stack.push_async_callback(redis.aclose)
+    examination.clean_up(redis.aclose)
     name = "redis.messages"
     try:
         received = await _send_to_itself(redis, examination.settings.mongodb.database)

@@ -1,13 +1,17 @@
 """What the doctor makes of MongoDB's and Redis's answers."""
 
+import asyncio
 from collections.abc import Iterator
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import pytest
 import redis
+from redis.asyncio import Redis
 
 from services.doctor import stores
-from services.doctor.findings import Finding, Findings
+from services.doctor.findings import Examination, Finding, Findings
+from services.doctor.servers import RunningServers
 from tests.support.doctor import DoctorFixture
 
 USER = {"authenticatedUsers": [{"user": "qlive", "db": "qlive"}]}
@@ -120,3 +124,29 @@ async def test_an_unreadable_redis_url_is_one_finding_without_its_password(
     assert (wrong.name, found["redis.messages"].because_of) == ("redis.encrypted", wrong.name)
     output = capsys.readouterr()
     assert "hunter" not in f"{wrong.came_back} {output.out} {output.err}"
+
+
+async def test_ctrl_c_while_the_connection_to_redis_is_closed_does_not_leave_it_open(
+    doctor: DoctorFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, closed, close = asyncio.Event(), asyncio.Event(), Redis.aclose
+
+    async def slow_close(client: Redis) -> None:
+        begun.set()
+        await asyncio.sleep(0)
+        await close(client)
+        closed.set()
+
+    async def examine() -> None:
+        async with AsyncExitStack() as stack:
+            findings, servers = Findings("Redis", stores.REDIS_CHECKS), RunningServers(None)
+            await stores.check_redis(Examination(doctor.settings, findings, servers, stack, print))
+
+    monkeypatch.setattr(Redis, "aclose", slow_close)
+    task = asyncio.create_task(examine())
+    await begun.wait()
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    assert task.cancelled()
+    assert closed.is_set()
