@@ -71,3 +71,5 @@ async def test_guests_who_like_one_another_are_matched_until_one_ends_it(demo):
     await man.dialog.press("关注")
     await man.dialog.press("配对")
     await man.dialog.expect_text("还没有配对")
+    await man.dialog.press("关注")
+    await man.dialog.expect_text("还没有关注任何人")
