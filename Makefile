@@ -14,10 +14,10 @@ WORKERS ?= 4
 # More workers than cores, because tests wait most of their time.
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 # Tests of pure rules: no server, no database, no network.
-PURE := tests/rooms tests/ledger tests/realtime/test_wire.py tests/realtime/test_frames.py
+PURE := tests/rooms tests/ledger tests/people tests/realtime/test_wire.py tests/realtime/test_frames.py
 # Tests whose number of examples is configurable; see tests/support/hypothesis_profiles.py.
 SCALED = $(shell grep -lE "hypothesis_profiles|notice_storm|from hypothesis" -r tests --include="test_*.py")
-RULES := rooms/*,ledger/*,services/room_changes.py,services/gold/ledger.py,services/payments/payments.py
+RULES := rooms/*,ledger/*,people/*,services/room_changes.py,services/gold/ledger.py,services/payments/payments.py
 
 ifdef MONGOD
 export MONGOD

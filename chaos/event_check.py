@@ -2,9 +2,9 @@
 
 from chaos.report import Violations
 from chaos.timeline import Frame, Timelines
+from people.user_events import USER_LOG_SIZE
 from realtime.frames import Key
 from rooms.events import LOG_SIZE
-from rooms.user_events import USER_LOG_SIZE
 from tests.support.room_screen import Screen
 
 UNNUMBERED = frozenset(("audience", "balance", "where", "pong"))

@@ -14,10 +14,10 @@ from typing import Any
 
 import structlog
 
+from people.user_events import USER_LOG_SIZE
 from realtime.bus import EventPublished
 from realtime.frames import CloseCode, Key
 from realtime.socket_writer import SocketWriter
-from rooms.user_events import USER_LOG_SIZE
 
 log = structlog.get_logger("qlive.hub")
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NotRequired, TypedDict
 
-from rooms.members import Person, PublicProfile, SeatName
+from people.profiles import PublicProfile
+from rooms.members import Person, SeatName
 
 LOG_SIZE = 256
 """Events kept per room, in a ring buffer with one field per slot: `$push` with `$slice` would write

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from core.errors import InvalidParameter
+from people.user_events import InvitationEndReason
 from rooms.errors import (
     FollowersOnly,
     InvitationInvalid,
@@ -18,7 +19,6 @@ from rooms.events import DeputyChange
 from rooms.members import Person
 from rooms.state import ChangingRoom, without
 from rooms.tickets import Ticket
-from rooms.user_events import InvitationEndReason
 
 MAX_TICKETS = 100
 MAX_USES = 500

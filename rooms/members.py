@@ -1,7 +1,9 @@
 """Profiles, memberships and connection states; times in ms since 1970 if not said otherwise."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
+
+from people.profiles import PublicProfile
 
 Role = Literal["viewer", "applied", "male", "female", "host"]
 SeatName = Literal["male", "female"]
@@ -16,15 +18,6 @@ ACTIVITY_INTERVAL_MS = 60_000
 """Minimum interval between stored signs of life of a user who is not away."""
 ENDED_SEQUENCES_KEPT = 8
 """Ended sequences remembered per stream, to ignore a start that arrives after its end."""
-
-
-class PublicProfile(TypedDict):
-    """Public profile of a user, visible to everyone in a room."""
-
-    user_id: str
-    nickname: str
-    face_url: str
-    gender: int
 
 
 @dataclass(frozen=True, slots=True)

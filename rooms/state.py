@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypedDict, TypeVar
 
+from people.profiles import PublicProfile
+from people.user_events import Invitation, InvitationEnd, InvitationEndReason, InvitationHost
 from rooms.events import (
     GIVEN_UP_REASONS,
     ChatMute,
@@ -17,9 +19,8 @@ from rooms.events import (
     Visibility,
     by_deputy,
 )
-from rooms.members import SEAT_OF_GENDER, Member, MemberCounts, Person, PublicProfile, Role
+from rooms.members import SEAT_OF_GENDER, Member, MemberCounts, Person, Role
 from rooms.tickets import SEAT_INVITATION_ENDS, Ticket
-from rooms.user_events import Invitation, InvitationEnd, InvitationEndReason, InvitationHost
 
 T = TypeVar("T")
 Status = Literal["live", "paused", "ended"]

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from people.user_events import InvitationEndReason
 from rooms.events import RefuseReason
-from rooms.user_events import InvitationEndReason
 
 TicketKind = Literal["app", "friend", "link", "code"]
 """How a ticket reaches its taker: an event in the app, a message to a friend at WeChat, a link, or

@@ -15,9 +15,9 @@ from typing import Literal, cast
 
 from core.cache import Cache
 from core.errors import TryAgain, WriteConflict
+from people.user_events import Checked, CheckedContent
 from rooms.events import NewEvent
 from rooms.moderation import CHECK, FIELDS, OPEN_STATES, Item
-from rooms.user_events import Checked, CheckedContent
 from rooms.webhooks import ModerationDecidedPayload, ReportFiledPayload
 from storage.database import Collection, Database, Document, Session
 from storage.documents import documents_by_id, make_partial_index

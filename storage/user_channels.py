@@ -9,8 +9,8 @@ from typing import Any, Literal
 from pymongo import UpdateOne
 
 from core.clock import now_ms
+from people.user_events import USER_LOG_SIZE, Invitation
 from rooms.events import NewEvent, NumberedEvent
-from rooms.user_events import USER_LOG_SIZE, Invitation
 from storage.database import Collection, Database, Document, Session
 from storage.documents import change_one, documents_by_id, known_fields
 from storage.write_batch import WriteBatch

@@ -8,7 +8,7 @@ from typing import Any
 from chaos.report import Violation
 from ledger.journal import reversal_key
 from ledger.recharge import recharge_key
-from rooms.user_events import USER_LOG_SIZE
+from people.user_events import USER_LOG_SIZE
 
 Row = Mapping[str, Any]
 Found = Iterator[Violation]

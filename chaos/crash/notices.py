@@ -13,7 +13,7 @@ from chaos.crash.marked_sweeps import DUE, NEVER, NOTICES
 from chaos.crash.paths import CrashPath, SweepPath, notice_path
 from devtools.simulator.requests import NextNoticesRequest
 from devtools.simulator.wechat import openid_of
-from rooms.notices import Consent
+from people.notices import Consent
 from services.accounts.notices import JOB_NAME
 from storage.accounts.follows import FollowStore
 from storage.accounts.notices import ConsentStore

@@ -33,8 +33,8 @@ from ledger.errors import InsufficientGold, RequestIdReused
 from ledger.gifts import day_scope, live_scope
 from ledger.giving import REFUSALS, Giver, OwnCap
 from ledger.journal import Unit
+from people.profiles import PublicProfile
 from rooms.errors import RoomNotFound
-from rooms.members import PublicProfile
 from services.errors import AgeUnverified, Blocked, HighRisk, RateMissing
 from storage.errors import GiftNotFound, UserNotFound
 

@@ -13,10 +13,10 @@ from core.version import VERSION
 from handlers.models import pydantic_type, typed_dict
 from handlers.openapi.openapi_document import SOCKET_QUERY, TOKEN
 from handlers.openapi.schemas import SCHEMA_REF_PREFIX, Json, SchemaRegistry
+from people.user_events import USER_EVENT_PAYLOADS, LiveStart
 from realtime.frames import CloseCode
 from rooms.events import EVENT_PAYLOADS
 from rooms.state import Snapshot
-from rooms.user_events import USER_EVENT_PAYLOADS, LiveStart
 from services.accounts.user_channels import Balances, UserSnapshot, Where
 from services.rooms.room_access import Audience
 

@@ -7,9 +7,9 @@ from contextvars import Context
 import structlog
 
 from core.clock import now_ms
+from people.user_events import InvitationHost, LiveStart
 from realtime.bus import Bus, LiveStarted
 from realtime.hub import Hub
-from rooms.user_events import InvitationHost, LiveStart
 from services.errors import Blocked
 from services.moderation.user_safety import UserSafetyService
 from storage.accounts.users import User

@@ -10,7 +10,7 @@ from prometheus_client import Counter
 
 from config.settings import Settings
 from core.clock import now_ms
-from rooms.notices import Consent
+from people.notices import Consent
 from rooms.room import Room
 from services.jobs.claimed_jobs import ClaimedJob, one_by_one
 from storage.accounts.notices import LiveNotices

@@ -7,10 +7,10 @@ from functools import partial
 from typing import TypedDict
 
 from core.errors import TryAgain
+from people.user_events import Invitation
 from realtime.bus import Bus, ConnectionOpened
 from realtime.resume import View
 from realtime.socket_writer import SocketWriter
-from rooms.user_events import Invitation
 from services.errors import AccountBanned
 from storage.accounts.users import User
 from storage.errors import UserNotFound

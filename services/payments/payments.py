@@ -16,8 +16,8 @@ from ledger.recharge import (
     refund_key,
     reversal_entry,
 )
+from people.user_events import PaymentReceived, RefundMoved
 from rooms.events import NewEvent
-from rooms.user_events import PaymentReceived, RefundMoved
 from rooms.webhooks import OrderPaidPayload, OrderRefundedPayload
 from services.gold.ledger import LockUsers
 from storage.gold.ledger import LedgerStore

@@ -6,10 +6,10 @@ from functools import partial
 
 from core.clock import now_ms
 from core.retry import retry_on_conflict
+from people.matches import Pair
+from people.user_events import Match
 from rooms.dates import DateChange
 from rooms.events import NewEvent
-from rooms.pairs import Pair
-from rooms.user_events import Match
 from storage.accounts.users import User, user_from
 from storage.database import Collection, Database, Document
 from storage.documents import document_of, documents_by_id, known_fields

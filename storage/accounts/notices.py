@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from core.retry import retry_on_conflict
-from rooms.notices import SIX_HOURS_MS, Consent
+from people.notices import SIX_HOURS_MS, Consent
 from rooms.room import Room
 from storage.database import Collection, Database, Document
 from storage.documents import document_of, documents_by_id, known_fields

@@ -27,7 +27,8 @@ from ledger.journal import (
 )
 from ledger.recharge import recharge_key
 from ledger.refund_advice import Credit
-from rooms.members import Person, PublicProfile
+from people.profiles import PublicProfile
+from rooms.members import Person
 from storage.database import Collection, Database, Document, Session
 from storage.documents import change_one, sums_of
 from storage.errors import UserNotFound

@@ -14,8 +14,8 @@ from ledger.journal import debt_account, user_account
 from ledger.open_transfers import next_check_at
 from ledger.withdrawal_requests import Maturity, UserDay
 from ledger.withdrawals import OPEN_STATES, Withdrawal, WithdrawalState
+from people.user_events import WithdrawalMoved
 from rooms.events import NewEvent
-from rooms.user_events import WithdrawalMoved
 from rooms.webhooks import WithdrawalPaidPayload
 from storage.database import Collection, Database, Document, Session
 from storage.documents import change_one, make_partial_index, sums_of

@@ -7,8 +7,8 @@ from pymongo.errors import DuplicateKeyError
 
 from ledger.refund_cases import IN_PROGRESS, OPEN_STATES, RefundCase
 from ledger.refund_plan import GiftStep, HostStep, OrderStep
+from people.user_events import RefundMoved
 from rooms.events import NewEvent
-from rooms.user_events import RefundMoved
 from rooms.webhooks import OrderRefundedPayload
 from storage.database import Document, Session
 from storage.documents import fields_of, known_fields

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from core.errors import InvalidParameter
+from people.user_events import USER_EVENT_PAYLOADS
 from rooms.errors import NotHost, NotLive, TooManyInvitations
 from rooms.room import INVITATION_SECONDS, Room
 from rooms.tickets import Ticket
-from rooms.user_events import USER_EVENT_PAYLOADS
 from tests.support.room_builders import (
     ANNA,
     BERT,

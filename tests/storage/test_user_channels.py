@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from core.errors import WriteConflict
+from people.user_events import USER_LOG_SIZE
 from rooms.events import NewEvent
-from rooms.user_events import USER_LOG_SIZE
 from storage.database import Session
 from storage.user_channels import MAX_SOCKETS
 from storage.write_batch import WriteBatch

@@ -11,7 +11,7 @@ import pytest
 
 from devtools.simulator.wechat import openid_of
 from ledger.bills import Difference
-from rooms.notices import Consent
+from people.notices import Consent
 from rooms.webhooks import WEBHOOK_PAYLOADS
 from runtime.process import ServerProcess
 from services.accounts.data_requests import CHANGE_OF_MIND

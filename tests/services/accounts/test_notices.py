@@ -12,7 +12,7 @@ from tornado.ioloop import IOLoop
 
 from devtools.simulator.requests import NextNoticesRequest, NoticeChoiceRequest
 from devtools.simulator.wechat import openid_of
-from rooms.notices import Consent
+from people.notices import Consent
 from runtime.process import ServerProcess
 from services.accounts.notices import JOB_NAME
 from tencent.notices import NoticeAnswer

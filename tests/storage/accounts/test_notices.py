@@ -3,7 +3,7 @@
 import asyncio
 from functools import partial
 
-from rooms.notices import SIX_HOURS_MS, Consent
+from people.notices import SIX_HOURS_MS, Consent
 from tests.support.storage import StoresFixture
 
 

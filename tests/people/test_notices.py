@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rooms.notices import SEEN_EVENTS, SIX_HOURS_MS, Consent
+from people.notices import SEEN_EVENTS, SIX_HOURS_MS, Consent
 
 EVENING = int(datetime(2026, 11, 28, 12, tzinfo=UTC).timestamp() * 1000)
 MIDNIGHT = int(datetime(2026, 11, 28, 16, tzinfo=UTC).timestamp() * 1000)

@@ -2,7 +2,7 @@
 
 from typing import Literal, TypedDict
 
-from rooms.members import PublicProfile
+from people.profiles import PublicProfile
 
 USER_LOG_SIZE = 64
 """Events kept per user, as a ring: more than a phone misses in a day without a connection."""

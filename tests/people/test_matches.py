@@ -5,7 +5,7 @@ from itertools import permutations
 
 import pytest
 
-from rooms.pairs import Pair
+from people.matches import Pair
 
 Rule = Callable[[Pair], Pair]
 NEW = Pair.of("bert", "anna")
