@@ -25,7 +25,7 @@ from storage.errors import AlreadyDecided, TooManyBlocks
 from storage.identities import IdentityStore
 from storage.jobs.outbox import DELETE_OBJECT, OutboxStore
 from storage.user_channels import UserChannelStore
-from storage.versioned import VersionedStore
+from storage.versioned import ClaimedStore
 from storage.webhooks import WebhookStore
 
 MAX_BLOCKS = 500
@@ -89,7 +89,7 @@ def _id(by: str, of: str) -> str:
     return f"{by}:{of}"
 
 
-class ModerationStore(VersionedStore[Item]):
+class ModerationStore(ClaimedStore[Item]):
     """Items of the queue. Decided ones expire."""
 
     name, kind, newest_by = "moderation_items", Item, "created_at"

@@ -1,11 +1,12 @@
 """Documents that are saved if they are as they were loaded, and claimed when they are due."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from core.errors import NotFound, WriteConflict
+from core.retry import retry_on_conflict
 from rooms.events import NewEvent
 from storage.database import Collection, Database, Document, Session
 from storage.documents import (
@@ -19,6 +20,7 @@ from storage.documents import (
 from storage.jobs.due import BEFORE_ANY, claim_due
 from storage.user_channels import UserChannelStore
 from storage.webhooks import WebhookStore
+from storage.write_batch import GroupCommit, WriteBatch
 
 T = TypeVar("T")
 
@@ -32,13 +34,18 @@ class Versioned(Protocol):
     def id(self) -> str: ...
 
     @property
-    def user_id(self) -> str: ...
-
-    @property
     def version(self) -> int: ...
 
 
+class OfUser(Versioned, Protocol):
+    """A versioned dataclass about a user."""
+
+    @property
+    def user_id(self) -> str: ...
+
+
 V = TypeVar("V", bound=Versioned)
+U = TypeVar("U", bound=OfUser)
 
 
 class DocumentStore(Generic[T]):
@@ -105,7 +112,45 @@ class DocumentStore(Generic[T]):
 
 
 class VersionedStore(DocumentStore[V]):
-    """Documents that change under the guard of their version, and that a job claims at `due_at`.
+    """Documents that change under the guard of their version."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._commits = GroupCommit(database)
+
+    async def change(self, id_: str, rule: Callable[[V], V]) -> V:
+        """Load a document, and save and return the result of a rule; a faster request repeats it.
+
+        A rule that changes nothing saves nothing; what it raises propagates. Raises `missing` or
+        TryAgain.
+        """
+
+        async def attempt() -> V:
+            before = await self.get(id_)
+            after = rule(before)
+            return before if after == before else await self.save(before, after)
+
+        return await retry_on_conflict(attempt)
+
+    async def save(self, before: V, after: V) -> V:
+        """Write and return the changed document. Raises WriteConflict if it was saved since."""
+        batch = WriteBatch()
+        saved = self.add_save(batch, before, after)
+        await self._commits.commit(batch)
+        return saved
+
+    def add_save(self, batch: WriteBatch, before: V, after: V) -> V:
+        """Add a save to writes of one commit; a document of version 0 is not stored yet."""
+        saved = replace(after, version=before.version + 1)
+        if before.version:
+            batch.replace(self.name, _as_read(before), self._document(saved))
+        else:
+            batch.insert(self.name, self._document(saved))
+        return saved
+
+
+class ClaimedStore(VersionedStore[U]):
+    """Versioned documents that a job claims at `due_at`.
 
     Each is of a user, to whose channel a change adds events, and may be of interest to webhooks.
     """
@@ -121,7 +166,7 @@ class VersionedStore(DocumentStore[V]):
         await super().make_indexes()
         await make_partial_index(self._documents, "due_at", BEFORE_ANY)
 
-    async def save(self, before: V, after: V, session: Session | None = None) -> V:
+    async def save(self, before: U, after: U, session: Session | None = None) -> U:
         """Write what differs, and return the saved value; it becomes due at its `_due_at`.
 
         Raises WriteConflict if the document was saved since it was read as `before`.
@@ -149,32 +194,32 @@ class VersionedStore(DocumentStore[V]):
             raise WriteConflict
         return replace(after, version=before.version + 1)
 
-    async def claim(self, lease: timedelta) -> V | None:
+    async def claim(self, lease: timedelta) -> U | None:
         """Lease the document that is due for the longest time, by the database's clock."""
         row = await claim_due(self._documents, lease)
         return self.parse(row) if row else None
 
-    async def postpone(self, value: V) -> None:
+    async def postpone(self, value: U) -> None:
         """End the lease: the document becomes due at its `_due_at`, unless it was saved since."""
         due = {"$set": {"due_at": self._due_at(value)}}
         await self._documents.update_one(_as_read(value), due)
 
-    def _user_events(self, before: V, after: V) -> Sequence[NewEvent]:
+    def _user_events(self, before: U, after: U) -> Sequence[NewEvent]:
         """Return what the change adds to the channel of the user."""
         raise NotImplementedError
 
-    def _webhook_events(self, before: V | None, after: V) -> Sequence[NewEvent]:
+    def _webhook_events(self, before: U | None, after: U) -> Sequence[NewEvent]:
         """Return what webhooks send of the change; `before` is None for a new document."""
         raise NotImplementedError
 
-    def _due_at(self, value: V) -> datetime | None:
+    def _due_at(self, value: U) -> datetime | None:
         """Return when a job has to claim the document; None for never."""
         raise NotImplementedError
 
-    def _document(self, value: V) -> Document:
+    def _document(self, value: U) -> Document:
         return super()._document(value) | {"due_at": self._due_at(value)}
 
-    def _update(self, before: V, after: V) -> Document:
+    def _update(self, before: U, after: U) -> Document:
         """Return the update of all fields that differ."""
         old, new = self._document(before), self._document(after)
         changed = {name: new[name] for name in new if name not in old or old[name] != new[name]}

@@ -10,7 +10,6 @@ from typing import Any
 import structlog
 
 from core.errors import TryAgain, WriteConflict
-from core.retry import retry_on_conflict
 from ledger.errors import RequestIdReused
 from ledger.journal import reversal_key
 from ledger.recharge import Refund, RefundState, reversal_entry
@@ -135,15 +134,15 @@ class RefundCaseService:
 
         Raises RefundCaseNotFound or AlreadyDecided.
         """
-        case = await self._cases.get(id_)
-        if (case.state, case.decided_by) == ("dropped", by):
-            return case
-        if case.state != "opened":
-            raise AlreadyDecided
-        try:
-            return await self._cases.save(case, case.drop(by, reason, _now()))
-        except WriteConflict:
-            raise AlreadyDecided from None
+
+        def drop(case: RefundCase) -> RefundCase:
+            if (case.state, case.decided_by) == ("dropped", by):
+                return case
+            if case.state != "opened":
+                raise AlreadyDecided
+            return case.drop(by, reason, _now())
+
+        return await self._cases.change(id_, drop)
 
     async def settle(self, id_: str, number: str, by: str, reason: str) -> RefundCase:
         """End the step of an order that was refunded elsewhere or never will be. Idempotent.
@@ -171,16 +170,14 @@ class RefundCaseService:
     async def apply(self, refund: Refund) -> bool:
         """Record a refund notice of WeChat; return False if no case waits for it. Idempotent."""
 
-        async def apply() -> bool:
-            cases = await self._cases.with_order(refund.order)
-            case = next((case for case in cases if case.waits_for(refund)), None)
-            if case is None:
-                return False
-            if not any(step.provider_refund for step in case.orders if step.number == refund.order):
-                await self._cases.save(case, case.apply(refund, _now()))
-            return True
+        def apply(case: RefundCase) -> RefundCase:
+            step = case.order(refund.order)
+            is_noted = step is None or bool(step.provider_refund)
+            return case if is_noted else case.apply(refund, _now())
 
-        return await retry_on_conflict(apply)
+        cases = await self._cases.with_order(refund.order)
+        case = next((case for case in cases if case.waits_for(refund)), None)
+        return bool(case and (await self._cases.change(case.id, apply)).waits_for(refund))
 
     async def _plan(
         self, tx: Any, case_id: str, user_id: str, numbers: Sequence[str]

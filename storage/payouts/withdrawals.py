@@ -23,11 +23,11 @@ from storage.errors import UserNotFound
 from storage.field_cipher import FieldCipher
 from storage.jobs.due import BEFORE_ANY, OpenCounts, open_counts
 from storage.user_channels import UserChannelStore
-from storage.versioned import VersionedStore
+from storage.versioned import ClaimedStore
 from storage.webhooks import WebhookStore
 
 
-class WithdrawalStore(VersionedStore[Withdrawal]):
+class WithdrawalStore(ClaimedStore[Withdrawal]):
     """Withdrawals, and the house's sums of a day.
 
     The journal entry of a new withdrawal has to be written before it is added.

@@ -14,13 +14,13 @@ from storage.database import Document, Session
 from storage.documents import fields_of, known_fields
 from storage.errors import OrderInRefund, RefundCaseNotFound
 from storage.jobs.due import OpenCounts, open_counts
-from storage.versioned import VersionedStore
+from storage.versioned import ClaimedStore
 
 Step = OrderStep | GiftStep | HostStep
 STEPS: Mapping[str, type[Step]] = {"orders": OrderStep, "gifts": GiftStep, "hosts": HostStep}
 
 
-class RefundCaseStore(VersionedStore[RefundCase]):
+class RefundCaseStore(ClaimedStore[RefundCase]):
     """Cases, of which only changed steps are written.
 
     Lists leave out gifts and hosts, of which a case may have thousands.
