@@ -19,7 +19,7 @@ from telemetry.metrics import Metrics
 UserLimit = Literal[
     "read",
     "room_change",
-    "invitation",
+    "ticket",
     "profile",
     "upload",
     "order",
@@ -43,7 +43,7 @@ RATES: Rates = {
     # So low that five users cannot fill a room's log of 256 events in a minute.
     "room_change": Rate(0.3, 10),
     # One friend after another, or a room's three. A link or a code is a request to WeChat.
-    "invitation": Rate(0.2, 10),
+    "ticket": Rate(0.2, 10),
     # New names are events of the room, too. A form sends one request, or one per field.
     "profile": Rate(0.05, 5),
     # Each may leave 5 MB in the bucket for two months: 13 GB of one user.

@@ -19,7 +19,7 @@ from handlers.operator_routes import OPS_ROUTES, permissions
 from handlers.pages import WEB, ConsoleHandler, StaticHandler, pages
 from handlers.payments import payments
 from handlers.payouts import withdrawals
-from handlers.rooms import bans, callbacks, deputies, invitations, lives, mic, rooms
+from handlers.rooms import bans, callbacks, deputies, lives, mic, rooms, tickets
 from handlers.websocket import handshake
 
 BASE = "/wx/api/qlive/"
@@ -46,10 +46,10 @@ API_ROUTES: list[Route] = [
     Route("get_configs/", gifts.GetConfigsHandler, "configs.GetConfigs"),
     Route("qlive_room/matchmaker_enter/", rooms.MatchmakerEnterHandler, "rooms.MatchmakerEnter"),
     Route("qlive_room/update_room/", rooms.UpdateRoomHandler, "rooms.UpdateRoom"),
-    Route("qlive_room/invitation/", invitations.InvitationHandler, "rooms.Invitation"),
+    Route("qlive_room/invitation/", tickets.TicketHandler, "rooms.Invitation"),
     Route(
         "qlive_room/invitation/withdraw/",
-        invitations.WithdrawInvitationHandler,
+        tickets.WithdrawTicketHandler,
         "rooms.WithdrawInvitation",
     ),
     Route("qlive_room/apply_micro/", mic.ApplyMicroHandler, "mic.ApplyMicro"),

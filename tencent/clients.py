@@ -1,11 +1,11 @@
 """WeChat and Tencent clients, shared within a process."""
 
 from config.settings import Settings
+from tencent.activity_cards import ActivityCardClient
 from tencent.bills import MAX_FILE_BYTES, TIMEOUT_SECONDS, BillClient
 from tencent.cloud_api import FaceIdClient, LiveStreamingClient, StreamUrls
 from tencent.cos import CosClient
 from tencent.im import ImClient
-from tencent.invitations import InvitationClient
 from tencent.merchant import MerchantClient
 from tencent.message_push import MessagePushReader
 from tencent.notices import NoticeClient
@@ -35,7 +35,7 @@ class TencentClients:
         # The same host as `wechat`, with a queue of its own: a flood of logins delays no payment.
         xpay_api = ServiceClient("xpay", wechat.api_base, service="wechat")
         content_api = ServiceClient("content_security", wechat.api_base, service="wechat")
-        invitation_api = ServiceClient("invitations", wechat.api_base, service="wechat")
+        activity_card_api = ServiceClient("activity_cards", wechat.api_base, service="wechat")
         notice_api = ServiceClient("notices", wechat.api_base, service="wechat")
         live_streaming_api = ServiceClient("live", settings.live_streaming.api_base)
         cos_api = ServiceClient("cos", settings.uploads.endpoint)
@@ -55,7 +55,14 @@ class TencentClients:
         file_api = ServiceClient(
             "bill_files", "", service="wechat", timeout=TIMEOUT_SECONDS, max_bytes=MAX_FILE_BYTES
         )
-        others = (content_api, invitation_api, notice_api, live_streaming_api, cos_api, faceid_api)
+        others = (
+            content_api,
+            activity_card_api,
+            notice_api,
+            live_streaming_api,
+            cos_api,
+            faceid_api,
+        )
         self._clients = (*self.services, *others, bill_api, file_api)
         bills = None
         if pay.private_key:
@@ -65,7 +72,7 @@ class TencentClients:
             self.transfers = TransferClient(merchant, notify_url, settings.withdraw)
         tokens = AccessTokenCache(xpay_api, app_secrets)
         self.content_security = ContentSecurityClient(content_api, tokens)
-        self.invitations = InvitationClient(invitation_api, tokens)
+        self.activity_cards = ActivityCardClient(activity_card_api, tokens)
         self.notices = NoticeClient(
             notice_api,
             tokens,

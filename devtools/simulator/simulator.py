@@ -11,12 +11,12 @@ from time import time
 from typing import Any, get_type_hints
 
 from config.settings import Settings
+from devtools.simulator.activity_cards import SimulatedActivityCards
 from devtools.simulator.bills import SimulatedBills
 from devtools.simulator.cloud import SimulatedLiveStreaming, compare_identity
 from devtools.simulator.content_checks import SimulatedContentChecks
 from devtools.simulator.cos import SimulatedCos
 from devtools.simulator.im import SimulatedIm
-from devtools.simulator.invitations import SimulatedInvitations
 from devtools.simulator.merchant import SimulatedMerchantApi
 from devtools.simulator.notices import SimulatedNotices
 from devtools.simulator.notifications import (
@@ -84,7 +84,7 @@ class Simulator:
         self.bills = SimulatedBills(merchant_api, self.pay, self.xpay, refunds, transfers)
         self.platform_events = SimulatedPlatformEvents(pushes, delivery)
         self.content_checks = SimulatedContentChecks(wechat, pushes, delivery)
-        self.invitations = SimulatedInvitations(wechat, settings.links.page, now)
+        self.activity_cards = SimulatedActivityCards(wechat, settings.links.page, now)
         self.notices = SimulatedNotices(wechat, pushes, delivery, settings.links.page)
         self._faceid = partial(compare_identity, settings.age_verification, now)
         self._controls = self._make_controls()
@@ -96,7 +96,7 @@ class Simulator:
         return {
             "/phone/login": self.wechat.login,
             "/phone/pay": self._pay,
-            "/phone/private_message": self.invitations.open_message,
+            "/phone/private_message": self.activity_cards.open_message,
             "/phone/notice": self.notices.choose,
             "/notice/next": self.notices.set_next,
             "/transfer/confirm": transfers.confirm,
@@ -139,7 +139,7 @@ class Simulator:
             (
                 r"/cgi-bin/message/wxopen/activityid/create|/wxa/(generate_urllink|getwxacodeunlimit)",
                 "wechat",
-                self.invitations.answer,
+                self.activity_cards.answer,
             ),
             (
                 r"/wxa/(msg_sec_check|media_check_async|getuserriskrank)",

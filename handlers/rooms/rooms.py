@@ -24,8 +24,8 @@ from handlers.models import (
     Response,
     Text,
 )
-from handlers.rooms.invitations import TicketId
 from handlers.rooms.mic import OnMicResponse, on_mic_response, play_url, push_url
+from handlers.rooms.tickets import TicketId
 from rooms.errors import (
     FollowersOnly,
     HostIsLive,
@@ -198,7 +198,7 @@ class GetPlayurlHandler(ActiveUserHandler):
     )
     async def get(self, params: PlayUrlRequest) -> PlayUrlResponse:
         context, user_id = self.context, self.user_id
-        room = await context.services.rooms.invitations.enter(
+        room = await context.services.rooms.tickets.enter(
             params.live_id,
             self.user,
             self.token,

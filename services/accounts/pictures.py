@@ -35,7 +35,7 @@ REPLACED_KEPT = timedelta(days=30)
 UPLOAD_KEY = re.compile(r"uploads/(face|cover)/([0-9]{8})/[0-9a-f]{32}\.(?:jpg|png|webp)")
 PICTURE_KEY = re.compile(r"pictures/(face|cover)/([0-9]{8})/[0-9a-f]{32}\.(?:jpg|png|webp)")
 CODE_KEY = re.compile(r"pictures/code/[0-9a-f]{32}\.jpg")
-"""The code of an invitation (services/rooms/invitations.py)."""
+"""The code of a ticket (services/rooms/tickets.py)."""
 
 JPEG_SEGMENT = re.compile(rb"\xff+[\xc4\xcc\xdb\xdd\xe0-\xef\xfe](..)", re.DOTALL)
 """A segment of a JPEG file that may precede the frame, with its length."""

@@ -9,13 +9,13 @@ from services.moderation import ModerationServices
 from services.room_changes import RoomChanges
 from services.rooms.callbacks import CallbackService
 from services.rooms.deputies import DeputyService
-from services.rooms.invitations import InvitationService
 from services.rooms.live_rooms import LiveRoomService, RoomList
 from services.rooms.mic import MicService
 from services.rooms.presence import Presence
 from services.rooms.removals import RemovalService
 from services.rooms.room_access import RoomAccess
 from services.rooms.streams import StreamModerationService
+from services.rooms.tickets import TicketService
 from storage.stores import Stores
 from tencent.clients import TencentClients
 
@@ -49,12 +49,12 @@ class RoomServices:
             moderation.proposals,
             settings.rooms.private_members,
         )
-        self.invitations = InvitationService(
+        self.tickets = TicketService(
             stores,
             room_changes,
             self.lives,
             moderation.user_safety,
-            tencent.invitations,
+            tencent.activity_cards,
             tencent.cos,
             settings.uploads,
             settings.links.page,

@@ -1,4 +1,4 @@
-"""Private lives and invitations over HTTP; tests/rooms and tests/services show the rules."""
+"""Private lives and tickets over HTTP; tests/rooms and tests/services show the rules."""
 
 import re
 from datetime import datetime, timedelta
@@ -207,7 +207,7 @@ async def test_gifts_in_a_private_live_are_in_no_ranking(
     assert await server.context.services.gold.audit.check() == []
 
 
-# ---- invitations
+# ---- tickets
 
 
 async def test_an_invitation_is_issued_listed_refused_and_withdrawn(api: ApiFixture) -> None:

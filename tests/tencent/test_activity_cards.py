@@ -1,4 +1,4 @@
-"""What is asked of WeChat for invitations, and what counts as no answer."""
+"""What is asked of WeChat for tickets, and what counts as no answer."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 
 from devtools.simulator.wire import SimulatorReply
 from tencent import wechat
+from tencent.activity_cards import ActivityCardClient
 from tencent.errors import ServiceUnavailable
-from tencent.invitations import InvitationClient
 from tencent.service_client import ServiceClient
 from tencent.wechat import AccessTokenCache
 from tests.support.pictures import jpeg, png
@@ -19,18 +19,18 @@ from tests.support.tencent import ScriptedService
 APP, PAGE, SCENE = "wxd678efh567hg6787", "pages/room/room", "K7" * 16
 TOKEN = {"access_token": "t", "expires_in": 7200}
 UNTIL = datetime(2026, 12, 2, 16, tzinfo=UTC)
-Scripted = Callable[..., tuple[InvitationClient, ScriptedService]]
+Scripted = Callable[..., tuple[ActivityCardClient, ScriptedService]]
 
 
 @pytest.fixture
 def client_at(
     make_service_client: Callable[..., ServiceClient], monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str], InvitationClient]:
+) -> Callable[[str], ActivityCardClient]:
     monkeypatch.setattr(wechat, "BUSY_PAUSE_SECONDS", 0.001)
 
-    def build(url: str) -> InvitationClient:
-        client = make_service_client("invitations", url, service="wechat")
-        return InvitationClient(client, AccessTokenCache(client, {APP: "s3cret"}))
+    def build(url: str) -> ActivityCardClient:
+        client = make_service_client("activity_cards", url, service="wechat")
+        return ActivityCardClient(client, AccessTokenCache(client, {APP: "s3cret"}))
 
     return build
 
@@ -86,5 +86,5 @@ async def test_an_answer_without_the_part_is_logged_with_its_errcode(
     ):
         with capture_logs() as logs, pytest.raises(ServiceUnavailable):
             await call()
-        failures = [entry for entry in logs if entry["event"] == "invitation_not_given"]
+        failures = [entry for entry in logs if entry["event"] == "activity_card_not_given"]
         assert [entry["errcode"] for entry in failures] == [errcode]

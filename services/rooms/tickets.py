@@ -1,4 +1,4 @@
-"""Invitations into lives: issuing tickets, with what WeChat adds to them, and entering."""
+"""Tickets into lives: issuing them, with what WeChat adds, and entering."""
 
 import asyncio
 import secrets
@@ -20,9 +20,9 @@ from services.room_changes import RoomChanges
 from services.rooms.live_rooms import LiveRoomService
 from storage.accounts.users import User
 from storage.stores import Stores
+from tencent.activity_cards import PNG, ActivityCardClient
 from tencent.cos import CosClient
 from tencent.errors import InvalidEncryptedData, ServiceUnavailable
-from tencent.invitations import PNG, InvitationClient
 from tencent.wechat import decrypt_open_data
 
 LONGEST_TICKET = timedelta(days=1)
@@ -31,18 +31,18 @@ CODE_SECONDS = 6.0
 
 
 @dataclass
-class InvitationService:
+class TicketService:
     """Issues tickets, and lets users enter with them."""
 
     _stores: Stores
     _room_changes: RoomChanges
     _lives: LiveRoomService
     _user_safety: UserSafetyService
-    _wechat: InvitationClient
+    _wechat: ActivityCardClient
     _cos: CosClient
     _uploads: UploadsSettings
     _page: str
-    """Page of the mini-program that an invitation opens."""
+    """Page of the mini-program that a ticket opens."""
 
     # ---- issuing
 
@@ -103,7 +103,7 @@ class InvitationService:
 
     async def _link_of_today(self, app_id: str) -> str:
         """Return the link of all tickets of a day in China: one spares the quota of WeChat."""
-        name, day = f"invitation_link:{app_id}:{self._page}", day_of(datetime.now(UTC))
+        name, day = f"ticket_link:{app_id}:{self._page}", day_of(datetime.now(UTC))
         made = await self._stores.job_leases.last_result(name)
         if made.get("at") != str(day):
             expires_at = day_interval(day)[1] + LONGEST_TICKET

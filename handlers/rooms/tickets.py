@@ -1,4 +1,4 @@
-"""Invitations into lives: issue, list, withdraw."""
+"""Tickets into lives: issue, list, withdraw."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -69,11 +69,11 @@ class OpenInvitationsResponse(RootModel[list[OpenInvitationResponse]]):
     pass
 
 
-class InvitationHandler(ActiveUserHandler):
+class TicketHandler(ActiveUserHandler):
     """Invitations into a live."""
 
     @endpoint(
-        limit="invitation",
+        limit="ticket",
         errors=[
             NotHost,
             RoomNotFound,
@@ -86,7 +86,7 @@ class InvitationHandler(ActiveUserHandler):
     )
     async def post(self, params: InvitationRequest) -> InvitationIssuedResponse:
         """Invite users into the live by a ticket, as its host or a deputy."""
-        ticket, part = await self.context.services.rooms.invitations.issue(
+        ticket, part = await self.context.services.rooms.tickets.issue(
             params.live_id,
             self.user,
             params.by,
@@ -128,7 +128,7 @@ class InvitationHandler(ActiveUserHandler):
         )
 
 
-class WithdrawInvitationHandler(ActiveUserHandler):
+class WithdrawTicketHandler(ActiveUserHandler):
     """Withdraw an invitation, as the host or its deputy, or refuse one, as the user it names."""
 
     @endpoint(limit="room_change", errors=[NotHost, RoomNotFound])

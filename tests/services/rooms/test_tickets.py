@@ -1,4 +1,4 @@
-"""Invitations: what WeChat adds, who may enter, and entries at the same time on two processes."""
+"""Tickets: what WeChat adds, who may enter, and entries at the same time on two processes."""
 
 import asyncio
 import base64
@@ -22,7 +22,7 @@ from rooms.tickets import Ticket
 from services.errors import Blocked, SessionKeyMissing
 from services.moderation.user_safety import UserSafetyService
 from services.room_changes import RoomChanges
-from services.rooms.invitations import InvitationService
+from services.rooms.tickets import TicketService
 from storage.accounts.users import User
 from storage.jobs.outbox import DELETE_OBJECT
 from tencent.errors import ServiceUnavailable
@@ -89,7 +89,7 @@ class ProcessFixture:
         lives: Any = Lives(self.room_changes)
         no_checks: Any = None
         safety = UserSafetyService(self.stores, no_checks, SETTINGS.moderation)
-        self.service = InvitationService(
+        self.service = TicketService(
             self.stores,
             self.room_changes,
             lives,

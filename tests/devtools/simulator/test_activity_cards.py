@@ -1,4 +1,4 @@
-"""The simulated invitations, through the client of the server."""
+"""The simulated activity cards, links and codes, through the client of the server."""
 
 import io
 import json
@@ -12,8 +12,8 @@ import segno
 from devtools.simulator.simulator import Simulator
 from devtools.simulator.wechat import openid_of
 from devtools.simulator.wire import SimulatorRequest
+from tencent.activity_cards import ActivityCardClient
 from tencent.errors import ServiceUnavailable
-from tencent.invitations import InvitationClient
 from tencent.service_client import ServiceClient
 from tencent.wechat import AccessTokenCache, decrypt_open_data
 from tests.support.tencent import Clock
@@ -22,9 +22,9 @@ APP, PAGE, SCENE = "wxd678efh567hg6787", "pages/room/room", "K7" * 16
 
 
 @pytest.fixture
-def client(sim_url: str, make_service_client: Callable[..., ServiceClient]) -> InvitationClient:
+def client(sim_url: str, make_service_client: Callable[..., ServiceClient]) -> ActivityCardClient:
     api = make_service_client("wechat", sim_url)
-    return InvitationClient(api, AccessTokenCache(api, {APP: "s3cret"}))
+    return ActivityCardClient(api, AccessTokenCache(api, {APP: "s3cret"}))
 
 
 async def open_message(simulator: Simulator, activity_id: str) -> Any:
@@ -34,7 +34,7 @@ async def open_message(simulator: Simulator, activity_id: str) -> Any:
 
 
 async def test_a_private_message_is_opened_for_a_day_with_the_present_session_key(
-    simulator: Simulator, client: InvitationClient, clock: Clock
+    simulator: Simulator, client: ActivityCardClient, clock: Clock
 ) -> None:
     activity_id = await client.activity_id(APP, openid_of("alice"))
     assert "logged in" in (await open_message(simulator, activity_id))["detail"]
@@ -51,9 +51,9 @@ async def test_a_private_message_is_opened_for_a_day_with_the_present_session_ke
 
 
 async def test_links_lead_to_a_published_page_in_time_and_within_the_quota(
-    simulator: Simulator, client: InvitationClient, clock: Clock
+    simulator: Simulator, client: ActivityCardClient, clock: Clock
 ) -> None:
-    simulator.invitations.links_left = 2
+    simulator.activity_cards.links_left = 2
     now = datetime.fromtimestamp(clock.now, UTC)
     tomorrow = now + timedelta(days=1)
     for page, until in (("pages/room/other", tomorrow), (PAGE, now)):
@@ -64,7 +64,7 @@ async def test_links_lead_to_a_published_page_in_time_and_within_the_quota(
         await client.url_link(APP, PAGE, tomorrow)
 
 
-async def test_a_code_shows_its_scene(client: InvitationClient) -> None:
+async def test_a_code_shows_its_scene(client: ActivityCardClient) -> None:
     expected = io.BytesIO()
     segno.make(f"{PAGE}?scene={SCENE}", error="m").save(expected, kind="png", scale=10)
     assert await client.code(APP, PAGE, SCENE) == expected.getvalue()

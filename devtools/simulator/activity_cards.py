@@ -1,4 +1,4 @@
-"""Simulated invitations of WeChat: activity ids, URL Links, and codes that can be scanned."""
+"""Simulated activity cards, URL Links, and codes that can be scanned."""
 
 import io
 import re
@@ -16,8 +16,8 @@ ACTIVITY_SECONDS = 24 * 3600
 SCENE = re.compile(r"[0-9A-Za-z!#$'()*+,/:;=?._~-]{1,32}")
 
 
-class SimulatedInvitations:
-    """Invitations to `page`, the only published one. Tests set `links_left`."""
+class SimulatedActivityCards:
+    """Ways to `page`, the only published one. Tests set `links_left`."""
 
     def __init__(self, wechat: SimulatedWechat, page: str, now: Callable[[], float]) -> None:
         self.links_left = 500_000

@@ -1,4 +1,4 @@
-"""Invitations at WeChat: private messages, URL Links and mini-program codes."""
+"""Activity cards of WeChat (private messages), URL Links and mini-program codes."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -12,13 +12,13 @@ from tencent.service_client import ServiceClient, ServiceResponse
 from tencent.wechat import AccessTokenCache, WechatCall
 
 T = TypeVar("T")
-log = structlog.get_logger("tencent.invitations")
+log = structlog.get_logger("tencent.activity_cards")
 
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 """How pictures begin; WeChat makes JPEG files."""
 
 
-class InvitationClient:
+class ActivityCardClient:
     """Private messages, URL Links and mini-program codes.
 
     All methods raise ServiceUnavailable, at most ANSWER_SECONDS (tencent/wechat.py) later, also for
@@ -61,7 +61,7 @@ class InvitationClient:
             errcode = "no answer"
         except Unreadable:
             errcode = "unreadable"
-        log.warning("invitation_not_given", call=call.path, errcode=errcode)
+        log.warning("activity_card_not_given", call=call.path, errcode=errcode)
         raise ServiceUnavailable(self._client.service)
 
 
