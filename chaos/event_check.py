@@ -11,7 +11,7 @@ UNNUMBERED = frozenset(("audience", "balance", "where", "pong"))
 
 
 class EventChecker:
-    """Checks one client's frames of one room, or of its user's own channel.
+    """Checks one client's frames of one room, or of its user channel.
 
     That is across all its connections.
     """

@@ -18,7 +18,7 @@ OPEN_SECONDS = 10.0
 
 
 class RoomClient:
-    """One member's WebSocket client in one room, which also has the user's own channel."""
+    """One member's WebSocket client in one room, which also has the user channel."""
 
     def __init__(
         self,

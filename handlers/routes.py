@@ -28,7 +28,7 @@ API_ROUTES: list[Route] = [
     Route("qlive_user/", sign_in.CreateUserHandler, "users.CreateUser"),
     Route("qlive_user/login/", sign_in.LoginHandler, "users.Login"),
     Route("qlive_user/update_userinfo/", profiles.UpdateUserinfoHandler, "users.UpdateUserinfo"),
-    Route("qlive_user/upload_ticket/", profiles.UploadTicketHandler, "users.UploadTicket"),
+    Route("qlive_user/upload_ticket/", profiles.UploadFormHandler, "users.UploadTicket"),
     Route("qlive_user/verify_age/", profiles.VerifyAgeHandler, "users.VerifyAge"),
     Route("qlive_user/giving_limits/", gifts.GivingLimitsHandler, "gifts.GivingLimits"),
     Route("qlive_user/get_userinfo/", profiles.GetUserinfoHandler, "users.GetUserinfo"),

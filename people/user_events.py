@@ -1,4 +1,4 @@
-"""Payloads of the events of a user's own channel, as sent over WebSocket; times in ms."""
+"""Payloads of the events of a user channel, as sent over WebSocket; times in ms."""
 
 from typing import Literal, TypedDict
 

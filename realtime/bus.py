@@ -63,7 +63,7 @@ class UserEvicted:
 class ConnectionOpened:
     """A user opened a socket; those of the user in the channel below `number` are replaced.
 
-    In a room, that is the number of the socket; in the own channel, of the oldest that may stay.
+    In a room, that is the number of the socket; in the user channel, of the oldest that may stay.
     """
 
     key: Key

@@ -29,7 +29,7 @@ GATHER_SECONDS = 0.005
 """Time for which a busy room collects frames into one send."""
 BUSY_SECONDS = 0.05
 """A room is busy for this long after an event: its next event waits to be batched."""
-ROOM_TRANSIENTS, OWN_TRANSIENTS = frozenset({"audience"}), frozenset({"balance", "where"})
+ROOM_TRANSIENTS, USER_TRANSIENTS = frozenset({"audience"}), frozenset({"balance", "where"})
 """Types of frames that are not numbered, since only the latest one counts."""
 
 
@@ -213,17 +213,17 @@ class Channel:
         self._fanout = self.new_fanout()
 
     @property
-    def is_own(self) -> bool:
-        """Whether it is a user's own channel, else it is a room's, with one socket of each user.
+    def is_user_channel(self) -> bool:
+        """Whether it is a user channel, else it is a room's, with one socket of each user.
 
-        The own channel also has the room's socket of its user, which belongs to the room.
+        The user channel also has the room's socket of its user, which belongs to the room.
         """
         return isinstance(self.key, str)
 
     @property
     def over(self) -> CloseCode:
         """Close code when the epoch ends. A user's lasts for ever, so those clients reconnect."""
-        return CloseCode.RESTART if self.is_own else CloseCode.ENDED
+        return CloseCode.RESTART if self.is_user_channel else CloseCode.ENDED
 
     @property
     def sockets(self) -> dict[Any, SocketWriter]:
@@ -231,10 +231,10 @@ class Channel:
 
     def slot_of(self, writer: SocketWriter) -> object:
         """Return the key of a socket in `sockets`."""
-        return writer if self.is_own else writer.user_id
+        return writer if self.is_user_channel else writer.user_id
 
     def of_user(self, user_id: str) -> list[SocketWriter]:
-        if self.is_own:
+        if self.is_user_channel:
             return [*self.sockets.values()] if user_id == self.key else []
         writer = self.sockets.get(user_id)
         return [writer] if writer else []
@@ -283,7 +283,7 @@ class Channel:
         self.last_seq = message.seq
         recent = self._recent = self._recent or {}
         recent[message.seq] = message.frame
-        if len(recent) > (USER_LOG_SIZE if self.is_own else RECENT_FRAMES):
+        if len(recent) > (USER_LOG_SIZE if self.is_user_channel else RECENT_FRAMES):
             del recent[next(iter(recent))]
         self._fanout.send(message.frame, message.seq, message.saved_at)
         if message.last:
@@ -315,7 +315,7 @@ class Channel:
 
     def refresh(self, *, again: bool = True) -> None:
         """Have the transient frames read again; send them also if they are the same (`again`)."""
-        self.stale = OWN_TRANSIENTS if self.is_own else ROOM_TRANSIENTS
+        self.stale = USER_TRANSIENTS if self.is_user_channel else ROOM_TRANSIENTS
         if again:
             self.latest = None
 
@@ -362,7 +362,7 @@ class Channel:
         if self.joins:
             self.joins.newest[user_id] = max(number, self.joins.newest.get(user_id, 0))
         for writer in self.of_user(user_id):
-            belongs_here = not (self.is_own and writer.member_socket)
+            belongs_here = not (self.is_user_channel and writer.member_socket)
             if belongs_here and writer.number < number:
                 del self.sockets[self.slot_of(writer)]
                 writer.close(CloseCode.REPLACED)

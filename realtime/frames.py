@@ -39,7 +39,7 @@ class CloseCode(IntEnum):
     NOT_A_MEMBER = 4504
     """Not a member, no longer a member, or no such room."""
     REPLACED = 4509
-    """The user opened a newer socket in this room, or a fourth one of their own channel."""
+    """The user opened a newer socket in this room, or a fourth one of their user channel."""
     ENDED = 4510
     """The live session has ended."""
 
@@ -94,7 +94,7 @@ def transient(type_: str, key: Key, data: Mapping[str, Any]) -> bytes:
 def heartbeat(seq: int, own_seq: int | None = None) -> bytes:
     """Frame a heartbeat and a protocol ping, which phones and browsers answer by themselves.
 
-    `own_seq` is for a room's socket that also receives the user's own channel.
+    `own_seq` is for a room's socket that also receives the user channel.
     """
     own = {} if own_seq is None else {"own_seq": own_seq}
     return _encode({"type": "heartbeat", "seq": seq, **own, "ts": now_ms()}) + PING

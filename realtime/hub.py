@@ -38,7 +38,7 @@ ReadTransient = Callable[[Sequence[tuple[Any, str]]], Awaitable[Mapping[Any, Map
 ChooseUsers = Callable[[Set[str]], Awaitable[Set[str]]]
 """Receives user_ids, and returns those of them who are to receive a frame."""
 USER_CHECKS = 15
-"""Checks in which all users' own channels have had a turn, unless the bus may have lost messages:
+"""Checks in which all user channels have had a turn, unless the bus may have lost messages:
 to read the versions of 10,000 users every second would take a twentieth of a core."""
 
 
@@ -54,9 +54,9 @@ class Hub:
     _channels: dict[Key, Channel] = field(default_factory=dict)
     _filling: dict[Key, asyncio.Task[None]] = field(default_factory=dict)
     _unchecked: list[Channel] = field(default_factory=list)
-    """Own channels that have yet to be checked in this round."""
+    """User channels that have yet to be checked in this round."""
     _checked_gaps: int = 0
-    """Gaps of the bus after which all own channels were checked."""
+    """Gaps of the bus after which all user channels were checked."""
     events_delivered: int = 0
     events_backfilled: int = 0
 
@@ -139,7 +139,7 @@ class Hub:
         self, channel: Channel, writer: SocketWriter, first_frames: bytes, *, resumes: bool
     ) -> None:
         """Add a socket that has read the channel at its present position, unless it is replaced."""
-        belongs_here = not (channel.is_own and writer.member_socket)
+        belongs_here = not (channel.is_user_channel and writer.member_socket)
         older = channel.sockets.get(channel.slot_of(writer))
         announced = channel.joins.newest.get(writer.user_id, 0) if channel.joins else 0
         newest = max(announced, older.number if older else 0)
@@ -152,11 +152,11 @@ class Hub:
                 older.close(CloseCode.REPLACED)
             channel.add(writer)
             writer.begin(first_frames)
-            if not channel.is_own or resumes or channel.latest:
+            if not channel.is_user_channel or resumes or channel.latest:
                 channel.refresh()  # what the first frame shows of it may be stale
             if channel.behind:
                 self._start_filling(channel)
-            if not channel.is_own:
+            if not channel.is_user_channel:
                 opened = channel.epoch or "", writer.user_id, writer.number
                 self._bus.publish(ConnectionOpened(channel.key, *opened))
 
@@ -208,12 +208,14 @@ class Hub:
     @property
     def room_count(self) -> int:
         """Rooms with a socket."""
-        return sum(not channel.is_own for channel in self._channels.values())
+        return sum(not channel.is_user_channel for channel in self._channels.values())
 
     @property
     def members(self) -> list[tuple[Channel, SocketWriter]]:
         """Every socket that has joined a room, with the channel of the room."""
-        return [(channel, writer) for channel, writer in self._joined if not channel.is_own]
+        return [
+            (channel, writer) for channel, writer in self._joined if not channel.is_user_channel
+        ]
 
     @property
     def member_sockets(self) -> list[MemberSocket]:
@@ -236,15 +238,18 @@ class Hub:
 
         A lost bus message thus costs a delay, not an event.
         """
-        await self._check(self._rooms, [c for c in self.channels if not c.is_own])
+        await self._check(self._rooms, [c for c in self.channels if not c.is_user_channel])
 
     async def check_users(self) -> None:
-        """Check users' own channels as `check` does those of rooms, by turns.
+        """Check user channels as `check` does those of rooms, by turns.
 
         After a gap of the bus, and while it is down, all have a turn. Channels whose last read has
         failed have a turn every time.
         """
-        users, gaps = [channel for channel in self.channels if channel.is_own], self._bus.gaps
+        users, gaps = (
+            [channel for channel in self.channels if channel.is_user_channel],
+            self._bus.gaps,
+        )
         share = ceil(len(users) / USER_CHECKS)
         if gaps != self._checked_gaps or not self._bus.healthy:
             self._unchecked, share = users, len(users)
@@ -336,7 +341,7 @@ class Hub:
         for channel in self.channels:
             frame = b""
             for writer in list(channel.sockets.values()):
-                if channel.is_own and writer.member_socket:
+                if channel.is_user_channel and writer.member_socket:
                     continue  # its room sends them
                 if now - writer.received_at > silent:
                     del channel.sockets[channel.slot_of(writer)]
@@ -344,12 +349,12 @@ class Hub:
                 elif now >= writer.next_heartbeat:
                     if writer.next_heartbeat:  # a new socket was just sent its position
                         frame = frame or frames.heartbeat(channel.sent)
-                        writer.send(self._heartbeat_with_own(channel, writer) or frame)
+                        writer.send(self._heartbeat_of_both(channel, writer) or frame)
                     writer.next_heartbeat = now + every * random.uniform(0.8, 1.2)
             self.drop_if_idle(channel)
 
-    def _heartbeat_with_own(self, channel: Channel, writer: SocketWriter) -> bytes:
-        """Return the heartbeat of a room's socket that has the own channel, too; else b""."""
+    def _heartbeat_of_both(self, channel: Channel, writer: SocketWriter) -> bytes:
+        """Return the heartbeat of a room's socket that has the user channel, too; else b""."""
         own = self._channels.get(writer.user_id)
         if own is None or own is channel or writer not in own.sockets:
             return b""
@@ -372,7 +377,7 @@ class Hub:
         return [(c, writer) for c in self.channels for writer in c.sockets.values()]
 
     def _source(self, channel: Channel) -> Source:
-        return self._users if channel.is_own else self._rooms
+        return self._users if channel.is_user_channel else self._rooms
 
     def _on_event_published(self, message: EventPublished) -> None:
         if message.last:
@@ -401,7 +406,7 @@ class Hub:
         """Have `where` read again for users who may have been in this live."""
         for channel in self._channels.values():
             where = channel.latest and channel.latest.get("where")
-            if channel.is_own and where in (None, (live_id,)):
+            if channel.is_user_channel and where in (None, (live_id,)):
                 channel.stale |= {"where"}
 
     def _on_user_evicted(self, message: UserEvicted) -> None:
@@ -446,7 +451,9 @@ class Hub:
             log.warning("backfill_failed", **frames.owner(channel.key), error=type(error).__name__)
             channel.behind = True
             return None
-        if filled and not channel.is_own:  # the ChannelChanged of a missed event was lost as well
+        if (
+            filled and not channel.is_user_channel
+        ):  # the ChannelChanged of a missed event was lost as well
             self.events_backfilled += filled
             self.events_delivered += filled
             channel.refresh(again=False)

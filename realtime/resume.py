@@ -168,7 +168,7 @@ async def backfill(channel: Channel, source: Source) -> int:
         await _continue_from_snapshot(channel, source)
     start = channel.last_seq
     for event in missing or ():
-        saved_at = 0.0 if channel.is_own else None  # a hint has no time to measure from
+        saved_at = 0.0 if channel.is_user_channel else None  # a hint has no time to measure from
         channel.receive(EventPublished.of(channel.key, event, saved_at))
     channel.receive_buffered()
     return channel.last_seq - start

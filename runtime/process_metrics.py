@@ -32,7 +32,7 @@ def register_gauges(context: Context) -> None:
     gauge("started_at", "Start of the process in Unix seconds.", lambda: started_at)
     gauge(
         "sockets",
-        "Joined WebSockets, of rooms or own channels.",
+        "Joined WebSockets, of rooms or user channels.",
         lambda: hub.socket_count,
     )
     gauge("rooms_with_sockets", "Rooms with a socket.", lambda: hub.room_count)

@@ -16,14 +16,14 @@ from storage.documents import change_one, documents_by_id, known_fields
 from storage.write_batch import WriteBatch
 
 MAX_SOCKETS = 3
-"""Sockets of a user that receive only the own channel: a phone, a tablet and a computer."""
+"""Sockets of a user that receive only the user channel: a phone, a tablet and a computer."""
 Changed = Callable[[str, Literal["events", "balance", "where"]], None]
-"""Receives a user and the part of the own channel that a committed write has changed."""
+"""Receives a user and the part of the user channel that a committed write has changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class UserChannel:
-    """A user's own channel at one version; its epoch lasts as long as the user."""
+    """A user channel at one version; its epoch lasts as long as the user."""
 
     user_id: str
     epoch: str

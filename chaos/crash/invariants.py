@@ -67,7 +67,7 @@ def order_violations(orders: Sequence[Row], recorded: Sequence[Row], buyer: Row)
 
 
 def payment_event_violations(recorded: Sequence[Row], channel: Row) -> Found:
-    """Each recharge has one event in the buyer's own channel, as long as its log has all events."""
+    """Each recharge has one event in the user channel, as long as its log has all events."""
     told = Counter(
         recharge_key(event["data"]["order"])
         for event in channel["log"]

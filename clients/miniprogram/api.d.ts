@@ -297,7 +297,7 @@ export interface components {
         /**
          * @description Liveness signal; a client whose last `seq` is lower has missed an event.
          *
-         *     `own_seq` is that of the own channel, if the socket has it beside a room.
+         *     `own_seq` is that of the user channel, if the socket has it beside a room.
          */
         HeartbeatFrame: {
             /** @constant */
@@ -1248,7 +1248,7 @@ export interface EventData {
   gift: GiftEvent;
   live_end: LiveEndEvent;
 }
-/** `data` of the events of a user's own channel, by type. */
+/** `data` of the events of a user channel, by type. */
 export interface UserEventData {
   invitation: Invitation;
   invitation_end: InvitationEnd;

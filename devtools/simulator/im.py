@@ -121,9 +121,9 @@ class SimulatedIm:
         user_id, usersig = str(content.get("user_id")), str(content.get("user_sig", ""))
         if code := self.usersig_error(usersig, user_id):
             return code
-        ticket = _read_usersig(usersig)
+        sig = _read_usersig(usersig)
         # A kick ends the UserSigs that were signed before; their time has whole seconds only.
-        if ticket and ticket["TLS.time"] <= self.kicked.get(user_id, -1):
+        if sig and sig["TLS.time"] <= self.kicked.get(user_id, -1):
             return KICKED
         self.accounts.setdefault(user_id, {})
         group_id = content.get("group_id")
@@ -190,21 +190,21 @@ class SimulatedIm:
         """
         if not usersig:
             return EMPTY
-        ticket = _read_usersig(usersig)
-        if ticket is None:
+        sig = _read_usersig(usersig)
+        if sig is None:
             return MALFORMED
         names = ["identifier", "sdkappid", "time", "expire"]
-        if "TLS.userbuf" in ticket:
+        if "TLS.userbuf" in sig:
             names.append("userbuf")
-        signed = "".join(f"TLS.{name}:{ticket[f'TLS.{name}']}\n" for name in names)
+        signed = "".join(f"TLS.{name}:{sig[f'TLS.{name}']}\n" for name in names)
         digest = hmac.digest(self._settings.secret_key.encode(), signed.encode(), hashlib.sha256)
-        if not hmac.compare_digest(base64.b64encode(digest), str(ticket["TLS.sig"]).encode()):
+        if not hmac.compare_digest(base64.b64encode(digest), str(sig["TLS.sig"]).encode()):
             return INVALID_SIGNATURE
-        if ticket["TLS.time"] + ticket["TLS.expire"] < self._now():
+        if sig["TLS.time"] + sig["TLS.expire"] < self._now():
             return EXPIRED
-        if ticket["TLS.identifier"] != identifier:
+        if sig["TLS.identifier"] != identifier:
             return OTHER_USER
-        return 0 if ticket["TLS.sdkappid"] == self._settings.sdk_app_id else OTHER_APP
+        return 0 if sig["TLS.sdkappid"] == self._settings.sdk_app_id else OTHER_APP
 
     # ---- accounts
 
@@ -401,7 +401,7 @@ def envelope(code: int, extra: dict[str, Any]) -> SimulatorReply:
 def _read_usersig(usersig: str) -> dict[str, Any] | None:
     text = usersig.translate(str.maketrans("*-_", "+/="))
     try:
-        ticket = json.loads(zlib.decompress(base64.b64decode(text, validate=True)))
+        sig = json.loads(zlib.decompress(base64.b64decode(text, validate=True)))
     except (ValueError, zlib.error):
         return None
-    return ticket if isinstance(ticket, dict) and ticket.keys() >= FIELDS else None
+    return sig if isinstance(sig, dict) and sig.keys() >= FIELDS else None

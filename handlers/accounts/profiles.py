@@ -225,17 +225,17 @@ class GetUserinfoHandler(ActiveUserHandler):
         return model.model_validate(user).model_copy(update={**changes, "rate": rate})
 
 
-class UploadTicketHandler(ActiveUserHandler):
+class UploadFormHandler(ActiveUserHandler):
     """Permit the upload of a picture.
 
     The phone posts `fields` and then the file, as `file`, to `url`: a still picture with at most
-    4,096 pixels a side. `key` then names it in update_userinfo or update_room. The ticket is valid
+    4,096 pixels a side. `key` then names it in update_userinfo or update_room. The form is valid
     for `seconds`.
     """
 
     @endpoint(limit="upload", errors=[UploadsOff])
     async def post(self, params: UploadTicketRequest) -> UploadTicketResponse:
-        fields = await self.context.services.accounts.pictures.ticket(
+        fields = await self.context.services.accounts.pictures.upload_form(
             self.user_id, params.kind, params.type, params.size
         )
         url = f"{self.context.settings.uploads.endpoint}/"

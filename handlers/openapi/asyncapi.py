@@ -23,10 +23,10 @@ from services.rooms.room_access import Audience
 CHANNEL = "#/channels/room"
 
 ABOUT = """\
-One socket is one member's connection to one room or, without `live_id`, one of a user's own
-channel, whose frames have `user_id` in place of `live_id`. With `own=1` a room's socket has the own
-channel as well, after the room's first frame; `own_epoch` and `own_since` resume it. A user has at
-most three sockets of the own channel alone.
+One socket is one member's connection to one room or, without `live_id`, to a user channel, whose
+frames have `user_id` in place of `live_id`. With `own=1` a room's socket has the user channel as
+well, after the room's first frame; `own_epoch` and `own_since` resume it. A user has at most three
+sockets of the user channel alone.
 
 The first frame is `snapshot`, or `resumed` for a client that reconnects with `epoch` and `since`;
 then every event follows, numbered by `seq` without a gap. A field of a room event's data that the
@@ -112,7 +112,7 @@ SERVER_FRAMES: dict[str, Any] = {
     "heartbeat": _frame(
         "heartbeat",
         "Liveness signal; a client whose last `seq` is lower has missed an event.\n\n"
-        "`own_seq` is that of the own channel, if the socket has it beside a room.",
+        "`own_seq` is that of the user channel, if the socket has it beside a room.",
         seq=int,
         own_seq=NotRequired[int],
         ts=int,

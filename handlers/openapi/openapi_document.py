@@ -56,10 +56,10 @@ SCHEMES = {
     },
 }
 SOCKET_QUERY: dict[str, Json] = {
-    "live_id": {"type": "integer", "minimum": 1, "description": "Without: the own channel."},
+    "live_id": {"type": "integer", "minimum": 1, "description": "Without: the user channel."},
     "epoch": {"type": "string", "description": "`epoch` of the last frame received."},
     "since": {"type": "integer", "minimum": 0, "description": "`seq` of the same frame."},
-    "own": {"type": "integer", "enum": [1], "description": "Also the own channel."},
+    "own": {"type": "integer", "enum": [1], "description": "Also the user channel."},
     "own_epoch": {"type": "string", "description": "`epoch` of its last frame."},
     "own_since": {"type": "integer", "minimum": 0, "description": "`seq` of the same frame."},
 }

@@ -39,7 +39,7 @@ log = structlog.get_logger("qlive.socket")
 class ConnectRequest(NamedTuple):
     """Parameters of a handshake; `token` is "" when the first frame is to bring it.
 
-    Without a `live_id`, the socket is of the user's own channel; with one, it has that as well if
+    Without a `live_id`, the socket is of the user channel; with one, it has that as well if
     `own` is set. `own_since` is its position then.
     """
 
@@ -204,7 +204,7 @@ class Connection:
         self._joining = None
 
     async def _join_channels(self, queued_at: float) -> None:
-        """Join the room, or the user's own channel, or both in this order."""
+        """Join the room, or the user channel, or both in this order."""
         request, writer, hub = self._request, self.writer, self._context.hub
         channels = self._context.services.accounts.channels
         if request.live_id is None:

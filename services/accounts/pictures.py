@@ -1,6 +1,6 @@
 """Pictures that users upload: faces, and covers of rooms.
 
-A phone uploads under a random key that its ticket names. What is shown is a copy under a key that
+A phone uploads under a random key that its form names. What is shown is a copy under a key that
 no client can write, so it never changes.
 """
 
@@ -45,14 +45,14 @@ JPEG_FRAME = re.compile(rb"\xff+[\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf]...(..)(..
 
 @dataclass
 class PictureService:
-    """Tickets for uploads, and the addresses of what was uploaded."""
+    """Forms for uploads, and the addresses of what was uploaded."""
 
     _cos: CosClient
     _stores: Stores
     _uploads: UploadsSettings
     _moderation: ModerationSettings
 
-    async def ticket(
+    async def upload_form(
         self, user_id: str, kind: PictureKind, content_type: str, size: int
     ) -> dict[str, str]:
         """Permit an upload of at most `size` bytes; return its form's fields. Raises UploadsOff."""

@@ -1,4 +1,4 @@
-"""A user's own channel: its snapshot, its transient frames, and sockets without a room."""
+"""A user channel: its snapshot, its transient frames, and sockets without a room."""
 
 import asyncio
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ class UserChannelService:
     # ---- sockets
 
     async def connect(self, writer: SocketWriter) -> View:
-        """Register a socket that has only the own channel, and return what it is shown.
+        """Register a socket that has only the user channel, and return what it is shown.
 
         The oldest of more than MAX_SOCKETS is replaced. Raises as `authorize`, which reads the user
         afterwards: a ban that is stored later closes the socket by its number.

@@ -40,7 +40,7 @@ export function resumed(seq, replayed, epoch = "e1") {
   return { type: "resumed", live_id: 1, epoch, seq, replayed };
 }
 
-/** Frames of Bert's own channel. */
+/** Frames of Bert's user channel. */
 export function ownSnapshot(seq = 0, more = {}, epoch = "o1") {
   const data = { gold: 10, income: 0, in_room: null, invitations: [], ...more };
   return { type: "snapshot", user_id: BERT.user_id, epoch, seq, ts: 5, data };

@@ -189,7 +189,7 @@ async def shake_hands(api: NginxApi, live_id: int) -> None:
     assert response.startswith(b"HTTP/1.1 101 "), response
 
 
-async def open_own_channel(api: NginxApi, user: int) -> None:
+async def open_user_channel(api: NginxApi, user: int) -> None:
     token = f"Authorization: QLiveToken {user:0{USER_DIGITS}x}{secrets.token_hex(16)}"
     response = await api.send_raw(f"GET {BASE}ws/?user={user} HTTP/1.1", *HANDSHAKE, token)
     assert response.startswith(b"HTTP/1.1 101 "), response
@@ -229,10 +229,10 @@ async def test_handshake_is_sent_to_the_other_server_while_one_is_draining(nginx
     ("response", "keys", "send"),
     [
         (SWITCHING, ROOMS, shake_hands),
-        (SWITCHING, USERS, open_own_channel),
+        (SWITCHING, USERS, open_user_channel),
         (OK, USERS, call_with_spaces),
     ],
-    ids=["room", "own channel", "user"],
+    ids=["room", "user channel", "user"],
 )
 async def test_sockets_of_a_room_and_requests_of_a_user_share_a_server_also_when_one_is_lost(
     nginx: Nginx, response: bytes, keys: range, send: Any

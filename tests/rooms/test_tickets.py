@@ -1,4 +1,4 @@
-"""Tickets into a live, and what the invited users receive in their own channels."""
+"""Tickets into a live, and what the invited users receive in their user channels."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -53,7 +53,7 @@ def inviting_room(*people: Any) -> Room:
     return reloaded(room)
 
 
-def test_an_invited_user_receives_the_invitation_in_the_own_channel() -> None:
+def test_an_invited_user_receives_the_invitation_in_the_user_channel() -> None:
     room = live_room()
     assert room.issue_ticket(APP) is APP
     host = {"user_id": HOST.user_id, "nickname": HOST.nickname, "face_url": HOST.face_url}
@@ -209,7 +209,7 @@ def room_with_invitation() -> Room:
     return reloaded(room)
 
 
-def test_an_invitation_to_a_seat_is_told_in_the_own_channel_and_replaced_by_the_next() -> None:
+def test_an_invitation_to_a_seat_is_told_in_the_user_channel_and_replaced_by_the_next() -> None:
     room = live_room(ANNA)
     room.invite(HOST.user_id, ANNA, NOW)
     room.invite(HOST.user_id, ANNA, NOW + 5)

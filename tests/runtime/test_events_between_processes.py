@@ -163,10 +163,10 @@ async def check_a_mute_a_block_and_a_forbidden_stream_reach_the_other_process(
     await until(is_refused)
 
 
-# ---- users' own channels
+# ---- user channels
 
 
-class OwnChannels:
+class UserChannelSockets:
     """Four sockets of a user, half of them on each server, the first of which is replaced."""
 
     def __init__(self, user: ApiClient, oldest: Socket, others: list[Socket]) -> None:
@@ -184,13 +184,13 @@ class OwnChannels:
                 pass
 
 
-async def open_channels(pair: ServerPair, name: str) -> OwnChannels:
+async def open_channels(pair: ServerPair, name: str) -> UserChannelSockets:
     user = await pair.apis[0].user(name, 2)
     sockets = []
     for client in (user, pair.on_second(user)) * 2:
-        sockets.append(await client.own_channel())
+        sockets.append(await client.user_channel())
         await sockets[-1].next("snapshot")
-    return OwnChannels(user, sockets[0], sockets[1:])
+    return UserChannelSockets(user, sockets[0], sockets[1:])
 
 
 # ---- tests

@@ -1,4 +1,4 @@
-"""A user's own channel on a real MongoDB."""
+"""A user channel on a real MongoDB."""
 
 import asyncio
 from typing import Any

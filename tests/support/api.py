@@ -140,8 +140,8 @@ class ApiClient(UserClient):
     async def connect(self, live_id: int | None = None, **query: Any) -> "Socket":
         return await self.api.socket(live_id or self.live_id, self.token, **query)
 
-    async def own_channel(self, **query: Any) -> "Socket":
-        """A socket of the user's own channel."""
+    async def user_channel(self, **query: Any) -> "Socket":
+        """A socket of the user channel."""
         return await self.api.socket(None, self.token, **query)
 
     async def watch(self, live_id: int | None = None) -> "Socket":

@@ -18,7 +18,7 @@ from rooms.members import MemberSocket
 from tests.support.waiting import until
 
 ROOM, USER = 7, "10000001"
-"""Keys of a room's channel and of a user's own."""
+"""Keys of a room's channel and of a user channel."""
 
 
 async def no_data() -> dict[str, Any]:
@@ -125,7 +125,7 @@ class HubFixture:
     """A hub on a StoredRoom."""
 
     def __init__(self, slice_: int = SLICE_SIZE, key: Key = ROOM) -> None:
-        """With the key USER, the stored events are those of a user's own channel."""
+        """With the key USER, the stored events are those of a user channel."""
         self.stored, self.key = StoredRoom(), key
         new_fanout = partial(Fanout, slice_size=slice_, gather_seconds=0)
         self.bus = Bus()

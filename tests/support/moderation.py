@@ -58,7 +58,7 @@ class ModerationFixture:
         await self.delivery.quiet()
 
     async def told(self, user_id: str) -> list[dict[str, Any]]:
-        """The outcomes in the user's own channel."""
+        """The outcomes in the user channel."""
         events = await events_told(self.context.stores, user_id)
         assert {type_ for type_, _ in events} <= {"checked"}
         return [data for _, data in events]

@@ -64,7 +64,7 @@ class StoresFixture(Stores):
         return await rows.sort("$natural", 1).to_list()
 
     async def told(self, user_id: str) -> list[tuple[str, dict[str, Any]]]:
-        """(type, data) of the events in the user's own channel."""
+        """(type, data) of the events in the user channel."""
         return await events_told(self, user_id)
 
     async def check_ledger(self) -> None:
@@ -86,7 +86,7 @@ class StoresFixture(Stores):
 
 
 async def events_told(stores: Stores, user_id: str) -> list[tuple[str, dict[str, Any]]]:
-    """(type, data) of the events in a user's own channel."""
+    """(type, data) of the events in a user channel."""
     epoch = (await stores.user_channels.read(user_id)).epoch
     events = await stores.user_channels.log_since(user_id, epoch, 0)
     return [(event.type, dict(event.data)) for event in events or ()]

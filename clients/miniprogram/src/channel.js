@@ -1,4 +1,4 @@
-// The user's own channel: events about the user, on a connection of its own or on that of a room.
+// The user channel: events about the user, on a connection of its own or on that of a room.
 
 import { isNext } from "./fold.js";
 import { RECONNECT } from "./reconnect.js";

@@ -1,4 +1,4 @@
-// Uploads of pictures to COS, each with a ticket of the server.
+// Uploads of pictures to COS, each with a form of the server.
 
 import { Unreachable, UploadFailed } from "./errors.js";
 

@@ -18,7 +18,7 @@ async def _choose(window, name, action):
 
 
 async def until_listening(server, window):
-    """Wait for a socket that has only the user's own channel: the start of a live is sent once."""
+    """Wait for a socket that has only the user channel: the start of a live is sent once."""
     user_id = await window.session("user_id")
 
     def sockets():

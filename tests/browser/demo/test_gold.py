@@ -80,7 +80,7 @@ async def test_late_gold_arrives_after_the_dialog_was_closed_but_not_after_signi
     await expect(name).to_have_value("小美")
 
 
-async def test_income_of_a_gift_arrives_on_the_own_channel_without_a_call(demo, api):
+async def test_income_of_a_gift_arrives_on_the_user_channel_without_a_call(demo, api):
     (host,) = await demo.start_live()
     await expect(host.room.chat_field).to_be_enabled()
     giver = await api.guest("有钱人", 1, await host.panel.live_id(), gold=5)

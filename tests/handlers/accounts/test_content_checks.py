@@ -114,7 +114,7 @@ async def test_a_refused_picture_is_deleted_at_once_and_uploaded_again_if_that_i
     await moderation.service.decide(proposed.id, proposed.state, "olga", approved=False)
     await job_of(server, "cos_outbox").sweep()
     assert await server.context.tencent.cos.head(key) is None
-    again = await anna.post(UPDATE, face_url=key_of_upload)  # its ticket is valid for ten minutes
+    again = await anna.post(UPDATE, face_url=key_of_upload)  # its form is valid for ten minutes
     assert again.refusal == (400, "content_refused")
     assert await server.context.tencent.cos.head(key) is None
 

@@ -17,7 +17,7 @@ from runtime.process import ServerProcess
 from services.accounts.data_requests import CHANGE_OF_MIND
 from storage.accounts import exports
 from tencent.message_push import ACCOUNT_CLOSED, CONSENT_REVOKED
-from tests.handlers.accounts.test_uploads import send_form, ticket_for, upload
+from tests.handlers.accounts.test_uploads import form_for, send_form, upload
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.chat import OK, chat, commands, group_of, until_delivered, user_sig
 from tests.support.gifts import CANDY, give
@@ -217,7 +217,7 @@ async def test_a_deleted_user_leaves_nothing_but_a_number(
     leaver: Leaver, api: ApiFixture, server: ServerProcess, db: Any
 ) -> None:
     user = (await leaver.create()).user
-    old_ticket = await ticket_for(user)
+    old_form = await form_for(user)
     assert {text for _, text in leaver.traces()} == {*leaver.secrets} - {REAL_NAME, user.token}
     before = db.users.find_one({"_id": user.id})
     assert {"real_name", "session_key"} <= before.keys()
@@ -239,10 +239,10 @@ async def test_a_deleted_user_leaves_nothing_but_a_number(
     await job_of(server, "cos_outbox").sweep()
     for address in (leaver.face, leaver.cover):
         assert await server.context.tencent.cos.head(address.partition("/cos/")[2]) is None
-    assert await send_form(old_ticket) == 200
+    assert await send_form(old_form) == 200
     db.outbox.update_many({"state": "later"}, {"$set": {"due_at": PAST}})
     await job_of(server, "cos_outbox").sweep()
-    assert await server.context.tencent.cos.head(old_ticket["key"]) is None
+    assert await server.context.tencent.cos.head(old_form["key"]) is None
     assert await commands(api, "account_delete")
     # A message of the room that comes later imports the number alone.
     assert not server.simulator.im.accounts.get(user.id)  # type: ignore[union-attr]

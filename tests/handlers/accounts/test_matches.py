@@ -1,4 +1,4 @@
-"""Matches over HTTP and the users' own channels, and the friendships at IM that follow them."""
+"""Matches over HTTP and user channels, and the friendships at IM that follow them."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ async def test_two_who_like_one_another_on_mic_are_told_listed_and_friends(
     api: ApiFixture, server: ServerProcess
 ) -> None:
     bert, anna = await on_mic(api)
-    sockets = [await user.own_channel() for user in (bert, anna)]
+    sockets = [await user.user_channel() for user in (bert, anna)]
     for socket in sockets:
         await socket.next("snapshot")
     await like(bert, anna)

@@ -173,8 +173,8 @@ async def test_only_the_own_profile_includes_balance_and_user_sig(api: ApiFixtur
         own = reply.ok()
         assert (own["user_id"], own["gold"], own["income"]) == (anna.id, 12, 0)
         assert own["rate"] == "0.1"
-        ticket = decode_usersig(own["user_sig"])
-        assert (ticket["TLS.identifier"], ticket["TLS.expire"]) == (anna.id, 24 * 3600)
+        sig = decode_usersig(own["user_sig"])
+        assert (sig["TLS.identifier"], sig["TLS.expire"]) == (anna.id, 24 * 3600)
         now = datetime.now(UTC)
         valid_for = parse_time(own["user_sig_expired"]) - now
         assert timedelta(hours=23) < valid_for <= timedelta(hours=24, seconds=1)

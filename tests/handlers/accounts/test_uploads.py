@@ -14,7 +14,7 @@ from tests.support.races import run_after
 from tests.support.server import job_of
 
 UPDATE, INFO = "qlive_user/update_userinfo/", "qlive_user/get_userinfo/"
-TICKET = "qlive_user/upload_ticket/"
+FORM = "qlive_user/upload_ticket/"
 PICTURE = jpeg()
 IMMUTABLE = "public, max-age=31536000, immutable"
 
@@ -24,27 +24,27 @@ def paused_jobs() -> tuple[str, ...]:
     return ("cos_outbox",)
 
 
-async def send_form(ticket: Any, content: bytes = PICTURE, **fields: str) -> int:
+async def send_form(form: Any, content: bytes = PICTURE, **fields: str) -> int:
     """Post a file as a phone does; `fields` replaces fields of the form. Returns the status."""
-    form = aiohttp.FormData({**ticket["fields"], **fields})
-    form.add_field("file", content, filename="tmp_1.jpg")
-    async with aiohttp.ClientSession() as phone, phone.post(ticket["url"], data=form) as answer:
+    data = aiohttp.FormData({**form["fields"], **fields})
+    data.add_field("file", content, filename="tmp_1.jpg")
+    async with aiohttp.ClientSession() as phone, phone.post(form["url"], data=data) as answer:
         return answer.status
 
 
-async def ticket_for(
+async def form_for(
     user: ApiClient, kind: str = "face", size: int = len(PICTURE), type_: str = "jpeg"
 ) -> Any:
-    return (await user.post(TICKET, kind=kind, type=f"image/{type_}", size=size)).ok()
+    return (await user.post(FORM, kind=kind, type=f"image/{type_}", size=size)).ok()
 
 
 async def upload(
     user: ApiClient, kind: str = "face", content: bytes = PICTURE, type_: str = "jpeg"
 ) -> str:
     """Upload a picture; returns its key."""
-    ticket = await ticket_for(user, kind, len(content), type_)
-    assert await send_form(ticket, content) == 200
-    key: str = ticket["key"]
+    form = await form_for(user, kind, len(content), type_)
+    assert await send_form(form, content) == 200
+    key: str = form["key"]
     return key
 
 
@@ -95,15 +95,15 @@ async def test_a_cover_is_uploaded_for_the_room_of_its_host(
     assert refused.refusal == (403, "not_host")
 
 
-async def test_another_upload_with_the_same_ticket_does_not_change_what_is_shown(
+async def test_another_upload_with_the_same_form_does_not_change_what_is_shown(
     api: ApiFixture,
 ) -> None:
     anna = await api.user("anna", 2)
-    ticket = await ticket_for(anna)
-    assert await send_form(ticket) == 200
-    face = (await anna.post(UPDATE, face_url=ticket["key"])).ok()["face_url"]
-    assert await send_form(ticket, jpeg(48, 64)) == 200
-    assert (await anna.post(UPDATE, face_url=ticket["key"])).ok()["face_url"] == face
+    form = await form_for(anna)
+    assert await send_form(form) == 200
+    face = (await anna.post(UPDATE, face_url=form["key"])).ok()["face_url"]
+    assert await send_form(form, jpeg(48, 64)) == 200
+    assert (await anna.post(UPDATE, face_url=form["key"])).ok()["face_url"] == face
     assert (await read(face))[0] == PICTURE
 
 
@@ -111,23 +111,23 @@ async def test_an_upload_that_changes_while_it_is_looked_at_is_not_shown(
     api: ApiFixture, server: ServerProcess
 ) -> None:
     anna = await api.user("anna", 2)
-    ticket = await ticket_for(anna)
-    assert await send_form(ticket) == 200
+    form = await form_for(anna)
+    assert await send_form(form) == 200
     changed = jpeg(48, 64)
-    run_after(server.context.tencent.cos, "head", lambda: send_form(ticket, changed))
-    assert (await anna.post(UPDATE, face_url=ticket["key"])).refusal == (409, "upload_missing")
-    face = (await anna.post(UPDATE, face_url=ticket["key"])).ok()["face_url"]
+    run_after(server.context.tencent.cos, "head", lambda: send_form(form, changed))
+    assert (await anna.post(UPDATE, face_url=form["key"])).refusal == (409, "upload_missing")
+    face = (await anna.post(UPDATE, face_url=form["key"])).ok()["face_url"]
     assert (await read(face))[0] == changed
 
 
-async def test_tickets_are_for_still_pictures_of_at_most_5_mb(
+async def test_forms_are_for_still_pictures_of_at_most_5_mb(
     api: ApiFixture, server: ServerProcess
 ) -> None:
     anna = await api.user("anna", 2)
-    ticket = {"kind": "face", "type": "image/png", "size": 5 * 1024 * 1024}
-    assert (await anna.post(TICKET, **ticket)).ok()["key"].endswith(".png")
+    form = {"kind": "face", "type": "image/png", "size": 5 * 1024 * 1024}
+    assert (await anna.post(FORM, **form)).ok()["key"].endswith(".png")
     for name, value in (("kind", "film"), ("type", "image/svg+xml"), ("size", 5 * 1024 * 1024 + 1)):
-        assert (await anna.post(TICKET, **{**ticket, name: value})).refusal[0] == 400
+        assert (await anna.post(FORM, **{**form, name: value})).refusal[0] == 400
     of_another_type, animated = await upload(anna), png(1, 1, b"acTL", b"IDAT")
     assert server.simulator
     server.simulator.cos.store(of_another_type, b"<script>", {"Content-Type": "text/html"})
@@ -174,8 +174,8 @@ async def test_an_upload_is_kept_if_its_copy_fails_after_status_200(
 async def test_nothing_is_uploaded_without_a_bucket(api: ApiFixture) -> None:
     anna = await api.user("anna", 2)
     key = f"uploads/face/{anna.id}/0123456789abcdef0123456789abcdef.jpg"
-    ticket = {"kind": "face", "type": "image/jpeg", "size": 1}
-    assert (await anna.post(TICKET, **ticket)).refusal == (409, "uploads_off")
+    form = {"kind": "face", "type": "image/jpeg", "size": 1}
+    assert (await anna.post(FORM, **form)).refusal == (409, "uploads_off")
     assert (await anna.post(UPDATE, face_url=key)).refusal == (409, "uploads_off")
 
 

@@ -90,7 +90,7 @@ async def test_followers_with_a_socket_are_told_once_that_a_live_has_begun(
         for follower in followers:
             await follow(follower, host)
     (await bert.get(PLAY, live_id=watched.live_id)).ok()
-    sockets = [await user.own_channel() for user in (anna, stranger, removed)]
+    sockets = [await user.user_channel() for user in (anna, stranger, removed)]
     for socket in (*sockets, room_socket := await bert.connect(watched.live_id)):
         await socket.next("snapshot")
     live_id = await begin(first)
@@ -111,7 +111,7 @@ async def test_a_failure_to_tell_followers_is_logged_and_concerns_nobody_else(
 ) -> None:
     host, anna = await api.matchmaker(), await api.user("anna")
     await follow(anna, host)
-    socket = await anna.own_channel()
+    socket = await anna.user_channel()
     await socket.next("snapshot")
 
     async def fail() -> None:

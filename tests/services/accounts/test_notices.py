@@ -139,10 +139,10 @@ async def test_users_who_are_online_anywhere_get_none_unless_their_process_is_de
     alone, inside, gone, _ = [
         await notices.follower(name, host) for name in ("alone", "inside", "gone", "killed")
     ]
-    await (await alone.own_channel()).next("snapshot")
+    await (await alone.user_channel()).next("snapshot")
     (await inside.get("get_playurl/", live_id=host.live_id)).ok()
     await inside.watch(host.live_id)
-    socket = await gone.own_channel()
+    socket = await gone.user_channel()
     await socket.next("snapshot")
     await socket.connection.close()
     channels = notices.db.user_channels

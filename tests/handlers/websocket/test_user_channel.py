@@ -1,4 +1,4 @@
-"""A user's own channel, on a socket of its own and beside a room, as a foreign client sees it."""
+"""A user channel, on a socket of its own and beside a room, as a foreign client sees it."""
 
 from contextlib import suppress
 from typing import Any
@@ -25,7 +25,7 @@ async def test_a_payment_is_told_at_once_and_again_to_a_client_that_missed_it(
     api: ApiFixture,
 ) -> None:
     anna = await api.user("anna", 2)
-    socket = await anna.own_channel()
+    socket = await anna.user_channel()
     first = await socket.next("snapshot")
     assert (first["user_id"], first["seq"], first["data"]) == (anna.id, 0, NOWHERE)
     order = await pay(api, anna)
@@ -34,10 +34,10 @@ async def test_a_payment_is_told_at_once_and_again_to_a_client_that_missed_it(
     assert (paid["user_id"], paid["epoch"], paid["seq"]) == (anna.id, first["epoch"], 1)
     while (await socket.data_of("balance")) != {"gold": 60, "income": 0}:
         pass
-    again = await anna.own_channel(**position(first))
+    again = await anna.user_channel(**position(first))
     assert (await again.next("resumed"))["replayed"] == 1
     assert await again.next() == paid
-    other = await anna.own_channel(epoch="other", since=1)
+    other = await anna.user_channel(epoch="other", since=1)
     fresh = await other.next("snapshot")
     assert (fresh["reset"], fresh["data"]) == ("epoch", {**NOWHERE, "gold": 60})
 
@@ -45,7 +45,7 @@ async def test_a_payment_is_told_at_once_and_again_to_a_client_that_missed_it(
 async def test_where_the_user_is_follows_every_way_into_and_out_of_a_room(api: ApiFixture) -> None:
     host = await api.host()
     bert = await api.user("bert", 1)
-    socket = await bert.own_channel()
+    socket = await bert.user_channel()
     await socket.next("snapshot")
     for enter, leave in (
         (("get_playurl/", bert), ("qlive_room/leave_room/", bert)),
@@ -60,10 +60,10 @@ async def test_where_the_user_is_follows_every_way_into_and_out_of_a_room(api: A
             pass
 
 
-async def test_a_socket_of_a_room_has_the_own_channel_after_the_room(api: ApiFixture) -> None:
+async def test_a_socket_of_a_room_has_the_user_channel_after_the_room(api: ApiFixture) -> None:
     host = await api.host()
     bert = await api.guest("bert", 1, host.live_id)
-    alone = await bert.own_channel()
+    alone = await bert.user_channel()
     assert (await alone.next("snapshot"))["data"]["in_room"] == host.live_id
     both = await bert.connect(own=1)
     room, own = await both.next("snapshot"), await both.next("snapshot")
@@ -101,7 +101,7 @@ async def test_a_fourth_socket_replaces_the_oldest_and_a_closed_one_none(api: Ap
 
 
 async def open_own(client: ApiClient) -> Socket:
-    socket = await client.own_channel()
+    socket = await client.user_channel()
     await socket.next("snapshot")
     return socket
 
@@ -114,7 +114,7 @@ async def answers(socket: Socket) -> bool:
     return False
 
 
-async def test_an_own_channel_gives_no_presence_and_ends_with_token_and_ban(
+async def test_a_user_channel_gives_no_presence_and_ends_with_token_and_ban(
     api: ApiFixture, db: Any
 ) -> None:
     host = await api.host()
@@ -124,7 +124,7 @@ async def test_an_own_channel_gives_no_presence_and_ends_with_token_and_ban(
     ban = {"banned": True, "ban_reason": "x"}
     (await api.ops("PATCH", f"users/{bert.id}", **ban)).ok()
     assert await close_code_of(socket) == 4503
-    assert await close_code_of(await bert.own_channel()) == 4503
+    assert await close_code_of(await bert.user_channel()) == 4503
     anna = await api.user("anna", 2)
     one, other = await open_own(anna), await open_own(ApiClient(api, "anna", await log_in(api)))
     (await anna.get("qlive_user/logout/")).ok()
@@ -142,7 +142,7 @@ async def test_gifts_change_the_balance_of_a_host_and_write_nothing_to_the_chann
 ) -> None:
     host = await api.host()
     giver = await api.guest("bert", 1, host.live_id, gold=100)
-    socket = await host.own_channel()
+    socket = await host.user_channel()
     await socket.next("snapshot")
     stored = db.user_channels.find_one({"_id": host.id})
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""Users' own channels in the hub: their sockets, hints, transient frames and checks."""
+"""User channels in the hub: their sockets, hints, transient frames and checks."""
 
 from collections.abc import Sequence, Set
 from typing import Any
@@ -13,50 +13,50 @@ from tests.support.hub import ROOM, USER, HubFixture, SlowJoin, WriterSpy, profi
 
 
 @pytest.fixture
-def own() -> HubFixture:
+def user_hub() -> HubFixture:
     return HubFixture(key=USER)
 
 
-def own_socket(number: int) -> WriterSpy:
+def user_socket(number: int) -> WriterSpy:
     writer = WriterSpy(USER, number)
     writer.member_socket = None
     return writer
 
 
 async def test_newer_sockets_replace_only_those_below_the_oldest_that_may_stay(
-    own: HubFixture,
+    user_hub: HubFixture,
 ) -> None:
     """The socket of a room is none of them, whatever its number is."""
-    of_room = await own.join(WriterSpy(USER, 1))
-    first, second = [await own.join(own_socket(number)) for number in (2, 5)]
-    joining = own_socket(3)
-    join = SlowJoin(own, joining)
+    of_room = await user_hub.join(WriterSpy(USER, 1))
+    first, second = [await user_hub.join(user_socket(number)) for number in (2, 5)]
+    joining = user_socket(3)
+    join = SlowJoin(user_hub, joining)
     await join.has_read()
-    own.bus.publish(ConnectionOpened(USER, "a", USER, 4))
+    user_hub.bus.publish(ConnectionOpened(USER, "a", USER, 4))
     await join.finish()
     codes = [writer.code for writer in (of_room, first, second, joining)]
     assert codes == [None, CloseCode.REPLACED, None, CloseCode.REPLACED]
-    own.bus.publish(UserEvicted(USER, None, CloseCode.PUT_OUT, 5))
+    user_hub.bus.publish(UserEvicted(USER, None, CloseCode.PUT_OUT, 5))
     assert (of_room.code, second.code) == (CloseCode.PUT_OUT, CloseCode.PUT_OUT)
-    assert own.hub.channels == []
+    assert user_hub.hub.channels == []
 
 
-async def test_a_room_beside_the_own_channel_sends_the_heartbeats_of_both(
-    own: HubFixture,
+async def test_a_room_beside_the_user_channel_sends_the_heartbeats_of_both(
+    user_hub: HubFixture,
 ) -> None:
     """An event of either reaches the socket, which is counted once and closed with the room."""
-    both, alone = WriterSpy(USER, 1), own_socket(2)
-    own.hub.connect(both)  # type: ignore[arg-type]
-    await own.hub.join(ROOM, both, None, own.stored.load_view)  # type: ignore[arg-type]
-    await own.join(both)
-    await own.join(alone)
-    own.stored.save()
-    own.bus.publish(ChannelChanged(USER, "events"))
-    await own.wait_backfilled()
-    assert own.hub.socket_count == 2
-    assert len(own.hub.members) == 1
+    both, alone = WriterSpy(USER, 1), user_socket(2)
+    user_hub.hub.connect(both)  # type: ignore[arg-type]
+    await user_hub.hub.join(ROOM, both, None, user_hub.stored.load_view)  # type: ignore[arg-type]
+    await user_hub.join(both)
+    await user_hub.join(alone)
+    user_hub.stored.save()
+    user_hub.bus.publish(ChannelChanged(USER, "events"))
+    await user_hub.wait_backfilled()
+    assert user_hub.hub.socket_count == 2
+    assert len(user_hub.hub.members) == 1
     for now in (1.0, 100.0):
-        own.hub.send_heartbeats(now, every=20, silent=1000)
+        user_hub.hub.send_heartbeats(now, every=20, silent=1000)
     beats = [
         {name: frame[name] for name in ("seq", "own_seq") if name in frame}
         for writer in (both, alone)
@@ -64,18 +64,18 @@ async def test_a_room_beside_the_own_channel_sends_the_heartbeats_of_both(
         if frame["type"] == "heartbeat"
     ]
     assert beats == [{"seq": 0, "own_seq": 1}, {"seq": 1}]
-    own.hub.evict(ROOM, USER, 1)
+    user_hub.hub.evict(ROOM, USER, 1)
     assert (both.code, alone.code) == (CloseCode.NOT_A_MEMBER, None)
-    own.hub.disconnect(both, ROOM, USER)  # type: ignore[arg-type]
-    assert own.hub.socket_count == 1
+    user_hub.hub.disconnect(both, ROOM, USER)  # type: ignore[arg-type]
+    assert user_hub.hub.socket_count == 1
     both_again = WriterSpy(USER, 3, token_id="t")
-    await own.join(both_again)
-    own.hub.end_sessions({"t": CloseCode.TOKEN})
+    await user_hub.join(both_again)
+    user_hub.hub.end_sessions({"t": CloseCode.TOKEN})
     assert (both_again.code, alone.code) == (CloseCode.TOKEN, None), "another session"
 
 
 async def test_what_is_not_numbered_is_read_when_it_is_sent_and_sent_if_it_differs(
-    own: HubFixture,
+    user_hub: HubFixture,
 ) -> None:
     reads: list[list[Any]] = []
     place: int | None = None
@@ -85,41 +85,43 @@ async def test_what_is_not_numbered_is_read_when_it_is_sent_and_sent_if_it_diffe
         return {user_id: {"live_id": place} for user_id, _ in channels}
 
     async def sent() -> list[Any]:
-        await own.hub.send_transient("where", read)
+        await user_hub.hub.send_transient("where", read)
         return [frame["data"]["live_id"] for frame in writer.received if frame["type"] == "where"]
 
-    writer = await own.join(own_socket(1))
+    writer = await user_hub.join(user_socket(1))
     assert await sent() == []
     assert reads == [], "the snapshot has it"
-    await own.join(own_socket(2), since=ResumePosition("a", 0))
+    await user_hub.join(user_socket(2), since=ResumePosition("a", 0))
     assert await sent() == [None]
     for place_of_time in (5, 6):  # of two changes in a second, the last one is sent
         place = place_of_time
-        own.bus.publish(ChannelChanged(USER, "where"))
+        user_hub.bus.publish(ChannelChanged(USER, "where"))
     assert await sent() == [None, 6]
-    own.bus.publish(EventPublished(5, "e", 9, b"", last=True))
+    user_hub.bus.publish(EventPublished(5, "e", 9, b"", last=True))
     assert await sent() == [None, 6]
     assert len(reads) == 2
     place = None
-    own.bus.publish(EventPublished(6, "e", 9, b"", last=True))
+    user_hub.bus.publish(EventPublished(6, "e", 9, b"", last=True))
     assert await sent() == [None, 6, None]
-    own.hub.refresh_all()
+    user_hub.hub.refresh_all()
     assert await sent() == [None, 6, None]
     assert len(reads) == 4
 
 
-async def test_a_frame_for_some_users_reaches_each_of_their_sockets_once(own: HubFixture) -> None:
+async def test_a_frame_for_some_users_reaches_each_of_their_sockets_once(
+    user_hub: HubFixture,
+) -> None:
     """Those of rooms receive it, too; one that is joining, or has closed meanwhile, does not."""
 
     async def join_room(writer: WriterSpy) -> WriterSpy:
-        own.hub.connect(writer)  # type: ignore[arg-type]
-        await own.hub.join(ROOM, writer, None, own.stored.load_view)  # type: ignore[arg-type]
+        user_hub.hub.connect(writer)  # type: ignore[arg-type]
+        await user_hub.hub.join(ROOM, writer, None, user_hub.stored.load_view)  # type: ignore[arg-type]
         return writer
 
-    alone, both = await own.join(own_socket(1)), await join_room(WriterSpy(USER, 2))
+    alone, both = await user_hub.join(user_socket(1)), await join_room(WriterSpy(USER, 2))
     beside = await join_room(WriterSpy("10000002", 3))
     others = [await join_room(WriterSpy(str(number), number)) for number in range(READ_SIZE)]
-    join = SlowJoin(own, joining := own_socket(4))
+    join = SlowJoin(user_hub, joining := user_socket(4))
     await join.has_read()
     asked: list[set[str]] = []
 
@@ -129,7 +131,7 @@ async def test_a_frame_for_some_users_reaches_each_of_their_sockets_once(own: Hu
         return {*user_ids} - {"7"}
 
     async def received() -> list[int]:
-        await own.hub.send_to_users("news", {"n": 1}, choose)
+        await user_hub.hub.send_to_users("news", {"n": 1}, choose)
         writers = (alone, both, beside, joining, *others)
         return [sum(row["type"] == "news" for row in writer.received) for writer in writers]
 
@@ -138,44 +140,44 @@ async def test_a_frame_for_some_users_reaches_each_of_their_sockets_once(own: Hu
     assert alone.received[-1] == {"type": "news", "user_id": USER, "data": {"n": 1}}
     assert set.union(*asked) == {USER, "10000002", *map(str, range(READ_SIZE))}
     assert [len(user_ids) <= READ_SIZE for user_ids in asked] == [True, True]
-    await own.join(both)  # its client wants the own channel, too
+    await user_hub.join(both)  # its client wants the user channel, too
     await join.finish()
     assert (await received())[:4] == [2, 2, 2, 1]
 
 
-async def test_a_hint_during_a_join_is_read_afterwards(own: HubFixture) -> None:
-    writer = own_socket(1)
-    join = SlowJoin(own, writer)
+async def test_a_hint_during_a_join_is_read_afterwards(user_hub: HubFixture) -> None:
+    writer = user_socket(1)
+    join = SlowJoin(user_hub, writer)
     await join.has_read()
-    own.store_and_publish()
+    user_hub.store_and_publish()
     await join.finish()
-    await own.wait_backfilled()
+    await user_hub.wait_backfilled()
     assert writer.received_events == [("snapshot", 0), *profile_events(1, 1)]
 
 
-async def test_a_hint_during_a_read_is_not_lost(own: HubFixture) -> None:
-    writer = await own.join(own_socket(1))
-    own.stored.after_read = own.store_and_publish
-    own.store_and_publish()
-    await own.wait_backfilled()
+async def test_a_hint_during_a_read_is_not_lost(user_hub: HubFixture) -> None:
+    writer = await user_hub.join(user_socket(1))
+    user_hub.stored.after_read = user_hub.store_and_publish
+    user_hub.store_and_publish()
+    await user_hub.wait_backfilled()
     assert writer.received_events == [("snapshot", 0), *profile_events(1, 2)]
 
 
 async def test_lost_hints_of_users_are_found_by_turns_and_at_once_after_a_gap(
-    own: HubFixture,
+    user_hub: HubFixture,
 ) -> None:
     writers = {}
     for n in range(2 * USER_CHECKS):
         writer = writers[str(n)] = WriterSpy(str(n), 1)
         writer.member_socket = None
-        await own.hub.join(str(n), writer, None, own.stored.load_view)  # type: ignore[arg-type]
-    own.stored.save()
+        await user_hub.hub.join(str(n), writer, None, user_hub.stored.load_view)  # type: ignore[arg-type]
+    user_hub.stored.save()
     for checks in range(1, USER_CHECKS + 1):
-        await own.hub.check_users()
+        await user_hub.hub.check_users()
         told = [writer for writer in writers.values() if len(writer.received) == 2]
         assert len(told) == 2 * checks
     for change in ({"gaps": 1}, {"healthy": False}):
-        own.stored.save()
-        vars(own.bus).update(change)
-        await own.hub.check_users()
+        user_hub.stored.save()
+        vars(user_hub.bus).update(change)
+        await user_hub.hub.check_users()
         assert len({len(writer.received) for writer in writers.values()}) == 1
