@@ -1,16 +1,7 @@
 """Base of all client-facing errors, and the kinds that all layers share.
 
-QLiveError                internal
-├── InvalidParameter      bad_parameter, with a reason for each field
-├── PermissionDenied      not_allowed
-├── NotFound              no_such_thing
-├── StateConflict         not_now: the current state does not permit it
-├── RateLimited           too_many
-└── Unavailable           away
-    └── TryAgain          try_again
-
-Each layer has its own tree below these: rooms, ledger, storage, tencent, services and
-handlers/errors.py, which alone knows HTTP status codes.
+Each layer has its own below these, in its errors.py; handlers/errors.py alone knows HTTP status
+codes.
 """
 
 

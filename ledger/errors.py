@@ -1,27 +1,5 @@
 """Errors raised by the rules of the ledger.
 
-StateConflict
-├── InsufficientGold   insufficient_gold
-├── RequestIdReused    request_id_reused
-├── NotReversible      not_reversible
-├── DebtExceeded       not_owed
-├── TooLittle          too_little: a withdrawal below the least amount
-├── IncomeNotMatured   income_not_matured: covers income that the user does not have, too
-├── OverLimit          over_limit: `detail` names which: transfer, requests, user_day or day
-├── RealNameNeeded     real_name_needed
-├── WithdrawalsStopped withdrawals_stopped: a refund case concerns the user's income
-├── NotCancellable     not_cancellable
-├── ConfirmationNeeded confirmation_needed: the user has given much of a cap already
-└── OrderNotSettleable not_settleable: its provider may still refund it
-PermissionDenied
-├── OverGiftCap        over_gift_cap
-├── OverDayCap         over_day_cap: of the house or the user's own, as that of a month
-├── OverMonthCap       over_month_cap
-└── CoolingOff         cooling_off: much was given within minutes
-NotFound
-├── EntryNotFound      no_such_entry
-└── WithdrawalNotFound no_such_withdrawal
-
 EntryExists and ReportRefused never reach a client: the transaction has already been carried out, or
 what WeChat reports does not fit.
 """
@@ -60,6 +38,8 @@ class TooLittle(StateConflict):
 
 
 class IncomeNotMatured(StateConflict):
+    """Also for income that the user does not have at all."""
+
     code, detail = "income_not_matured", "Not so much income can be withdrawn yet."
 
 

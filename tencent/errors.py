@@ -1,23 +1,4 @@
-"""Errors of the WeChat and Tencent clients.
-
-QLiveError
-├── UnknownApp              unknown_app
-├── InvalidEncryptedData    encrypted_data
-└── InvalidWechatCode       wechat_code
-PermissionDenied
-└── WechatBlocked           wechat_blocked
-Unavailable
-└── ServiceUnavailable      <service>_away: wechat, im, pay, live, cos, faceid
-    └── ImMisconfigured     im_away; a request that needs IM is answered with im_refused instead
-CommandRejected                 permanent: the outbox does not try again
-└── ImRejected
-    ├── ImGroupMissing
-    └── ImGroupTaken
-MerchantRefused                 WeChat refused a refund, or a call about a transfer or bill
-└── MerchantNotFound
-NotVerified                     verification of an incoming message failed, for a Reason
-└── Unreadable
-"""
+"""Errors of the WeChat and Tencent clients."""
 
 from enum import StrEnum
 
@@ -43,7 +24,7 @@ class WechatBlocked(PermissionDenied):
 
 
 class ServiceUnavailable(Unavailable):
-    """`service` is unreachable or returned no usable answer; `why` is for the doctor."""
+    """`service` (wechat, im, pay, …) gave no usable answer; `why` is for the doctor."""
 
     def __init__(self, service: str, why: str = "") -> None:
         super().__init__(f"{service} is unavailable; try again later.")
@@ -52,14 +33,20 @@ class ServiceUnavailable(Unavailable):
 
 
 class ImMisconfigured(ServiceUnavailable):
-    """IM rejects our key, SDKAppID or administrator until an operator has corrected them."""
+    """IM rejects our key, SDKAppID or administrator until an operator has corrected them.
+
+    A request that needs IM is answered with im_refused instead.
+    """
 
     def __init__(self) -> None:
         super().__init__("im")
 
 
 class CommandRejected(Exception):
-    """Tencent rejected a command permanently: a bug on our side, or a wrong setting."""
+    """Tencent rejected a command permanently: a bug on our side, or a wrong setting.
+
+    The outbox does not try again.
+    """
 
     def __init__(self, code: int | str, info: str) -> None:
         super().__init__(f"{code} {info}")
