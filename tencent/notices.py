@@ -8,8 +8,7 @@ from core.clock import CHINA_TZ
 from tencent.errors import ServiceUnavailable, Unreadable
 from tencent.json_reader import digits, json_text, objects, text
 from tencent.message_push import NOTICE_SENT
-from tencent.service_client import ServiceClient
-from tencent.wechat import BUSY_CODE, AccessTokenCache, WechatCall
+from tencent.wechat import BUSY_CODE, WechatApi, WechatCall
 
 NoticeOutcome = Literal[
     "sent", "lost", "no_consent", "title_refused", "busy", "unknown_user", "limited", "rejected"
@@ -53,17 +52,9 @@ class NoticeEvent(NamedTuple):
 class NoticeClient:
     """Sends messages of one template. Source: WeChat server API, subscribeMessage.send."""
 
-    def __init__(
-        self,
-        client: ServiceClient,
-        tokens: AccessTokenCache,
-        template_id: str,
-        *,
-        is_published: bool,
-    ) -> None:
+    def __init__(self, api: WechatApi, template_id: str, *, is_published: bool) -> None:
         """Take whether messages open the published version of the mini-program."""
-        self._client = client
-        self._tokens = tokens
+        self._api = api
         self._template = {
             "template_id": template_id,
             "miniprogram_state": "formal" if is_published else "developer",
@@ -73,7 +64,7 @@ class NoticeClient:
     async def is_ready(self, app_id: str) -> bool:
         """Return whether there is a token, without which a message would count as lost."""
         try:
-            return bool(await self._tokens.get(app_id))
+            return bool(await self._api.tokens.get(app_id))
         except ServiceUnavailable:
             return False
 
@@ -89,7 +80,7 @@ class NoticeClient:
         path = "/cgi-bin/message/subscribe/send"
         call = WechatCall(app_id, path, request, safe_to_repeat=False)
         try:
-            content = (await self._tokens.send_again_if_busy(self._client, call)).content
+            content = (await self._api.send(call)).content
         except ServiceUnavailable:
             content = {}
         if not content:

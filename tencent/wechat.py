@@ -4,11 +4,11 @@ import asyncio
 import base64
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
 from Crypto.Cipher import AES
@@ -26,10 +26,12 @@ from tencent.errors import (
     Unreadable,
     WechatBlocked,
 )
-from tencent.json_reader import json_text, text
+from tencent.json_reader import json_text, number, text
 from tencent.service_client import EMPTY, Method, ServiceClient, ServiceResponse
 
 log = structlog.get_logger("tencent.wechat")
+
+T = TypeVar("T")
 
 # Error codes of code2Session. 40163 (used) is missing from WeChat's table but frequent in practice,
 # when a client submits a code twice.
@@ -45,7 +47,7 @@ CONFIG_ERROR_CODES = frozenset({40013, 41002, 41004, 40125})  # appid or secret 
 
 BUSY_PAUSE_SECONDS = 0.2
 PROFILE = {"version": 2, "scene": 1}
-RISK_RANKS = range(5)
+RISK_RANKS = 5
 SUGGESTIONS = ("pass", "review", "risky")
 ANSWER_SECONDS = 2.0
 """Longest wait for an answer of WeChat, with its repetition: a request may be waiting."""
@@ -136,11 +138,6 @@ class WechatCall(NamedTuple):
     """Whether it is sent again if the answer is lost."""
 
 
-def answer_of(response: ServiceResponse) -> dict[str, Any]:
-    """Return the answer, with `errcode`, the HTTP status if it is no JSON object."""
-    return response.content or {"errcode": f"HTTP {response.status}"}
-
-
 class AccessTokenCache:
     """Caches one token per mini-program in `apps` (appId -> secret).
 
@@ -164,39 +161,10 @@ class AccessTokenCache:
         except TimeoutError:
             raise ServiceUnavailable(self._client.service) from None
 
-    async def send(self, client: ServiceClient, call: WechatCall) -> ServiceResponse:
-        """Return the response to a call. A token that WeChat rejects is renewed once."""
-        for _ in range(2):
-            token = await self.get(call.app_id)
-            response = await client.request(
-                call.method,
-                call.path,
-                {"access_token": token, **call.query},
-                call.body,
-                safe_to_repeat=call.safe_to_repeat,
-            )
-            if response.content.get("errcode") not in INVALID_TOKEN_CODES:
-                break
-            # Unless a newer one has replaced it.
-            if self._tokens.get(call.app_id) == token:
-                self._tokens.invalidate(call.app_id)
-        return response
-
-    async def send_again_if_busy(self, client: ServiceClient, call: WechatCall) -> ServiceResponse:
-        """Send as `send` does, and once more if WeChat says that it is busy."""
-        response = await self.send(client, call)
-        if response.content.get("errcode") == BUSY_CODE:
-            await asyncio.sleep(jittered(BUSY_PAUSE_SECONDS))
-            response = await self.send(client, call)
-        return response
-
-    async def send_soon(self, client: ServiceClient, call: WechatCall) -> ServiceResponse:
-        """Send as `send_again_if_busy`. Raises ServiceUnavailable after ANSWER_SECONDS."""
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                return await self.send_again_if_busy(client, call)
-        except TimeoutError:
-            raise ServiceUnavailable(client.service) from None
+    def reject(self, app_id: str, token: str) -> None:
+        """Forget a token that WeChat has rejected, unless a newer one has replaced it."""
+        if self._tokens.get(app_id) == token:
+            self._tokens.invalidate(app_id)
 
     async def request(self, app_id: str) -> ServiceResponse:
         """Return the answer to a request for a token, which may be an error."""
@@ -223,56 +191,90 @@ class AccessTokenCache:
         return token
 
 
-class NotChecked(Exception):
-    """WeChat is away or busy, or the user's visit is too long ago (61010)."""
+class WechatApi:
+    """WeChat's server API, over connections of its own: no other calls delay these."""
+
+    def __init__(
+        self, client: ServiceClient, tokens: AccessTokenCache, seconds: float | None = None
+    ) -> None:
+        """Take as `seconds` the longest wait for an answer, with its repetition."""
+        self._client, self.tokens, self._seconds = client, tokens, seconds
+        self.service = client.service
+
+    async def send(self, call: WechatCall) -> ServiceResponse:
+        """Return the response to a call, which is sent once more if WeChat says that it is busy.
+
+        Raises ServiceUnavailable if there is none in time.
+        """
+        try:
+            async with asyncio.timeout(self._seconds):
+                response = await self._send(call)
+                if response.content.get("errcode") == BUSY_CODE:
+                    await asyncio.sleep(jittered(BUSY_PAUSE_SECONDS))
+                    response = await self._send(call)
+                return response
+        except TimeoutError:
+            raise ServiceUnavailable(self.service) from None
+
+    async def ask(self, call: WechatCall, read: Callable[[ServiceResponse], T]) -> T:
+        """Return what `read` finds. Raises ServiceUnavailable, also for an errcode."""
+        try:
+            response = await self.send(call)
+            if not (errcode := response.content.get("errcode")):
+                return read(response)
+        except ServiceUnavailable:
+            errcode = "no answer"
+        except Unreadable:
+            errcode = "unreadable"
+        log.warning("wechat_call_failed", call=call.path, errcode=errcode)
+        raise ServiceUnavailable(self.service)
+
+    async def _send(self, call: WechatCall) -> ServiceResponse:
+        """Send a call; a token that WeChat rejects is renewed once."""
+        for _ in range(2):
+            token = await self.tokens.get(call.app_id)
+            response = await self._client.request(
+                call.method,
+                call.path,
+                {"access_token": token, **call.query},
+                call.body,
+                safe_to_repeat=call.safe_to_repeat,
+            )
+            if response.content.get("errcode") not in INVALID_TOKEN_CODES:
+                break
+            self.tokens.reject(call.app_id, token)
+        return response
 
 
+@dataclass
 class ContentSecurityClient:
     """Checks content in the name of its author, who has used the mini-program within two hours.
 
-    All methods raise NotChecked, at most ANSWER_SECONDS later. Source: WeChat server API,
-    msgSecCheck and mediaCheckAsync, version 2, and getUserRiskRank.
+    All methods raise ServiceUnavailable if WeChat is away or busy, or the user's visit is too long
+    ago (61010). Source: WeChat server API, msgSecCheck and mediaCheckAsync, version 2, and
+    getUserRiskRank.
     """
 
-    def __init__(self, client: ServiceClient, tokens: AccessTokenCache) -> None:
-        self._client = client
-        self._tokens = tokens
+    _api: WechatApi
 
     async def check_text(self, app_id: str, openid: str, content: str) -> Verdict:
         """Return the verdict on a text of a profile, of at most 2,500 characters."""
-        request = {**PROFILE, "openid": openid, "content": content}
-        verdict = _verdict(await self._call(app_id, "msg_sec_check", request))
-        if verdict is None:
-            raise NotChecked("no result")
-        return verdict
+        request = json_text({**PROFILE, "openid": openid, "content": content})
+        return await self._api.ask(WechatCall(app_id, "/wxa/msg_sec_check", request), _text_verdict)
 
     async def send_picture(self, app_id: str, openid: str, url: str) -> str:
         """Submit the picture at a public address to a check; return the trace id of its event."""
-        request = {**PROFILE, "media_type": 2, "openid": openid, "media_url": url}
-        try:
-            return text(await self._call(app_id, "media_check_async", request), "trace_id")
-        except Unreadable:
-            raise NotChecked("no trace_id") from None
+        request = json_text({**PROFILE, "media_type": 2, "openid": openid, "media_url": url})
+        call = WechatCall(app_id, "/wxa/media_check_async", request)
+        return await self._api.ask(call, lambda answer: text(answer.content, "trace_id"))
 
     async def risk_rank(self, app_id: str, openid: str, client_ip: str) -> int:
         """Return how risky a user is who signs in from this address: 0 (unknown) to 4."""
         request = {"scene": 0, "appid": app_id, "openid": openid, "client_ip": client_ip}
-        rank = (await self._call(app_id, "getuserriskrank", request)).get("risk_rank")
-        if type(rank) is not int or rank not in RISK_RANKS:
-            raise NotChecked("no rank")
-        return rank
-
-    async def _call(self, app_id: str, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Call WeChat, once more if it is busy. Raises NotChecked after an error or no answer."""
-        call = WechatCall(app_id, f"/wxa/{name}", json_text(request))
-        try:
-            answer = answer_of(await self._tokens.send_soon(self._client, call))
-        except ServiceUnavailable:
-            raise NotChecked("no answer") from None
-        if errcode := answer.get("errcode"):
-            log.warning("content_not_checked", call=name, errcode=errcode)
-            raise NotChecked(str(errcode))
-        return answer
+        call = WechatCall(app_id, "/wxa/getuserriskrank", json_text(request))
+        return await self._api.ask(
+            call, lambda answer: number(answer.content, "risk_rank", RISK_RANKS)
+        )
 
 
 def parse_media_event(content: Mapping[str, Any]) -> tuple[str, Verdict | None]:
@@ -285,6 +287,13 @@ def parse_media_event(content: Mapping[str, Any]) -> tuple[str, Verdict | None]:
     parts = [content, *(item for item in items if isinstance(item, dict))]
     is_unread = any(part.get("errcode") or part.get("status_code") for part in parts)
     return trace_id, None if is_unread else _verdict(content)
+
+
+def _text_verdict(answer: ServiceResponse) -> Verdict:
+    verdict = _verdict(answer.content)
+    if verdict is None:
+        raise Unreadable
+    return verdict
 
 
 def _verdict(content: Mapping[str, Any]) -> Verdict | None:

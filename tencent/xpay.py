@@ -12,8 +12,7 @@ from config.sections import PaySettings
 from ledger.recharge import Order, Payment, Refund, RefundState
 from tencent.errors import MerchantRefused, ServiceUnavailable
 from tencent.json_reader import child, json_text, number, text
-from tencent.service_client import ServiceClient
-from tencent.wechat import INVALID_TOKEN_CODES, AccessTokenCache, WechatCall, answer_of
+from tencent.wechat import INVALID_TOKEN_CODES, WechatApi, WechatCall
 
 log = structlog.get_logger("tencent.xpay")
 
@@ -40,15 +39,8 @@ OnRejection = Callable[[str, str], None]
 class XpayClient:
     """Payment client of one offer, in production or in the sandbox."""
 
-    def __init__(
-        self,
-        client: ServiceClient,
-        tokens: AccessTokenCache,
-        pay: PaySettings,
-        on_rejection: OnRejection,
-    ) -> None:
-        self._client = client
-        self._tokens = tokens
+    def __init__(self, api: WechatApi, pay: PaySettings, on_rejection: OnRejection) -> None:
+        self._api = api
         self._offer_id = pay.offer_id
         self._app_key = pay.app_key
         self._env = int(pay.sandbox)
@@ -157,7 +149,8 @@ class XpayClient:
         path, body = f"/xpay/{name}", json_text(content)
         signature = {"pay_sig": pay_sig(self._app_key, path, body)}
         call = WechatCall(app_id, path, body, signature)
-        return answer_of(await self._tokens.send(self._client, call))
+        response = await self._api.send(call)
+        return response.content or {"errcode": f"HTTP {response.status}"}
 
     async def _find(self, order: Order, number: str) -> dict[str, Any]:
         """Return WeChat's entry of an order, or of a refund of it. Raises as `_ask`."""
@@ -183,7 +176,7 @@ class XpayClient:
     def _unavailable(self, name: str, errcode: object = "unreadable") -> ServiceUnavailable:
         log.error("xpay_request_rejected", call=name, errcode=errcode)
         self._on_rejection(name, str(errcode)[:ERRCODE_LENGTH])
-        return ServiceUnavailable(self._client.service)
+        return ServiceUnavailable(self._api.service)
 
 
 def parse_event(content: Mapping[str, Any]) -> Payment | Refund | None:

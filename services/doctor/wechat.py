@@ -8,7 +8,7 @@ from typing import Any
 
 from services.doctor.findings import Examination, Findings, content_of
 from tencent.json_reader import json_text
-from tencent.wechat import BUSY_CODE, PROFILE, AccessTokenCache, WechatCall
+from tencent.wechat import BUSY_CODE, PROFILE, AccessTokenCache, WechatApi, WechatCall
 from tencent.xpay import QUERY, XpayClient
 
 CHECKS = {
@@ -47,6 +47,7 @@ async def check_wechat(examination: Examination) -> None:
     client = examination.client("wechat", settings.wechat.api_base)
     apps = {app_id: app.secret for app_id, app in settings.wechat.apps.items()}
     tokens = AccessTokenCache(client, apps)
+    api = WechatApi(client, tokens)
     for app_id in apps:
         answer = content_of(await tokens.request(app_id), client.service)
         code = 0 if answer.get("access_token") else answer.get("errcode")
@@ -56,7 +57,7 @@ async def check_wechat(examination: Examination) -> None:
     app_id = next(iter(apps))
 
     async def answer_to(call: WechatCall) -> Mapping[str, Any]:
-        answer = content_of(await tokens.send(client, call), client.service)
+        answer = content_of(await api.send(call), client.service)
         return {"errcode": BUSY_CODE, **answer}
 
     if any(map(settings.moderation.is_checked, ("nickname", "room_name", "face", "cover"))):
@@ -75,7 +76,7 @@ async def check_wechat(examination: Examination) -> None:
     if not settings.pay.app_key:
         findings.not_used("pay.app_key is empty", "wechat.virtual_payment", "wechat.offer_id")
         return
-    xpay = XpayClient(client, tokens, settings.pay, lambda *_: None)
+    xpay = XpayClient(api, settings.pay, lambda *_: None)
     request = {"openid": NOBODY, "env": int(settings.pay.sandbox), "order_id": ORDER}
     code = (await xpay.call(app_id, QUERY, request)).get("errcode", 0)
     name = "wechat.virtual_payment"

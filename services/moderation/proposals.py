@@ -10,7 +10,8 @@ from services.moderation.forbidden_words import ForbiddenWords
 from storage.accounts.users import User
 from storage.moderation import new_item_id
 from storage.stores import Stores
-from tencent.wechat import ContentSecurityClient, NotChecked
+from tencent.errors import ServiceUnavailable
+from tencent.wechat import ContentSecurityClient
 
 WORDS = "words"
 """Label of what the list of words refuses."""
@@ -81,5 +82,5 @@ class ProposalService:
                 return item.note_verdict(verdict, datetime.now(UTC))
             trace_id = await self._client.send_picture(*content)
             return item.note_sent(trace_id, datetime.now(UTC))
-        except NotChecked:
+        except ServiceUnavailable:
             return item.note_failure(datetime.now(UTC))

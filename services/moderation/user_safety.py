@@ -15,7 +15,8 @@ from services.errors import Blocked, HighRisk
 from storage.accounts.users import User
 from storage.moderation import item_id_of
 from storage.stores import Stores
-from tencent.wechat import ContentSecurityClient, NotChecked
+from tencent.errors import ServiceUnavailable
+from tencent.wechat import ContentSecurityClient
 
 ReportReason = Literal["sexual", "abuse", "fraud", "minor", "advert", "other"]
 EVIDENCE = 50
@@ -35,7 +36,7 @@ class UserSafetyService:
     async def rank(self, user: User, client_ip: str) -> None:
         """Store WeChat's rank of a user who signs in; the last one holds if WeChat has none."""
         if self._settings.risk_rank_high:
-            with suppress(NotChecked):
+            with suppress(ServiceUnavailable):
                 rank = await self._client.risk_rank(user.app_id, user.openid, client_ip)
                 await self._stores.users.update(user.user_id, risk_rank=rank)
 

@@ -20,7 +20,7 @@ from storage.database import Document
 from tencent.bills import BillClient
 from tencent.merchant import MerchantClient
 from tencent.pay import JsapiClient
-from tencent.wechat import AccessTokenCache
+from tencent.wechat import AccessTokenCache, WechatApi
 from tencent.xpay import XpayClient
 from tests.support.storage import StoresFixture
 from tests.support.tencent import Clock, pay_settings
@@ -51,7 +51,8 @@ class BillFixture:
         self.simulator = Simulator(settings, key, "http://127.0.0.1:9", self.clock)
         url = serve(self.simulator.answer)
         tokens = AccessTokenCache(make_client("xpay", url), {APP: "s3cret"})
-        self.xpay = XpayClient(make_client("xpay", url), tokens, pay, lambda *_: None)
+        api = WechatApi(make_client("xpay", url), tokens)
+        self.xpay = XpayClient(api, pay, lambda *_: None)
         client = MerchantClient(make_client("pay", url), pay, now=self.clock)
         self.jsapi = JsapiClient(client, "https://pay.example.com/notify")
         self.client = BillClient(

@@ -20,7 +20,7 @@ from devtools.simulator.wire import NO_ANSWER, SimulatorReply, SimulatorRequest
 from tencent.merchant import MerchantClient, read_key, sign
 from tencent.pay import JsapiClient
 from tencent.service_client import ServiceClient
-from tencent.wechat import AccessTokenCache
+from tencent.wechat import AccessTokenCache, WechatApi
 from tencent.xpay import XpayClient
 
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -269,6 +269,6 @@ def build_xpay(make_service_client: Callable[..., ServiceClient]) -> Callable[..
         wechat = make_service_client("wechat", url)
         tokens = AccessTokenCache(wechat, {"wxd678efh567hg6787": secret})
         pay = PaySettings(offer_id="1450000001", app_key=app_key, sandbox=True)
-        return XpayClient(wechat, tokens, pay, on_rejection)
+        return XpayClient(WechatApi(wechat, tokens), pay, on_rejection)
 
     return build

@@ -12,7 +12,7 @@ from tencent import wechat
 from tencent.activity_cards import ActivityCardClient
 from tencent.errors import ServiceUnavailable
 from tencent.service_client import ServiceClient
-from tencent.wechat import AccessTokenCache
+from tencent.wechat import AccessTokenCache, WechatApi
 from tests.support.pictures import jpeg, png
 from tests.support.tencent import ScriptedService
 
@@ -30,7 +30,7 @@ def client_at(
 
     def build(url: str) -> ActivityCardClient:
         client = make_service_client("activity_cards", url, service="wechat")
-        return ActivityCardClient(client, AccessTokenCache(client, {APP: "s3cret"}))
+        return ActivityCardClient(WechatApi(client, AccessTokenCache(client, {APP: "s3cret"})))
 
     return build
 
@@ -86,5 +86,5 @@ async def test_an_answer_without_the_part_is_logged_with_its_errcode(
     ):
         with capture_logs() as logs, pytest.raises(ServiceUnavailable):
             await call()
-        failures = [entry for entry in logs if entry["event"] == "activity_card_not_given"]
+        failures = [entry for entry in logs if entry["event"] == "wechat_call_failed"]
         assert [entry["errcode"] for entry in failures] == [errcode]

@@ -12,7 +12,7 @@ from tencent import wechat
 from tencent.errors import Unreadable
 from tencent.notices import NoticeAnswer, NoticeClient, notice_values, parse_notice_events
 from tencent.service_client import ServiceClient
-from tencent.wechat import AccessTokenCache
+from tencent.wechat import AccessTokenCache, WechatApi
 from tests.support.tencent import ScriptedService
 
 APP, PAGE = "wxd678efh567hg6787", "pages/room/room?live_id=1"
@@ -30,7 +30,7 @@ def client_at(
     def build(url: str) -> NoticeClient:
         client = make_service_client("notices", url, service="wechat")
         tokens = AccessTokenCache(client, {APP: "s3cret"})
-        return NoticeClient(client, tokens, "T1", is_published=True)
+        return NoticeClient(WechatApi(client, tokens), "T1", is_published=True)
 
     return build
 

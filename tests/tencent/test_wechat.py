@@ -23,7 +23,7 @@ from tencent.errors import (
 from tencent.wechat import (
     AccessTokenCache,
     ContentSecurityClient,
-    NotChecked,
+    WechatApi,
     WechatClient,
     WechatLogin,
     WechatProfile,
@@ -208,7 +208,7 @@ URL = "https://pictures.example.com/a.jpg"
 def scripted_checks(scripted, make_service_client):
     def checks_at(url):
         client = make_service_client("wechat", url)
-        return ContentSecurityClient(client, AccessTokenCache(client, APPS))
+        return ContentSecurityClient(WechatApi(client, AccessTokenCache(client, APPS)))
 
     return lambda *replies: scripted(*replies, at=checks_at)
 
@@ -247,9 +247,9 @@ async def test_busy_is_asked_again_and_a_rejected_token_renewed(scripted_checks)
 )
 async def test_an_answer_without_a_result_is_not_a_pass(scripted_checks, answer):
     client, _ = scripted_checks(TOKEN, answer)
-    with pytest.raises(NotChecked):
+    with pytest.raises(ServiceUnavailable):
         await client.check_text(*ALICE, "hi")
-    with pytest.raises(NotChecked):
+    with pytest.raises(ServiceUnavailable):
         await client.send_picture(*ALICE, URL)
 
 

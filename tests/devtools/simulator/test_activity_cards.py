@@ -15,7 +15,7 @@ from devtools.simulator.wire import SimulatorRequest
 from tencent.activity_cards import ActivityCardClient
 from tencent.errors import ServiceUnavailable
 from tencent.service_client import ServiceClient
-from tencent.wechat import AccessTokenCache, decrypt_open_data
+from tencent.wechat import AccessTokenCache, WechatApi, decrypt_open_data
 from tests.support.tencent import Clock
 
 APP, PAGE, SCENE = "wxd678efh567hg6787", "pages/room/room", "K7" * 16
@@ -24,7 +24,7 @@ APP, PAGE, SCENE = "wxd678efh567hg6787", "pages/room/room", "K7" * 16
 @pytest.fixture
 def client(sim_url: str, make_service_client: Callable[..., ServiceClient]) -> ActivityCardClient:
     api = make_service_client("wechat", sim_url)
-    return ActivityCardClient(api, AccessTokenCache(api, {APP: "s3cret"}))
+    return ActivityCardClient(WechatApi(api, AccessTokenCache(api, {APP: "s3cret"})))
 
 
 async def open_message(simulator: Simulator, activity_id: str) -> Any:
