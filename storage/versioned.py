@@ -37,7 +37,7 @@ class Versioned(Protocol):
     def version(self) -> int: ...
 
 
-class OfUser(Versioned, Protocol):
+class VersionedOfUser(Versioned, Protocol):
     """A versioned dataclass about a user."""
 
     @property
@@ -45,7 +45,7 @@ class OfUser(Versioned, Protocol):
 
 
 V = TypeVar("V", bound=Versioned)
-U = TypeVar("U", bound=OfUser)
+U = TypeVar("U", bound=VersionedOfUser)
 
 
 class DocumentStore(Generic[T]):
