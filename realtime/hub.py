@@ -5,12 +5,12 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from math import ceil
 from typing import Any
 
 import structlog
 
 from realtime import frames
+from realtime.backfills import READ_SIZE, Backfills
 from realtime.bus import (
     Bus,
     BusMessage,
@@ -22,24 +22,17 @@ from realtime.bus import (
 )
 from realtime.channel import Channel, Fanout, Joins
 from realtime.frames import CloseCode, Key
-from realtime.resume import Resume, ResumePosition, Source, View, backfill
+from realtime.resume import Resume, ResumePosition, Source, View
 from realtime.socket_writer import SocketWriter
 from rooms.events import LAST_EVENT_TYPE, NumberedEvent
 from rooms.members import MemberSocket
 
 log = structlog.get_logger("qlive.hub")
 
-BACKFILL_CONCURRENCY = 16
-"""Channels backfilled concurrently."""
-READ_SIZE = 500
-"""Channels, or users, read by one query: after an outage, all channels here are read again."""
 ReadTransient = Callable[[Sequence[tuple[Any, str]]], Awaitable[Mapping[Any, Mapping[str, Any]]]]
 """Receives (key, epoch) of channels, and returns the data of a transient frame by key."""
 ChooseUsers = Callable[[Set[str]], Awaitable[Set[str]]]
 """Receives user_ids, and returns those of them who are to receive a frame."""
-USER_CHECKS = 15
-"""Checks in which all user channels have had a turn, unless the bus may have lost messages:
-to read the versions of 10,000 users every second would take a twentieth of a core."""
 
 
 @dataclass(eq=False)
@@ -52,15 +45,12 @@ class Hub:
     _new_fanout: Callable[[], Fanout] = Fanout
     _open: set[SocketWriter] = field(default_factory=set)
     _channels: dict[Key, Channel] = field(default_factory=dict)
-    _filling: dict[Key, asyncio.Task[None]] = field(default_factory=dict)
-    _unchecked: list[Channel] = field(default_factory=list)
-    """User channels that have yet to be checked in this round."""
-    _checked_gaps: int = 0
-    """Gaps of the bus after which all user channels were checked."""
-    events_delivered: int = 0
-    events_backfilled: int = 0
+    _events_received: int = 0
+    backfills: Backfills = field(init=False)
 
     def __post_init__(self) -> None:
+        sources = self._rooms, self._users
+        self.backfills = Backfills(*sources, self._bus, self._channels, self.drop_if_idle)
         self._bus.subscribe(self.on_message)
 
     # ---- publishing and bus messages
@@ -125,7 +115,7 @@ class Hub:
         try:
             # Before the read, or events in between are lost.
             await self._bus.open_channel(key)
-            resume = Resume(channel, self._source(channel), writer.user_id, since)
+            resume = Resume(channel, self.backfills.source_of(channel), writer.user_id, since)
             first_frames = await resume.read(load_view)
             # No await from here on: the frames lead to the channel's present position.
             self._register(channel, writer, b"".join(first_frames), resumes=since is not None)
@@ -155,7 +145,7 @@ class Hub:
             if not channel.is_user_channel or resumes or channel.latest:
                 channel.refresh()  # what the first frame shows of it may be stale
             if channel.behind:
-                self._start_filling(channel)
+                self.backfills.start(channel)
             if not channel.is_user_channel:
                 opened = channel.epoch or "", writer.user_id, writer.number
                 self._bus.publish(ConnectionOpened(channel.key, *opened))
@@ -201,9 +191,9 @@ class Hub:
         return sum(writer.has_backlog for writer in self._open)
 
     @property
-    def filling(self) -> list[Key]:
-        """Channels whose events are being read: of rooms after a gap, of users after a hint."""
-        return list(self._filling)
+    def events_delivered(self) -> int:
+        """Events of rooms and of users that the bus has brought, and those that were read."""
+        return self._events_received + self.backfills.events
 
     @property
     def room_count(self) -> int:
@@ -232,55 +222,6 @@ class Hub:
         return list(self._channels.values())
 
     # ---- periodic jobs
-
-    async def check(self) -> None:
-        """Backfill the channels that are behind their stored events; close those of an ended epoch.
-
-        A lost bus message thus costs a delay, not an event.
-        """
-        await self._check(self._rooms, [c for c in self.channels if not c.is_user_channel])
-
-    async def check_users(self) -> None:
-        """Check user channels as `check` does those of rooms, by turns.
-
-        After a gap of the bus, and while it is down, all have a turn. Channels whose last read has
-        failed have a turn every time.
-        """
-        users, gaps = (
-            [channel for channel in self.channels if channel.is_user_channel],
-            self._bus.gaps,
-        )
-        share = ceil(len(users) / USER_CHECKS)
-        if gaps != self._checked_gaps or not self._bus.healthy:
-            self._unchecked, share = users, len(users)
-        self._unchecked = self._unchecked or users
-        turn = self._unchecked[:share]
-        await self._check(self._users, [*turn, *(c for c in users if c.behind and c not in turn)])
-        self._unchecked, self._checked_gaps = self._unchecked[share:], gaps
-
-    async def _check(self, source: Source, channels: Sequence[Channel]) -> None:
-        for start in range(0, len(channels), READ_SIZE):
-            await self._compare(source, channels[start : start + READ_SIZE])
-
-    async def _compare(self, source: Source, channels: Sequence[Channel]) -> None:
-        """Compare channels of one kind with what is stored."""
-        local = {c.key: (c, c.epoch) for c in channels if c.epoch is not None}
-        behind: list[Channel] = []
-        versions = await source.log.versions(list(local)) if local else {}
-        for key, (epoch, version) in versions.items():
-            channel, known_epoch = local[key]
-            if channel.epoch != known_epoch:
-                continue  # restarted meanwhile, from a newer read than this
-            if epoch != known_epoch:
-                channel.reset(channel.over)
-                self.drop_if_idle(channel)
-            elif version > channel.last_seq:
-                behind.append(channel)
-            else:
-                channel.behind = False
-        for start in range(0, len(behind), BACKFILL_CONCURRENCY):
-            batch = behind[start : start + BACKFILL_CONCURRENCY]
-            await asyncio.gather(*(self.backfill(channel) for channel in batch))
 
     async def send_transient(self, type_: str, read: ReadTransient) -> None:
         """Send the present data of a type to the channels for which it may have changed."""
@@ -376,9 +317,6 @@ class Hub:
         """Every joined socket, with each of its channels."""
         return [(c, writer) for c in self.channels for writer in c.sockets.values()]
 
-    def _source(self, channel: Channel) -> Source:
-        return self._users if channel.is_user_channel else self._rooms
-
     def _on_event_published(self, message: EventPublished) -> None:
         if message.last:
             self._on_live_ended(message.key)
@@ -387,9 +325,9 @@ class Hub:
             return
         before = channel.last_seq
         if channel.receive(message):
-            self.events_delivered += channel.last_seq > before
+            self._events_received += channel.last_seq > before
         elif channel.epoch == message.epoch:
-            self._start_filling(channel)
+            self.backfills.start(channel)
         self.drop_if_idle(channel)
 
     def _on_channel_changed(self, message: ChannelChanged) -> None:
@@ -398,7 +336,7 @@ class Hub:
             return
         if message.part == "events":
             channel.behind = True  # also during a read, which may have begun before the change
-            self._start_filling(channel)
+            self.backfills.start(channel)
         else:
             channel.stale |= {message.part}
 
@@ -418,47 +356,6 @@ class Hub:
             for writer in self.with_token:  # joining ones, too, which have no number yet
                 if writer.user_id == message.user_id and writer.number <= message.number:
                     writer.close(message.code)
-
-    def _start_filling(self, channel: Channel) -> None:
-        if channel.key not in self._filling and channel.epoch is not None:
-            task = asyncio.get_running_loop().create_task(self._fill(channel))
-            self._filling[channel.key] = task
-
-    async def _fill(self, channel: Channel) -> None:
-        """Backfill until nothing is missing: there may be another event during a read."""
-        try:
-            is_missing = True
-            while is_missing:
-                advanced = await self.backfill(channel)
-                may_go_on = advanced is not None
-                is_missing = may_go_on and (channel.behind or bool(advanced and channel.has_gap))
-        finally:
-            del self._filling[channel.key]
-            present = self._channels.get(channel.key)
-            if present and present is not channel and present.behind:
-                self._start_filling(present)  # a hint for it found this one being filled
-
-    async def backfill(self, channel: Channel) -> bool | None:
-        """Deliver missed events, or a snapshot; return whether the channel advanced.
-
-        Resets a channel whose epoch cannot be continued. Logs errors, and returns None; the next
-        check tries again.
-        """
-        before, channel.behind = channel.last_seq, False
-        try:
-            filled = await backfill(channel, self._source(channel))
-        except Exception as error:  # noqa: BLE001 - background reads must survive errors
-            log.warning("backfill_failed", **frames.owner(channel.key), error=type(error).__name__)
-            channel.behind = True
-            return None
-        if (
-            filled and not channel.is_user_channel
-        ):  # the ChannelChanged of a missed event was lost as well
-            self.events_backfilled += filled
-            self.events_delivered += filled
-            channel.refresh(again=False)
-        self.drop_if_idle(channel)
-        return channel.last_seq > before
 
     def drop_if_idle(self, channel: Channel) -> None:
         if channel.idle and self._channels.get(channel.key) is channel:

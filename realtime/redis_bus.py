@@ -1,6 +1,6 @@
 """Bus between processes over Redis publish/subscribe (redis-py, formerly aioredis).
 
-Delivery is best effort: `Hub.check` reads missed events from the database.
+Delivery is best effort: `Backfills.check` reads missed events from the database.
 """
 
 import asyncio

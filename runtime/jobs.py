@@ -115,8 +115,8 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     every, hub, services = tasks.every, context.hub, context.services
     rooms = services.rooms
     gc_tuner = GcTuner(lambda: hub.open_count)
-    every(context.settings.realtime.check_seconds, "check", hub.check)
-    every(context.settings.realtime.check_seconds, "check_users", hub.check_users)
+    every(context.settings.realtime.check_seconds, "check", hub.backfills.check)
+    every(context.settings.realtime.check_seconds, "check_users", hub.backfills.check_users)
     channels = services.accounts.channels
     every(1, "audience", lambda: hub.send_transient("audience", rooms.access.audiences))
     every(1, "balance", lambda: hub.send_transient("balance", channels.balances))

@@ -40,7 +40,7 @@ def register_gauges(context: Context) -> None:
     description = "Times that bus messages may have been lost."
     counter("bus_gaps", description, lambda: context.bus.gaps)
     description = "Events found by backfill instead of a bus message."
-    counter("backfilled", description, lambda: hub.events_backfilled)
+    counter("backfilled", description, lambda: hub.backfills.events)
     description = "Optimistic-lock and transaction retries."
     counter(
         "conflict_retries",
@@ -100,7 +100,7 @@ def _readings(context: Context, events: int, seconds: float) -> Readings:
         requests=context.lifecycle.requests,
         joins_waiting=context.join_limit.waiting,
         slow_clients=hub.slow_count,
-        rooms_behind=sum(isinstance(key, int) for key in hub.filling),
+        rooms_behind=sum(isinstance(key, int) for key in hub.backfills.filling),
         relay_waiting=relay.waiting if relay else 0,
         bus_waiting=context.bus.waiting,
         requests_rate=activity.requests / seconds,

@@ -225,7 +225,7 @@ class SocketReconciler:
         except Exception as error:  # noqa: BLE001 - every error has a close code
             code = close_code_for(error)
             if code == CloseCode.ENDED:
-                await self._hub.backfill(channel)  # delivers `live_end` before the close
+                await self._hub.backfills.backfill(channel)  # delivers `live_end` before the close
             elif code != CloseCode.RESTART:  # a failure of the server closes no socket
                 channel.close(writer, code)
 

@@ -36,7 +36,7 @@ async def test_check_finishes_although_a_room_keeps_producing_events(
 
     hub_fixture.stored.save()
     hub_fixture.stored.log_since = never_ending
-    await hub_fixture.hub.check()
+    await hub_fixture.hub.backfills.check()
     assert writer.received_events == [("snapshot", 0), *profile_events(1, 2)]
 
 
@@ -44,13 +44,13 @@ async def test_check_closes_sockets_of_a_live_that_has_ended(hub_fixture: HubFix
     """Whether the end is still in the log, or another epoch has begun."""
     writer = await hub_fixture.join()
     hub_fixture.stored.save("live_end")
-    await hub_fixture.hub.check()
+    await hub_fixture.hub.backfills.check()
     assert writer.received_events == [("snapshot", 0), ("live_end", 1)]
     assert (writer.code, hub_fixture.hub.channels) == (CloseCode.ENDED, [])
     hub_fixture.stored.start_epoch("b")
     writer = await hub_fixture.join()
     hub_fixture.stored.start_epoch("c")
-    await hub_fixture.hub.check()
+    await hub_fixture.hub.backfills.check()
     assert (writer.code, hub_fixture.hub.channels) == (CloseCode.ENDED, [])
 
 
@@ -186,7 +186,7 @@ async def test_sockets_of_a_room_that_fell_behind_get_a_snapshot_and_stay_open(
 ) -> None:
     writers = [await hub_fixture.join(WriterSpy(f"{n}")) for n in range(3)]
     lose_events(hub_fixture, 5)
-    await hub_fixture.hub.check()
+    await hub_fixture.hub.backfills.check()
     writers[0].next_heartbeat = 1.0
     hub_fixture.hub.send_heartbeats(2.0, every=25, silent=1e9)
     assert writers[0].received.pop()["seq"] == 5, "the heartbeat names the snapshot's position"
@@ -257,7 +257,7 @@ async def test_count_sent_before_the_snapshot_is_sent_again_after_it(
     writer = await hub_fixture.join()
     await hub_fixture.hub.send_transient("audience", Counter())
     lose_events(hub_fixture, 5)
-    await hub_fixture.hub.check()
+    await hub_fixture.hub.backfills.check()
     await hub_fixture.hub.send_transient("audience", Counter())
     types = [frame["type"] for frame in writer.received]
     assert types == ["snapshot", "audience", "snapshot", "audience"]

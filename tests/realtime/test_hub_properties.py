@@ -94,7 +94,8 @@ class HubModel:
     async def _check(self) -> None:
         hub = self.fixture.hub
         with suppress(ConnectionError):
-            await (hub.check() if self.fixture.key == ROOM else hub.check_users())
+            backfills = hub.backfills
+            await (backfills.check() if self.fixture.key == ROOM else backfills.check_users())
 
     def check(self) -> None:
         for writer in self.writers:

@@ -173,11 +173,11 @@ async def test_lost_hints_of_users_are_found_by_turns_and_at_once_after_a_gap(
         await user_hub.hub.join(str(n), writer, None, user_hub.stored.load_view)  # type: ignore[arg-type]
     user_hub.stored.save()
     for checks in range(1, USER_CHECKS + 1):
-        await user_hub.hub.check_users()
+        await user_hub.hub.backfills.check_users()
         told = [writer for writer in writers.values() if len(writer.received) == 2]
         assert len(told) == 2 * checks
     for change in ({"gaps": 1}, {"healthy": False}):
         user_hub.stored.save()
         vars(user_hub.bus).update(change)
-        await user_hub.hub.check_users()
+        await user_hub.hub.backfills.check_users()
         assert len({len(writer.received) for writer in writers.values()}) == 1

@@ -205,13 +205,13 @@ async def test_the_bus_brings_events_counts_and_removals_to_sockets_of_the_other
     listener = await pair.on_second(host).watch()
     assert await older.close_code() == 4509  # replaced by the newer one
     hub = pair.servers[1].context.hub
-    backfilled = hub.events_backfilled
+    backfilled = hub.backfills.events
     bert = await pair.apis[0].guest("bert", 1, host.live_id)
     while (await listener.audience())["num_list"] != [0, 1, 0, 0]:
         pass
     for _ in range(10):
         await apply_and_refuse(bert, listener)
-    assert hub.events_backfilled == backfilled, "no gap between the events of the bus"
+    assert hub.backfills.events == backfilled, "no gap between the events of the bus"
 
     await check_a_mute_a_block_and_a_forbidden_stream_reach_the_other_process(pair, host, bert)
     channels = await open_channels(pair, "carla")

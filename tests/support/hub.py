@@ -154,7 +154,7 @@ class HubFixture:
         return writer
 
     async def wait_backfilled(self) -> None:
-        while self.hub.filling:
+        while self.hub.backfills.filling:
             await asyncio.sleep(0)
 
 
