@@ -16,7 +16,7 @@ PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 # Tests of pure rules: no server, no database, no network.
 PURE := tests/rooms tests/ledger tests/people tests/realtime/test_wire.py tests/realtime/test_frames.py
 # Tests whose number of examples is configurable; see tests/support/hypothesis_profiles.py.
-SCALED = $(shell grep -lE "hypothesis_profiles|notice_storm|from hypothesis" -r tests --include="test_*.py")
+SCALED = $(shell grep -lE "hypothesis_profiles|callback_storm|from hypothesis" -r tests --include="test_*.py")
 RULES := rooms/*,ledger/*,people/*,services/room_changes.py,services/gold/ledger.py,services/payments/payments.py
 
 ifdef MONGOD

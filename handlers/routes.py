@@ -73,7 +73,7 @@ API_ROUTES: list[Route] = [
     Route("get_giftlist/", gifts.GiftListHandler, "gifts.GiftListAlias"),
     Route("qlive_gift/push_gift/", gifts.PushGiftHandler, "gifts.PushGift"),
     Route("qlive_pay/", payments.PayHandler, "pay.Pay"),
-    Route("qlive_pay/notify/", payments.JsapiWebhookHandler, "callbacks.JsapiNotice"),
+    Route("qlive_pay/notify/", payments.JsapiCallbackHandler, "callbacks.JsapiNotice"),
     Route("qlive_pay/withdraw/", withdrawals.WithdrawHandler, "withdrawals.Withdraw"),
     Route(
         "qlive_pay/withdraw/cancel/",
@@ -82,15 +82,17 @@ API_ROUTES: list[Route] = [
     ),
     Route("qlive_pay/withdrawals/", withdrawals.WithdrawalsHandler, "withdrawals.Withdrawals"),
     Route(
-        "qlive_pay/transfer_notify/", withdrawals.TransferWebhookHandler, "callbacks.TransferNotice"
+        "qlive_pay/transfer_notify/",
+        withdrawals.TransferCallbackHandler,
+        "callbacks.TransferNotice",
     ),
-    Route("qlive_pay/xpay_notify/", payments.XpayWebhookHandler, "callbacks.XpayNotice"),
+    Route("qlive_pay/xpay_notify/", payments.XpayCallbackHandler, "callbacks.XpayNotice"),
     Route("qlive_like/", profiles.LikeHandler, "users.Like"),
     Route("qlive_follow/", follows.FollowHandler, "users.Follow"),
     Route("qlive_match/", matches.MatchesHandler, "users.Matches"),
     Route("qlive_match/end/", matches.EndMatchHandler, "users.EndMatch"),
-    Route("im/callback/", callbacks.ImWebhookHandler, "callbacks.ImCallback"),
-    Route("live/callback/", callbacks.LiveStreamingWebhookHandler, "callbacks.LiveCallback"),
+    Route("im/callback/", callbacks.ImCallbackHandler, "callbacks.ImCallback"),
+    Route("live/callback/", callbacks.LiveStreamingCallbackHandler, "callbacks.LiveCallback"),
     Route("ws/", handshake.RoomSocketHandler, "socket.RoomSocket"),
 ]
 

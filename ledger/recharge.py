@@ -69,7 +69,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedOrder:
-    """An order claimed for a payment query or a delivery notice."""
+    """An order claimed for a payment query or a confirmation of delivery."""
 
     order: Order
     created_at: datetime

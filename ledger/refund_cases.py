@@ -168,7 +168,7 @@ class RefundCase:
         return any(order.is_paid_by(refund) for order in self.orders)
 
     def apply(self, refund: Refund, at: datetime) -> "RefundCase":
-        """Apply WeChat's notice of the refund of an order that waits for it."""
+        """Apply WeChat's callback about the refund of an order that waits for it."""
         changes = {"state": "refunded", "problem": "", "provider_refund": refund.refund}
         return replace(self._with_order(refund.order, at, **changes), due_at=at)
 

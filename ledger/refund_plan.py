@@ -38,14 +38,14 @@ class OrderStep:
     fen: int
     gold: int
     by_apple: bool
-    """Only Apple refunds it: we cannot ask for that, and wait for WeChat's notice."""
+    """Only Apple refunds it: we cannot ask for that, and wait for WeChat's callback."""
     refund: str
     """Our number of the refund, the same in every request."""
     state: OrderStepState = "waiting"
     problem: str = ""
     """Why the last request to the provider did not succeed."""
     provider_refund: str = ""
-    """The provider's refund id, of the notice that closed the step."""
+    """The provider's refund id, of the callback that closed the step."""
     settled_by: str = ""
     settled_reason: str = ""
 

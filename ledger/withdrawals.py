@@ -231,8 +231,8 @@ class Withdrawal:
     def apply(self, transfer: Transfer, now: datetime) -> WithdrawalChange:
         """Apply what WeChat Pay states about the transfer; an older state changes nothing.
 
-        A final state counts only together with the amount, which a query and a notice have. Raises
-        ReportRefused if the statement does not fit.
+        A final state counts only together with the amount, which a query and a notification have.
+        Raises ReportRefused if the statement does not fit.
         """
         state = _MEANING.get(transfer.state, self.state)
         contradicts = self.state.is_final and state.is_final and state != self.state
@@ -267,7 +267,7 @@ class Withdrawal:
         return WithdrawalChange(replace(stated, state=state))
 
     def _note(self, **changes: Any) -> "Withdrawal":
-        """Change it, unless it is final: a notice may overtake the answer to a call."""
+        """Change it, unless it is final: a notification may overtake the answer to a call."""
         return self if self.state.is_final else replace(self, **changes)
 
 

@@ -28,7 +28,7 @@ from chaos.crash.orders import (
     delivery_push,
     pay_jsapi_order,
     pay_xpay_order,
-    payment_notice,
+    payment_notification,
 )
 from chaos.crash.paths import (
     CrashPath,
@@ -36,8 +36,8 @@ from chaos.crash.paths import (
     RequestPath,
     SweepPath,
     TakeTarget,
+    callback_path,
     decision_path,
-    notice_path,
 )
 from chaos.crash.refunds import RefundCases
 from chaos.crash.webhooks import WEBHOOK, Webhooks
@@ -52,9 +52,9 @@ from tests.support.client import UserClient
 ORDERS = 50
 GIFT_PATHS = ("gift", "gift_outside", "notification", "sweep")
 MONEY_PATHS = (
-    *("withdrawal", "withdrawal_approve", "withdrawal_decline", "transfer_notice"),
+    *("withdrawal", "withdrawal_approve", "withdrawal_decline", "transfer_notification"),
     *("transfer_return", "transfer_submit", "transfer_query", "transfer_resend"),
-    *("transfer_cancel", "xpay_delivery", "refund_confirm", "refund_case", "refund_notice"),
+    *("transfer_cancel", "xpay_delivery", "refund_confirm", "refund_case", "refund_callback"),
     "xpay_refund_push",
 )
 NOTICE_PATHS = (NOTICES, "notice_choice")
@@ -78,8 +78,8 @@ class GiftGroup:
             Gifts(env, "gift_outside", outside, inside),
         )
         self._orders = orders = PaidOrders(env, "buyer", pay_jsapi_order, ORDERS)
-        self._notifications = notice_path(
-            "notification", env, orders.take, partial(payment_notice, env)
+        self._notifications = callback_path(
+            "notification", env, orders.take, partial(payment_notification, env)
         )
         self.paths: list[CrashPath] = [
             *(gifts.path for gifts in self._gifts),
@@ -134,7 +134,7 @@ class MoneyGroup:
         def refund_of(provider: str) -> TakeTarget:
             return of(lambda: cases.refund(provider), "fast_sweeps")
 
-        def refund_notice(refund: SimulatedRefund) -> HTTPRequest:
+        def refund_callback(refund: SimulatedRefund) -> HTTPRequest:
             return refund.finish(refund, "once")
 
         approve, decline = "withdrawals/{}/approve", "withdrawals/{}/decline"
@@ -155,8 +155,10 @@ class MoneyGroup:
             decision_path(
                 "withdrawal_decline", env, of(made.requested), decline, undecided, decided
             ),
-            notice_path("transfer_notice", env, of(paid), made.notice),
-            notice_path("transfer_return", env, of(partial(made.ended, "failed")), made.notice),
+            callback_path("transfer_notification", env, of(paid), made.notification),
+            callback_path(
+                "transfer_return", env, of(partial(made.ended, "failed")), made.notification
+            ),
             SweepPath("transfer_submit", of(made.approved), made.make_due),
             SweepPath("transfer_query", of(paid), made.make_due),
             SweepPath("transfer_resend", of(made.refused_as_too_fast), made.make_due),
@@ -167,13 +169,13 @@ class MoneyGroup:
                 made.send_cancel,
                 record=lambda target, _reply: made.cancelled.append(target[0]),
             ),
-            notice_path("xpay_delivery", env, orders.take, partial(delivery_push, env)),
+            callback_path("xpay_delivery", env, orders.take, partial(delivery_push, env)),
             decision_path(
                 "refund_confirm", env, of(cases.opened), "refunds/{}/confirm", ("opened", "dropped")
             ),
             SweepPath("refund_case", of(cases.confirmed), cases.make_due),
-            notice_path("refund_notice", env, refund_of(JSAPI), refund_notice),
-            notice_path("xpay_refund_push", env, refund_of(XPAY), refund_notice),
+            callback_path("refund_callback", env, refund_of(JSAPI), refund_callback),
+            callback_path("xpay_refund_push", env, refund_of(XPAY), refund_callback),
         ]
 
     async def finish(self) -> None:

@@ -10,7 +10,7 @@ from tornado.httpclient import HTTPRequest
 from chaos.api import open_room
 from chaos.crash.environment import NOTICE_TEMPLATE, CrashEnvironment
 from chaos.crash.marked_sweeps import DUE, NEVER, NOTICES
-from chaos.crash.paths import CrashPath, SweepPath, notice_path
+from chaos.crash.paths import CrashPath, SweepPath, callback_path
 from devtools.simulator.requests import NextNoticesRequest
 from devtools.simulator.wechat import openid_of
 from people.notices import Consent
@@ -41,7 +41,7 @@ class Notices:
         """Whether each user accepts."""
         self.paths: list[CrashPath] = [
             SweepPath(NOTICES, self._next_follower),
-            notice_path("notice_choice", env, self._next_chooser, self._choice),
+            callback_path("notice_choice", env, self._next_chooser, self._choice),
         ]
 
     async def finish(self) -> None:

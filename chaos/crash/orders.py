@@ -97,7 +97,7 @@ async def pay_xpay_order(env: CrashEnvironment, buyer: UserClient) -> str:
     return number
 
 
-def payment_notice(env: CrashEnvironment, number: str) -> HTTPRequest:
+def payment_notification(env: CrashEnvironment, number: str) -> HTTPRequest:
     """WeChat Pay's notification of an order."""
     pay, api = env.simulator.pay, env.simulator.merchant_api
     address, paid = pay.orders[number]["notify_url"], pay.paid[number]

@@ -61,7 +61,7 @@ class RequestPath:
         if 200 <= reply.status < 300:
             self.acknowledged_at_once += 1
             self._record(self._pending, reply)
-            if self._repeats == 1:  # a notice that is repeated minutes later is stale
+            if self._repeats == 1:  # a callback that is repeated minutes later is stale
                 self._pending = None
 
     async def finish(self) -> None:
@@ -103,23 +103,23 @@ class SweepPath:
 CrashPath = RequestPath | SweepPath
 
 
-def notice_path(
-    name: str, env: CrashEnvironment, take: TakeTarget, notice_of: Callable[[Any], Any]
+def callback_path(
+    name: str, env: CrashEnvironment, take: TakeTarget, callback_of: Callable[[Any], Any]
 ) -> RequestPath:
-    """Notices and pushes of WeChat, each sent byte for byte the same until it is acknowledged.
+    """Callbacks of WeChat, each sent byte for byte the same until it is acknowledged.
 
-    `notice_of` makes the notice of a target.
+    `callback_of` makes the callback of a target.
     """
 
-    async def take_notice() -> HTTPRequest:
-        return notice_of(await take())
+    async def take_callback() -> HTTPRequest:
+        return callback_of(await take())
 
-    async def send(api: Api, notice: HTTPRequest) -> Reply:
-        assert notice.url.startswith(env.address + BASE)
-        path, headers = notice.url.removeprefix(env.address), dict(notice.headers)
-        return await api.request("POST", path, data=notice.body, headers=headers)
+    async def send(api: Api, callback: HTTPRequest) -> Reply:
+        assert callback.url.startswith(env.address + BASE)
+        path, headers = callback.url.removeprefix(env.address), dict(callback.headers)
+        return await api.request("POST", path, data=callback.body, headers=headers)
 
-    return RequestPath(name, env, take_notice, send)
+    return RequestPath(name, env, take_callback, send)
 
 
 def decision_path(

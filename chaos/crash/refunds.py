@@ -63,7 +63,7 @@ class RefundCases:
         return id_
 
     async def refund(self, provider: str) -> SimulatedRefund:
-        """Return the refund at `provider`, for whose notice a case waits; needs sweeps."""
+        """Return the refund at `provider`, for whose callback a case waits; needs sweeps."""
         refunds = self.env.simulator.refunds
         refunds.outcome = "held"
         id_ = await self.opened()
@@ -95,7 +95,7 @@ class RefundCases:
     async def finish(self) -> None:
         """Have every case closed, on a server that does not crash.
 
-        Notices of refunds that have long been known change nothing any more.
+        Callbacks of refunds that have long been known change nothing any more.
         """
         self.env.simulator.refunds.mode = self.env.simulator.transfers.close_mode = "twice"
         await self._notify_all()

@@ -131,10 +131,10 @@ class Withdrawals:
         await self.env.set_due("withdrawals", {"_id": id_}, NEVER)
         return id_
 
-    def notice(self, id_: str) -> HTTPRequest:
-        """Return the notice of a final withdrawal, not sent yet."""
+    def notification(self, id_: str) -> HTTPRequest:
+        """Return the notification of a final withdrawal, not sent yet."""
         transfers = self.env.simulator.transfers
-        return transfers.notice(transfers.bills[id_], "once")
+        return transfers.notification(transfers.bills[id_], "once")
 
     # ---- the end
 
@@ -146,7 +146,7 @@ class Withdrawals:
     async def finish(self) -> None:
         """Have every withdrawal paid or returned, on a server that does not crash.
 
-        Notices of those that have long been final change nothing any more.
+        Notifications of those that have long been final change nothing any more.
         """
         for row in await self.env.rows("withdrawals", {"state": "requested"}):
             approval = f"withdrawals/{row['_id']}/approve"

@@ -150,7 +150,7 @@ class SimulatedTransfers:
         bill = self._find(request)
         if bill is None or bill.state not in FINAL:
             raise ValueError("package or bill: of a transfer that is finished")
-        self._delivery.start(self.notice(bill, request.report), request.report)
+        self._delivery.start(self.notification(bill, request.report), request.report)
         return {"outcome": "success", "bill": bill.number}
 
     def set_fault(self, request: TransferFaultRequest) -> dict[str, Any]:
@@ -164,7 +164,7 @@ class SimulatedTransfers:
         paid = sum(bill.fen for bill in self.bills.values() if bill.state == "SUCCESS")
         return {"items": items, "paid_fen": paid}
 
-    def notice(self, bill: SimulatedBill, mode: str) -> HTTPRequest:
+    def notification(self, bill: SimulatedBill, mode: str) -> HTTPRequest:
         """Make a new notification of a finished bill for its notify_url."""
         content = {
             **self._statement(bill),
@@ -187,7 +187,7 @@ class SimulatedTransfers:
         bill.state, bill.fail_reason = state, fail_reason
         bill.updated_at = self._api.now()
         if state in FINAL:
-            self._delivery.start(self.notice(bill, mode), mode)
+            self._delivery.start(self.notification(bill, mode), mode)
 
     def _answer(self, bill: SimulatedBill) -> dict[str, Any]:
         statement = self._statement(bill)

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple, NoReturn, get_args
 
 from core.errors import InvalidParameter, NotFound, QLiveError, RateLimited, TryAgain
 from handlers.base import CallDescription, Handler, Route, methods_of
+from handlers.callback_base import CallbackHandler
 from handlers.errors import BadRequest, MethodNotAllowed, PayloadTooLarge, status_of
 from handlers.health import ReadyResponse
 from handlers.models import ErrorResponse, NoContentResponse, TextResponse
 from handlers.openapi.schemas import Json, SchemaRegistry
 from handlers.operator_base import ApprovalResponse
-from handlers.webhook_base import WebhookHandler
 from services.operators.roles import Access
 from storage.errors import StorageUnavailable
 
@@ -90,7 +90,7 @@ class Endpoint(NamedTuple):
         if self.variables:
             found.append(NotFound)  # the path does not match its pattern
         found += self.call.errors
-        if not issubclass(self.handler, WebhookHandler):
+        if not issubclass(self.handler, CallbackHandler):
             found.append(InvalidParameter({"live_id": "this is required"}))
         errors = [error() if isinstance(error, type) else error for error in found]
         soft = tuple(self.handler.soft_errors)

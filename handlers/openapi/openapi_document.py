@@ -35,7 +35,7 @@ TAGS = {
     "withdrawals": "Pay out income to the user's WeChat balance.",
     "configs": "Configuration of the mini-program.",
     "socket": "WebSocket with the events of a room in real time.",
-    "callbacks": "Webhooks, whose requests Tencent and WeChat document; those without their "
+    "callbacks": "Callbacks, whose requests Tencent and WeChat document; those without their "
     "signature are refused.",
     "login": "Login of operators.",
     "operators": "The operators' API; every change is written to the audit log.",

@@ -148,7 +148,7 @@ class SettleDifferenceRequest(ReasonRequest):
 
 
 class InboxMessageResponse(Response):
-    """A stored webhook message; `genuine`: verified, `times`: number of deliveries.
+    """A stored callback; `genuine`: verified, `times`: number of deliveries.
 
     `event`: name of an event of WeChat that moves no gold, `answer`: what it was answered.
     """

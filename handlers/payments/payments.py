@@ -11,8 +11,8 @@ from pydantic import BeforeValidator, ConfigDict, Field, RootModel, StringConstr
 from pydantic.alias_generators import to_pascal
 
 from handlers.base import ActiveUserHandler, endpoint
+from handlers.callback_base import CallbackHandler, MerchantCallbackHandler
 from handlers.models import NoContentResponse, Number, Request, Response, TextResponse
-from handlers.webhook_base import MerchantWebhookHandler, WebhookHandler
 from services.errors import AgeUnverified, SessionKeyMissing, TooManyOrders
 from services.payments.payment_notifications import message_of
 from storage.errors import BlockNotFound
@@ -114,7 +114,7 @@ class PayHandler(ActiveUserHandler):
         return OrderResponse(**order._asdict())
 
 
-class JsapiWebhookHandler(MerchantWebhookHandler):
+class JsapiCallbackHandler(MerchantCallbackHandler):
     """Payments and refunds; answers 204, any other status makes WeChat Pay retry."""
 
     @endpoint()
@@ -123,7 +123,7 @@ class JsapiWebhookHandler(MerchantWebhookHandler):
         return await self.receive_notification(JSAPI, self.context.tencent.jsapi, record)
 
 
-class XpayWebhookHandler(WebhookHandler):
+class XpayCallbackHandler(CallbackHandler):
     @endpoint()
     async def get(self) -> EchoResponse:
         """URL verification by the WeChat console, which expects `echostr` in return."""

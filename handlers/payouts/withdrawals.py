@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from core.visible_text import visible
 from handlers.base import ActiveUserHandler, endpoint
+from handlers.callback_base import MerchantCallbackHandler
 from handlers.models import (
     LIST_PAGE_SIZE,
     NoContentResponse,
@@ -16,7 +17,6 @@ from handlers.models import (
     Response,
     Time,
 )
-from handlers.webhook_base import MerchantWebhookHandler
 from ledger.errors import (
     IncomeNotMatured,
     NotCancellable,
@@ -106,7 +106,7 @@ class WithdrawalsResponse(Response):
     has_more: bool
 
 
-class TransferWebhookHandler(MerchantWebhookHandler):
+class TransferCallbackHandler(MerchantCallbackHandler):
     """Final states of transfers; answers 204, any other status makes WeChat Pay retry."""
 
     @endpoint()

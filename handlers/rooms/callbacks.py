@@ -1,4 +1,4 @@
-"""Webhooks of Tencent: presence in IM, and streams of CSS."""
+"""Callbacks of Tencent: presence in IM, and streams of CSS."""
 
 import time
 from dataclasses import replace
@@ -10,8 +10,8 @@ from pydantic import ConfigDict
 from pydantic.alias_generators import to_pascal
 
 from handlers.base import endpoint
+from handlers.callback_base import CallbackHandler
 from handlers.models import Response
-from handlers.webhook_base import WebhookHandler
 from services.chat.message_checks import Refusal, refusal_code
 from storage.jobs.inbox import IM, InboxMessage
 from tencent.callbacks import (
@@ -43,8 +43,8 @@ class LiveStreamingAckResponse(Response):
     code: int = 0
 
 
-class ImWebhookHandler(WebhookHandler):
-    """Webhook of IM.
+class ImCallbackHandler(CallbackHandler):
+    """Callback of IM.
 
     Enter this URL in its console, as https and with authentication on, for user status, for members
     and dissolution of groups, before a message in a group and between two users, after one between
@@ -90,8 +90,8 @@ class ImWebhookHandler(WebhookHandler):
         return ImAckResponse(error_code=code, error_info=refusal)
 
 
-class LiveStreamingWebhookHandler(WebhookHandler):
-    """Webhook of CSS.
+class LiveStreamingCallbackHandler(CallbackHandler):
+    """Callback of CSS.
 
     Enter this URL in a callback template, for stream start and stream end, moderation of pictures
     and of sound, and the state of recordings.

@@ -20,7 +20,7 @@ KINDS = frozenset(
         "im": IM_COMMANDS,
         "live": LIVE_EVENT_TYPES,
         "push": PUSH_EVENTS,
-        "notice": (*PAYMENTS, *TRANSFERS),
+        "notification": (*PAYMENTS, *TRANSFERS),
     }.items()
     for name in names
 )

@@ -42,8 +42,8 @@ PRODUCT = {
     ADDRESS: f"Add this machine's address: {CONSOLE}, 产品中心 → 商家转账 → API IP名单.",
 }
 APIV3_KEY = f"Set pay.apiv3_key to the APIv3 key: {SECURITY}, APIv3密钥."
-UNTIL_A_NOTICE = (
-    "If it is wrong, the first notice of a payment is refused with the reason `decryption`."
+UNTIL_A_NOTIFICATION = (
+    "If it is wrong, the first notification of a payment is refused with the reason `decryption`."
 )
 TIMED = ("SIGN_ERROR",)
 BILL_HOUR = 10
@@ -102,7 +102,7 @@ def _judge_product(
 def _judge_apiv3_key(findings: Findings, response: ServiceResponse, apiv3_key: str) -> None:
     name, certificates = "pay.apiv3_key", response.content.get("data")
     if not certificates:
-        findings.cannot_tell(name, _shown(response), UNTIL_A_NOTICE)
+        findings.cannot_tell(name, _shown(response), UNTIL_A_NOTIFICATION)
         return
     try:
         decrypt(apiv3_key, certificates[0]["encrypt_certificate"])

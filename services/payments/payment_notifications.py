@@ -54,7 +54,7 @@ class Followers(NamedTuple):
     apply_to_case: Callable[[Refund], Awaitable[bool]]
     """Close the step of a refund case that waits for this refund; return whether there is one."""
     record_transfer: Callable[[str], Awaitable[CallbackOutcome]]
-    """Record a stored notice of a transfer again."""
+    """Record a stored notification of a transfer again."""
     plan_deletion: Callable[[str, str], Awaitable[None]]
     """Delete the data of a user who leaves, by app and openid."""
 

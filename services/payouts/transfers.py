@@ -108,7 +108,7 @@ class TransferService:
         return await self.change(transfer.number, lambda saved: saved.apply(transfer, now))
 
     async def record(self, transfer: Transfer | None, ignore_reason: str) -> CallbackOutcome:
-        """Apply a verified notice; None is ignored, with the reason `ignore_reason`."""
+        """Apply a verified notification; None is ignored, with the reason `ignore_reason`."""
         if transfer is None:
             return ignored(ignore_reason)
         try:
@@ -120,7 +120,7 @@ class TransferService:
         return DONE._replace(lasting=True)
 
     async def reprocess(self, raw: str) -> CallbackOutcome:
-        """Apply a stored notice again that was verified on arrival."""
+        """Apply a stored notification again that was verified on arrival."""
         if self._transfers is None:
             return refused(Reason.NO_KEY.value)
         try:

@@ -78,7 +78,7 @@ class RefundCaseService:
         )
         """Carries confirmed cases on."""
 
-    # ---- decisions and notices
+    # ---- decisions and callbacks
 
     async def open(
         self, user_id: str, orders: Sequence[str], reason: str, request_id: str, by: str
@@ -168,7 +168,7 @@ class RefundCaseService:
         return await self._ledger.run_transaction(settle)
 
     async def apply(self, refund: Refund) -> bool:
-        """Record a refund notice of WeChat; return False if no case waits for it. Idempotent."""
+        """Record a refund callback of WeChat; return False if no case waits for it. Idempotent."""
 
         def apply(case: RefundCase) -> RefundCase:
             step = case.order(refund.order)
@@ -226,8 +226,8 @@ class RefundCaseService:
     # ---- confirmed cases
 
     async def _run_step(self, case: RefundCase) -> None:
-        # The case is due when its lease lapses, or as a notice or a process that saved it meanwhile
-        # has set.
+        # The case is due when its lease lapses, or as a callback or a process that saved it has set
+        # meanwhile.
         with suppress(TryAgain):
             case = await self._reverse_gifts(case)
             if hosts := case.hosts_to_resume:

@@ -95,7 +95,7 @@ class OrderStore(DocumentStore[Order]):
         return int((row or {}).get("refunded", 0))
 
     async def pay(self, session: Session, number: str, payment: Payment) -> None:
-        """Mark an order as paid, due for a delivery notice to the provider. Idempotent."""
+        """Mark an order as paid, due for a confirmation of delivery to the provider. Idempotent."""
         now = datetime.now(UTC)
         paid = {"state": "paid", "transaction": payment.transaction, "paid_at": now, "due_at": now}
         await self._documents.update_one(

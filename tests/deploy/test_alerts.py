@@ -173,7 +173,7 @@ HARMLESS: dict[str, Series] = {
         qlive("withdrawals_open", state="approved"): "3x100",
     },
     "QLivePaymentsRefused": first(qlive("callbacks_refused_total", source="im", reason="sign")),
-    # An abandoned order, and a notice that was repeated once.
+    # an abandoned order, and a notification that was repeated once.
     "QLiveXpayRejected": first(
         qlive("xpay_rejections_total", call="query_order", errcode="268490002"), "_x20 50x20"
     )

@@ -11,6 +11,7 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 from core.limits import Rate, TokenBuckets
 from handlers.accounts.sign_in import LogoutHandler
 from handlers.base import LOGGED_PATH, MAX_BODY_BYTES, ActiveUserHandler
+from handlers.callback_base import CallbackHandler
 from handlers.limits import (
     ADDRESS_FACTOR,
     MAX_IN_PROGRESS,
@@ -24,7 +25,6 @@ from handlers.operator_base import OperatorHandler
 from handlers.operators.login import LoginAttemptHandler
 from handlers.request_data import limit_key, remote_ip
 from handlers.routes import ROUTES
-from handlers.webhook_base import WebhookHandler
 from handlers.websocket.handshake import RoomSocketHandler
 from rooms.events import LOG_SIZE
 from runtime.process import ServerProcess
@@ -70,7 +70,7 @@ async def guess(api: ApiFixture, token: str, **headers: str) -> Reply:
 
 
 def test_every_endpoint_has_a_limit_class_or_another_guard_and_describes_it() -> None:
-    guarded_otherwise = (WebhookHandler, RoomSocketHandler, OperatorHandler, LoginAttemptHandler)
+    guarded_otherwise = (CallbackHandler, RoomSocketHandler, OperatorHandler, LoginAttemptHandler)
     document, unlimited = openapi_checks.document(), set()
     for found in endpoints(ROUTES):
         operation = document["paths"][found.path][found.method]

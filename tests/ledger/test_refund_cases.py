@@ -26,7 +26,7 @@ def reversed_case() -> RefundCase:
     return case
 
 
-def notice(number: int = 1) -> Refund:
+def callback(number: int = 1) -> Refund:
     return Refund("xpay", f"Q{number}", f"wx-{number}", 600)
 
 
@@ -80,11 +80,11 @@ def test_a_stopped_host_is_resumed_after_the_last_of_the_gifts() -> None:
 
 
 def test_a_case_closes_when_every_order_is_refunded_and_no_host_is_stopped() -> None:
-    case = CONFIRMED.apply(notice(2), AT).mark_hosts(["carl"], AT, stopped=True)
-    assert case.state == "reversing", "a notice may come before the gifts are reversed"
+    case = CONFIRMED.apply(callback(2), AT).mark_hosts(["carl"], AT, stopped=True)
+    assert case.state == "reversing", "a callback may come before the gifts are reversed"
     for position in case.waiting_gifts:
         case = case.reverse_gift(position, 20, AT)
-    case = case.apply(notice(), LATER)
+    case = case.apply(callback(), LATER)
     assert (case.state, case.closed_at) == ("refunding", None)
     case = case.mark_hosts(["carl"], LATER, stopped=False)
     assert (case.state, case.closed_at) == ("closed", LATER)
@@ -104,7 +104,7 @@ def test_the_providers_answer_replaces_a_problem(answer: str, state: str, proble
     case = unclear.note_answer("Q1", answer, AT)
     assert (case.orders[0].state, case.orders[0].problem) == (state, problem)
     assert case.orders[1].state == "taken"
-    assert unclear.apply(notice(), AT).orders[0].problem == ""
+    assert unclear.apply(callback(), AT).orders[0].problem == ""
 
 
 def test_a_case_without_a_step_that_we_can_take_waits_for_apple() -> None:
@@ -116,7 +116,7 @@ def test_a_case_without_a_step_that_we_can_take_waits_for_apple() -> None:
         waiting = case.wait(AT)
         assert (waiting.state, waiting.orders_to_refund) == ("refunding", [])
         assert (waiting.checks, waiting.due_at) == (1, AT + timedelta(minutes=1))
-        assert waiting.apply(notice(int(orders[0].number[1:])), AT).state == "closed"
+        assert waiting.apply(callback(int(orders[0].number[1:])), AT).state == "closed"
 
 
 def test_an_order_is_settled_once_its_provider_needs_a_person() -> None:
@@ -135,7 +135,7 @@ def test_an_order_is_settled_once_its_provider_needs_a_person() -> None:
             settled.settle(number, "olga", "again", AT)
     closed = settled.settle("Q2", "olga", "Apple has declined", LATER)
     assert (closed.state, closed.closed_at) == ("closed", LATER)
-    late = closed.apply(notice(2), LATER + timedelta(days=1))
+    late = closed.apply(callback(2), LATER + timedelta(days=1))
     assert (late.state, late.closed_at, late.orders[1].state) == ("closed", LATER, "refunded")
 
 

@@ -74,10 +74,10 @@ def test_an_order_is_refunded_for_what_earlier_refunds_have_left() -> None:
         ("refunded", "", {"fen": 599, "own": ""}, False),
     ],
 )
-def test_a_notice_of_the_whole_sum_closes_a_step_whose_gold_is_taken(
+def test_a_callback_of_the_whole_sum_closes_a_step_whose_gold_is_taken(
     state: str, provider_refund: str, refund: dict[str, object], *, is_paid: bool
 ) -> None:
-    """A repeated notice is known, a second refund is not; ours may be of less."""
+    """A repeated callback is known, a second refund is not; ours may be of less."""
     step = replace(STEP, state=state, provider_refund=provider_refund)
     assert step.is_paid_by(replace(REFUND, **refund)) == is_paid
 

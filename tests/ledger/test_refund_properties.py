@@ -266,7 +266,7 @@ class RefundMachine(WithdrawalMachine):
         asyncio.run(self.service.job.sweep())  # it starts tasks
 
     @rule(pick=PICK, more=st.sampled_from([0, 0, 0, 1]))
-    def refund_notice(self, pick: int, more: int) -> None:
+    def refund_callback(self, pick: int, more: int) -> None:
         """WeChat's or Apple's, perhaps once more, or about another sum."""
         for case in self.picked_case(pick):
             order = case.orders[pick % len(case.orders)]

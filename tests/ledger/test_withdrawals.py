@@ -197,7 +197,9 @@ def test_the_income_of_an_ended_withdrawal_leaves_its_hold_once(
     fen = 1_000 if state == State.SUCCESS else 0
     assert (ended.paid_fen, ended.counted_fen, ended.finished_at) == (fen, fen, NOW)
     assert ended.apply(stated(state), NOW) == WithdrawalChange(ended)
-    assert ended.note_problem("UNCLEAR") == ended.note_missing(NOW) == ended, "a notice was faster"
+    assert ended.note_problem("UNCLEAR") == ended.note_missing(NOW) == ended, (
+        "a notification was faster"
+    )
     assert learned(submitted(), State.CANCELLED).fail_reason == "CANCELLED"
 
 
@@ -228,7 +230,9 @@ def test_a_statement_that_does_not_match_is_refused(
         withdrawal.apply(stated(**{"state": State.SUCCESS, **fields}), NOW)
 
 
-def test_a_notice_about_the_withdrawal_of_a_deleted_user_fits_whatever_payee_it_names() -> None:
+def test_a_notification_about_the_withdrawal_of_a_deleted_user_fits_whatever_payee_it_names() -> (
+    None
+):
     withdrawal = replace(learned(submitted(), State.SUCCESS), openid="")
     assert withdrawal.apply(stated(State.SUCCESS, openid="o2"), NOW).withdrawal == withdrawal
 

@@ -184,8 +184,8 @@ class RefundFixture:
     async def get(self, case: RefundCase) -> RefundCase:
         return await self.process.cases.get(case.id)
 
-    async def notice(self, case: RefundCase, position: int = 0, **other: Any) -> CallbackOutcome:
-        """WeChat's notice about the refund of an order of the case."""
+    async def callback(self, case: RefundCase, position: int = 0, **other: Any) -> CallbackOutcome:
+        """WeChat's callback about the refund of an order of the case."""
         order = case.orders[position]
         refund = Refund("xpay", order.number, f"wx-{position}", order.fen, own=order.refund)
         fields = {name: getattr(refund, name) for name in Refund.__slots__} | other

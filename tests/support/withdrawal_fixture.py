@@ -94,8 +94,8 @@ class WithdrawalFixture:
         await self._withdrawals.update_many(open_, due)
         await self.process.transfers.job.sweep()
 
-    async def notice(self, transfer: Any) -> str:
-        """The outcome of a verified notice, "done" or the reason of its refusal."""
+    async def notification(self, transfer: Any) -> str:
+        """The outcome of a verified notification, "done" or the reason of its refusal."""
         outcome = await self.process.transfers.record(transfer, "")
         return outcome.reason or outcome.outcome
 

@@ -65,7 +65,7 @@ def submitted(income: int = 100, **limits: int) -> Withdrawal:
 
 
 def stated(state: TransferState, **fields: Any) -> Transfer:
-    """The transfer as a query or a notice reports it, by default of 1,000 fen."""
+    """The transfer as a query or a notification reports it, by default of 1,000 fen."""
     return Transfer(**{"number": ID, "state": state, "fen": 1_000, "openid": "o1", **fields})
 
 
@@ -166,7 +166,7 @@ class BankInMemory:
         return Transfer(number, TransferState.CANCELING)
 
     def statement(self, number: str) -> Transfer:
-        """The transfer as a query or a notice reports it."""
+        """The transfer as a query or a notification reports it."""
         bill = self.bills[number]
         return Transfer(
             number,
@@ -178,7 +178,7 @@ class BankInMemory:
         )
 
     def finish(self, number: str, state: TransferState, fail_reason: str = "") -> Transfer:
-        """The user confirms the bill, or it is closed; the notice about it."""
+        """The user confirms the bill, or it is closed; the notification about it."""
         bill = self.bills[number]
         assert bill.state not in FINAL_STATES
         bill.state, bill.fail_reason = state, fail_reason

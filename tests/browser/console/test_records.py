@@ -1,4 +1,4 @@
-"""Orders, the ledger, the webhook inbox and the audit log in the console."""
+"""Orders, the ledger, the inbox of callbacks and the audit log in the console."""
 
 from pathlib import Path
 

@@ -36,14 +36,14 @@ class Shop:
         body = json.dumps(params).encode()
         await self.simulator.answer(SimulatorRequest("POST", f"/refund/{path}", body=body))
 
-    async def notices(self):
+    async def notifications(self):
         """Each a Refund, None for one of no effect, or the reason of a refusal."""
         await self.simulator.delivery.quiet()
         requests, now = self._receiver.requests, self.clock()
         if self.order.provider == "jsapi":
             read = self.client.notifications.read
             found = [read(request.headers, request.body, now) for request in requests]
-            return [notice.refused or notice.event for notice in found]
+            return [notification.refused or notification.event for notification in found]
         reader = MessagePushReader("push-token", "A" * 43, APP)
         pushes = [reader.open(request.query, request.body, now) for request in requests]
         return [push.refused or parse_event(push.content) for push in pushes]
@@ -77,13 +77,13 @@ async def test_failed_refund_may_be_tried_again_and_no_more_is_refunded_than_was
     shop = await open_shop(provider)
     await shop.call("next", outcome="failed")
     await shop.refund()
-    assert await shop.notices() == [None]
+    assert await shop.notifications() == [None]
     await shop.call("end", refund=NUMBER, outcome="success")
-    assert len(await shop.notices()) == 2
+    assert len(await shop.notifications()) == 2
     assert await shop.state() == "failed"
     await shop.call("next", outcome="success", report="wrong_amount")
     await shop.refund(400, f"{NUMBER}2")
-    assert [notice.fen for notice in (await shop.notices())[2:]] == [401]
+    assert [notification.fen for notification in (await shop.notifications())[2:]] == [401]
     if provider == "jsapi":
         with pytest.raises(MerchantRefused):
             await shop.refund(201, f"{NUMBER}3")

@@ -44,7 +44,7 @@ def call(simulator):
 
 
 @pytest.fixture
-def notices(simulator, client, receiver, clock):
+def notifications(simulator, client, receiver, clock):
     async def read():
         await simulator.delivery.quiet()
         parse = client.notifications.read
@@ -54,7 +54,7 @@ def notices(simulator, client, receiver, clock):
 
 
 async def test_bill_is_confirmed_by_its_user_once_and_an_unclear_confirmation_again(
-    client, call, notices
+    client, call, notifications
 ):
     await client.create(client.body(REQUEST))
     assert (await call("confirm", bill=NUMBER, openid=openid_of("bert")))["why"] == "openid"
@@ -62,18 +62,18 @@ async def test_bill_is_confirmed_by_its_user_once_and_an_unclear_confirmation_ag
     assert (await client.query(NUMBER)).state == TransferState.TRANSFERING
     with pytest.raises(MerchantRefused, match="INVALID_REQUEST"):
         await client.cancel(NUMBER)
-    assert await notices() == []
+    assert await notifications() == []
     await call("confirm", bill=NUMBER, outcome="failed", reason="REAL_NAME_CHECK_FAIL")
-    (notice,) = await notices()
+    (notification,) = await notifications()
     # WeChat names the app in the answer to a query only.
-    assert replace(notice.event, app_id=REQUEST.app_id) == await client.query(NUMBER)
-    assert notice.event.fail_reason == "REAL_NAME_CHECK_FAIL"
+    assert replace(notification.event, app_id=REQUEST.app_id) == await client.query(NUMBER)
+    assert notification.event.fail_reason == "REAL_NAME_CHECK_FAIL"
     assert (await call("confirm", bill=NUMBER))["why"] == "package"
     assert "detail" in await call("expire", bill=NUMBER)
 
 
 async def test_bill_expires_on_demand_and_a_cancelled_one_is_cancelled_a_moment_later(
-    client, call, notices
+    client, call, notifications
 ):
     expired = replace(REQUEST, number=f"{NUMBER}1")
     for request in (REQUEST, expired):
@@ -81,8 +81,8 @@ async def test_bill_expires_on_demand_and_a_cancelled_one_is_cancelled_a_moment_
     await call("expire", bill=expired.number, report="never")
     assert (await client.query(expired.number)).state == TransferState.FAIL
     assert (await client.cancel(NUMBER)).state == TransferState.CANCELING
-    (notice,) = await notices()
-    assert notice.event.state == TransferState.CANCELLED
+    (notification,) = await notifications()
+    assert notification.event.state == TransferState.CANCELLED
     assert (await client.cancel(NUMBER)).state == TransferState.CANCELLED
     with pytest.raises(MerchantRefused, match="NOT_FOUND"):
         await client.cancel("W2")

@@ -56,7 +56,7 @@ async def test_each_source_counts_with_a_right_signature_whatever_the_answer(
         "im:other",
         "live:317",
         "push:wxa_punish_event",
-        "notice:TRANSACTION.SUCCESS",
+        "notification:TRANSACTION.SUCCESS",
     }
     found = await switches(api)
     right = {name for name, switch in found.items() if switch["state"] == "right"}

@@ -1,4 +1,4 @@
-"""A refund case from recharge to WeChat's notice, with the simulated WeChat, Pay and bank."""
+"""A refund case from recharge to WeChat's callback, with the simulated WeChat, Pay and bank."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ async def closed_case(api: ApiFixture, server: ServerProcess, db: Any, path: str
     return await until(look)
 
 
-async def test_a_case_closes_by_the_notice_and_cancels_a_withdrawal(
+async def test_a_case_closes_by_the_callback_and_cancels_a_withdrawal(
     api: ApiFixture, server: ServerProcess, db: Any
 ) -> None:
     """anna has paid 60 gold and given 50 of it to a host, who has earned 25 income."""

@@ -1,4 +1,4 @@
-"""The sweep and notices: unclear answers, transfers sent again, one effect of many notices."""
+"""The sweep and notifications: unclear answers, transfers sent again, one effect of many."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ import pytest
 from ledger.transfers import Transfer, TransferState
 from storage.jobs.inbox import InboxMessage
 from tencent.transfers import TRANSFER
-from tests.support.notice_storm import REPETITIONS, Notice, NoticeStorm
+from tests.support.callback_storm import REPETITIONS, CallbackStorm, ReceivedCallback
 from tests.support.storage import StoresFixture
 from tests.support.waiting import until
 from tests.support.withdrawal_fixture import WithdrawalFixture, WithdrawalProcess
@@ -81,11 +81,11 @@ async def test_a_transfer_is_cancelled_after_it_was_sent(payouts: WithdrawalFixt
     assert (await payouts.stored(withdrawal.id)).state == "returned"
 
 
-async def test_a_lost_notice_is_made_up_for_by_a_query(payouts: WithdrawalFixture) -> None:
+async def test_a_lost_notification_is_made_up_for_by_a_query(payouts: WithdrawalFixture) -> None:
     paid, returned = await payouts.submitted(), await payouts.submitted(50, "r2")
     payouts.bank.finish(paid.id, TransferState.SUCCESS)
     payouts.bank.finish(returned.id, TransferState.FAIL, "OVERDUE_CLOSE")
-    assert await payouts.notice(None) == "ignored"
+    assert await payouts.notification(None) == "ignored"
     await payouts.sweep()
     assert (await payouts.stored(paid.id)).state == "paid"
     assert (await payouts.stored(returned.id)).fail_reason == "OVERDUE_CLOSE"
@@ -146,26 +146,26 @@ async def test_an_answer_that_does_not_match_is_a_problem(payouts: WithdrawalFix
     assert (stored.state, stored.problem) == ("awaiting_user", "MISMATCH_AMOUNT")
 
 
-# ---- notices
+# ---- notifications
 
 WRONG: dict[str, dict[str, Any]] = {
     "amount": {"fen": 1_001},
     "payee": {"openid": "oAnother"},
     "bill": {"number": "W202603011200000a1b2c3d4e5f60"},
 }
-"""Changes that make a notice wrong, by the reason of its refusal."""
+"""Changes that make a notification wrong, by the reason of its refusal."""
 
 
-async def test_shuffled_late_forged_and_wrong_notices_have_one_effect(
+async def test_shuffled_late_forged_and_wrong_notifications_have_one_effect(
     payouts: WithdrawalFixture,
 ) -> None:
-    """The third withdrawal gets notices that contradict each other."""
-    sent = list[Notice]()
+    """The third withdrawal gets notifications that contradict each other."""
+    sent = list[ReceivedCallback]()
 
     def send(transfer: Transfer, forged: str = "") -> None:
         message = InboxMessage(TRANSFER, f"{len(sent)}", "", "{}")
         book = partial(payouts.process.transfers.record, transfer, "")
-        sent.append(Notice(message, forged, book))
+        sent.append(ReceivedCallback(message, forged, book))
 
     ids = [(await payouts.submitted(100, f"r{n}")).id for n in range(3)]
     ends = (TransferState.SUCCESS, TransferState.FAIL)
@@ -177,8 +177,8 @@ async def test_shuffled_late_forged_and_wrong_notices_have_one_effect(
     for changes in WRONG.values():
         openid = payouts.user.openid
         send(stated(TransferState.SUCCESS, **{"number": ids[0], "openid": openid, **changes}))
-    notices = NoticeStorm(payouts.database)
-    await notices.receive_all(sent)
+    callbacks = CallbackStorm(payouts.database)
+    await callbacks.receive_all(sent)
     states = [(await payouts.stored(id_)).state for id_ in ids]
     assert states[:2] == ["paid", "returned"]
     ended = "payout" if states[2] == "paid" else "return"
@@ -186,6 +186,6 @@ async def test_shuffled_late_forged_and_wrong_notices_have_one_effect(
         Counter({"withdrawal": 3, "payout": 1, "return": 1}) + Counter([ended])
     )
     assert await payouts.income() == 800 + 100 * (ended == "return")
-    refused = {reason: notices.outcomes[reason] for reason in ("sign", "state", *WRONG)}
+    refused = {reason: callbacks.outcomes[reason] for reason in ("sign", "state", *WRONG)}
     expected = {"sign": 4, "state": 2} | dict.fromkeys(WRONG, 1)
     assert refused == {reason: n * REPETITIONS for reason, n in expected.items()}

@@ -1,4 +1,4 @@
-"""Refund cases from the preview to WeChat's notice, on a real MongoDB."""
+"""Refund cases from the preview to WeChat's callback, on a real MongoDB."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -36,7 +36,7 @@ async def test_unspent_gold_is_taken_back_before_wechat_is_asked(refunds: Refund
     await refunds.sweep()
     assert refunds.desk.refunds == {f"{case.id}01": (number, 600)}
     assert (await refunds.get(case)).state == "refunding"
-    assert (await refunds.notice(case)).outcome == "done"
+    assert (await refunds.callback(case)).outcome == "done"
     closed = await refunds.get(case)
     assert (closed.state, closed.orders[0].provider_refund) == ("closed", "wx-0")
     assert closed.closed_at
@@ -60,13 +60,13 @@ async def test_a_discounted_order_is_refunded_for_what_was_charged_and_leaves_no
     assert (await refunds.balances())[0] == (0, 0, 0, 0)
     await refunds.sweep()
     assert refunds.desk.refunds == {f"{case.id}01": (by_case, 5000)}
-    assert (await refunds.notice(case)).outcome == "done"
+    assert (await refunds.callback(case)).outcome == "done"
     assert (await refunds.get(case)).state == "closed"
     assert (await LedgerReconciler(refunds.stores.database).totals())["fen"] == 0
     await refunds.check()
 
 
-async def test_a_lost_notice_is_made_up_for_by_a_query(refunds: RefundFixture) -> None:
+async def test_a_lost_callback_is_made_up_for_by_a_query(refunds: RefundFixture) -> None:
     case = await refunds.open(await refunds.recharge())
     await refunds.confirm(case)
     await refunds.sweep()
@@ -81,7 +81,7 @@ async def test_a_lost_notice_is_made_up_for_by_a_query(refunds: RefundFixture) -
     refunds.desk.answer = "done"
     await refunds.sweep()
     assert (await refunds.get(case)).state == "closed"
-    assert (await refunds.notice(case)).outcome == "done", "a late one"
+    assert (await refunds.callback(case)).outcome == "done", "a late one"
 
 
 async def test_a_case_stays_leased_between_two_steps(
@@ -276,8 +276,8 @@ async def test_gifts_to_a_host_who_is_contended_wait_and_delay_no_others(
 async def test_a_case_that_was_saved_meanwhile_is_looked_at_again(
     refunds: RefundFixture,
 ) -> None:
-    """By a notice, or by another process after the lease has lapsed."""
+    """By a callback, or by another process after the lease has lapsed."""
     case = await refunds.confirm(await refunds.open(await refunds.recharge()))
-    run_before(refunds.desk, "refund", lambda: refunds.notice(case))
+    run_before(refunds.desk, "refund", lambda: refunds.callback(case))
     await refunds.sweep()
     assert (await refunds.get(case)).state == "closed"

@@ -100,15 +100,15 @@ async def test_an_order_that_its_provider_cannot_refund_is_settled(refunds: Refu
     assert (await settle(case.id, apple, "olga", "Apple has declined")).state == "closed"
 
 
-async def test_a_notice_that_loses_a_race_is_saved_on_the_changed_case(
+async def test_a_callback_that_loses_a_race_is_saved_on_the_changed_case(
     refunds: RefundFixture,
 ) -> None:
     case = await refunds.open(await refunds.recharge())
     await refunds.confirm(case)
     run_after(refunds.process.cases, "with_order", refunds.sweep)
-    assert (await refunds.notice(case)).outcome == "done"
+    assert (await refunds.callback(case)).outcome == "done"
     assert (await refunds.get(case)).state == "closed"
-    assert (await refunds.notice(case)).outcome == "done"
+    assert (await refunds.callback(case)).outcome == "done"
 
 
 async def test_a_case_that_is_decided_meanwhile_is_not_dropped(

@@ -55,7 +55,7 @@ async def found(fixture: WithdrawalFixture, since: datetime | None = None) -> li
 async def paid(fixture: WithdrawalFixture) -> str:
     """Id of a paid withdrawal."""
     withdrawal = await fixture.submitted()
-    await fixture.notice(fixture.bank.finish(withdrawal.id, TransferState.SUCCESS))
+    await fixture.notification(fixture.bank.finish(withdrawal.id, TransferState.SUCCESS))
     return withdrawal.id
 
 

@@ -1,4 +1,4 @@
-"""Notices of WeChat, each received many times and in any order, as the webhooks do."""
+"""Callbacks of WeChat, each received many times and in any order, as the handlers do."""
 
 import asyncio
 import random
@@ -15,7 +15,7 @@ AT_ONCE = 8
 
 
 @dataclass(frozen=True)
-class Notice:
+class ReceivedCallback:
     """Parsed once: that is the slow part, and the same for each repetition."""
 
     message: InboxMessage
@@ -24,20 +24,20 @@ class Notice:
     handle: Callable[[], Awaitable[CallbackOutcome]]
 
 
-class NoticeStorm:
-    """`outcomes` counts the reasons of refusals; "" is a notice that was accepted."""
+class CallbackStorm:
+    """`outcomes` counts the reasons of refusals; "" is a callback that was accepted."""
 
     def __init__(self, database: Database) -> None:
         self.inbox = InboxStore(database)
         self.outcomes = Counter[str]()
 
-    async def receive_all(self, notices: Iterable[Notice]) -> None:
+    async def receive_all(self, callbacks: Iterable[ReceivedCallback]) -> None:
         """Receive each REPETITIONS times, shuffled."""
-        repeated = [*notices] * REPETITIONS
+        repeated = [*callbacks] * REPETITIONS
         random.Random(7).shuffle(repeated)
         for start in range(0, len(repeated), AT_ONCE):
             await asyncio.gather(*map(self.receive, repeated[start : start + AT_ONCE]))
 
-    async def receive(self, notice: Notice) -> None:
-        outcome = await self.inbox.process(notice.message, notice.refused, notice.handle)
+    async def receive(self, callback: ReceivedCallback) -> None:
+        outcome = await self.inbox.process(callback.message, callback.refused, callback.handle)
         self.outcomes[outcome.reason if outcome else ""] += 1

@@ -1,4 +1,4 @@
-"""Notices about payments, refunds and WeChat itself, many times each, shuffled: one effect."""
+"""Callbacks about payments, refunds and WeChat itself, many times each, shuffled: one effect."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -29,7 +29,7 @@ from tencent.message_push import (
     MessagePushReader,
 )
 from tencent.xpay import DELIVERED, REFUNDED
-from tests.support.notice_storm import REPETITIONS, Notice, NoticeStorm
+from tests.support.callback_storm import REPETITIONS, CallbackStorm, ReceivedCallback
 from tests.support.races import run_after
 from tests.support.refunds import RefundFixture
 from tests.support.storage import SETTINGS
@@ -40,11 +40,11 @@ OTHER_ORDER = "Q202603011200000a1b2c3d4e5f6071"
 Content = Mapping[str, Any]
 NOT_GENUINE = {"forged": "sign", "unsigned": "sign", "stale": "stale"}
 """Reasons of the refusals."""
-ByReason = Iterable[tuple[str, Notice]]
-"""Notices, each with the reason of its refusal; "" for a genuine one."""
+ByReason = Iterable[tuple[str, ReceivedCallback]]
+"""Callbacks, each with the reason of its refusal; "" for a genuine one."""
 
 
-class PushNotices(NoticeStorm):
+class PushCallbacks(CallbackStorm):
     """Message pushes in safe mode: of virtual payment (xpay), and of WeChat itself."""
 
     def __init__(self, refunds: RefundFixture, now: Clock) -> None:
@@ -75,21 +75,21 @@ class PushNotices(NoticeStorm):
         sender = SimulatedPlatformEvents(self.sent[APP], SimulatedDelivery())
         return dict(sender.contents(number, openid))
 
-    def push(self, content: Content, kind: str = "once", app: str = APP) -> Notice:
+    def push(self, content: Content, kind: str = "once", app: str = APP) -> ReceivedCallback:
         sent = self.sent[app].report(content, kind)
         query = dict(parse_qsl(urlsplit(sent.url).query))
         push = self._received.open(query, sent.body, self._now())
         message = message_of(push, query, sent.body)
-        return Notice(message, push.refused, partial(self._process_push, push))
+        return ReceivedCallback(message, push.refused, partial(self._process_push, push))
 
 
 @pytest.fixture
-def notices(refunds: RefundFixture, clock: Clock) -> PushNotices:
-    return PushNotices(refunds, clock)
+def callbacks(refunds: RefundFixture, clock: Clock) -> PushCallbacks:
+    return PushCallbacks(refunds, clock)
 
 
-async def test_a_refund_notice_reverses_each_order_once_and_closes_the_case_once(
-    refunds: RefundFixture, notices: PushNotices
+async def test_a_refund_callback_reverses_each_order_once_and_closes_the_case_once(
+    refunds: RefundFixture, callbacks: PushCallbacks
 ) -> None:
     """An order of a confirmed case, and one whose refund was made in WeChat's console."""
     numbers = [await refunds.recharge(60) for _ in range(2)]
@@ -97,11 +97,11 @@ async def test_a_refund_notice_reverses_each_order_once_and_closes_the_case_once
     await refunds.sweep()
     (step,) = (await refunds.get(case)).orders
     by_hand = replace(step, number=numbers[1], refund="")
-    genuine, *_ = notices.refunds(by_hand)
-    sent = [*notices.refunds(step), genuine]
-    await notices.receive_all(notice for _, notice in sent)
+    genuine, *_ = callbacks.refunds(by_hand)
+    sent = [*callbacks.refunds(step), genuine]
+    await callbacks.receive_all(callback for _, callback in sent)
     expected = Counter(reason for reason, _ in sent)
-    assert notices.outcomes == {reason: n * REPETITIONS for reason, n in expected.items()}
+    assert callbacks.outcomes == {reason: n * REPETITIONS for reason, n in expected.items()}
     closed = await refunds.get(case)
     assert (closed.state, [order.state for order in closed.orders]) == ("closed", ["refunded"])
     reversals = await refunds.stores.entries(kind="reversal")
@@ -113,14 +113,14 @@ async def test_a_refund_notice_reverses_each_order_once_and_closes_the_case_once
 
 
 async def test_a_payment_of_a_closed_order_is_credited(
-    refunds: RefundFixture, notices: PushNotices
+    refunds: RefundFixture, callbacks: PushCallbacks
 ) -> None:
     order = await refunds.order()
     await refunds.stores.orders.close(order.number)
     goods = {"ProductId": order.product, "Quantity": 1, "OrigPrice": order.fen}
     content = {"Event": DELIVERED, "OpenId": "o1", "OutTradeNo": order.number, "Env": 0}
-    await notices.receive_all([notices.push({**content, "GoodsInfo": goods})])
-    assert notices.outcomes == {"": REPETITIONS}
+    await callbacks.receive_all([callbacks.push({**content, "GoodsInfo": goods})])
+    assert callbacks.outcomes == {"": REPETITIONS}
     assert await refunds.stores.orders.find(order.number) == replace(order, state="paid")
     assert (await refunds.balances())[0] == (60, 0, 0, 0)
     await refunds.check()
@@ -141,31 +141,31 @@ async def test_gold_is_credited_only_together_with_the_state_of_its_order(
 
 
 async def test_an_event_of_wechat_is_kept_once_and_moves_no_gold(
-    refunds: RefundFixture, notices: PushNotices
+    refunds: RefundFixture, callbacks: PushCallbacks
 ) -> None:
     """Apple's question is answered the same each time, although gold is spent meanwhile."""
     number = await refunds.recharge()
-    events = notices.events(number, "oAnna")
+    events = callbacks.events(number, "oAnna")
     assert events.keys() == PLATFORM_EVENTS
-    await notices.receive_all(
-        notices.push(content, kind)
+    await callbacks.receive_all(
+        callbacks.push(content, kind)
         for content in events.values()
         for kind in ("once", "forged", "stale")
     )
     assert refunds.process.leaving == {"oAnna"}
-    question = notices.push(events[REFUND_QUESTION])
-    first = (await notices.inbox.stored(question.message))["answer"]
+    question = callbacks.push(events[REFUND_QUESTION])
+    first = (await callbacks.inbox.stored(question.message))["answer"]
     await refunds.give(refunds.hosts[0], 40)
-    await notices.receive_all([question])
+    await callbacks.receive_all([question])
     assert first
-    assert (await notices.inbox.stored(question.message))["answer"] == first
+    assert (await callbacks.inbox.stored(question.message))["answer"] == first
     inbox = refunds.stores.database.collection("inbox")
     rows = await inbox.find({"genuine": True}).to_list()
     assert sorted(row["event"] for row in rows) == sorted(PLATFORM_EVENTS)
     outcomes = {row["event"]: row["outcome"] for row in rows}
     assert outcomes == dict.fromkeys(PLATFORM_EVENTS, "done") | {COIN_PAYMENT: "refused"}
     of_each = len(PLATFORM_EVENTS) * REPETITIONS
-    assert notices.outcomes == {
+    assert callbacks.outcomes == {
         "": of_each,  # without the payment for coins, but with the question asked again
         "coin_mode": REPETITIONS,
         "sign": of_each,
@@ -176,16 +176,16 @@ async def test_an_event_of_wechat_is_kept_once_and_moves_no_gold(
 
 
 async def test_a_question_of_apple_about_no_payment_is_refused_or_answered_so(
-    refunds: RefundFixture, notices: PushNotices
+    refunds: RefundFixture, callbacks: PushCallbacks
 ) -> None:
     order = await refunds.order()
-    question = notices.events(order.number)[REFUND_QUESTION]
+    question = callbacks.events(order.number)[REFUND_QUESTION]
     for number, reason in ((OTHER_ORDER, "order"), (None, "unreadable")):
-        await notices.receive(notices.push({**question, "pay_order_id": number}))
-        assert notices.outcomes.pop(reason) == 1
-    unpaid = notices.push(question)
-    await notices.receive(unpaid)
-    answer = (await notices.inbox.stored(unpaid.message))["answer"]
+        await callbacks.receive(callbacks.push({**question, "pay_order_id": number}))
+        assert callbacks.outcomes.pop(reason) == 1
+    unpaid = callbacks.push(question)
+    await callbacks.receive(unpaid)
+    answer = (await callbacks.inbox.stored(unpaid.message))["answer"]
     assert answer
     assert answer["result_info"] == "未交付"
 
@@ -213,15 +213,15 @@ def test_id_of_an_event_is_made_of_its_identity_and_content() -> None:
 
 @pytest.mark.parametrize("named", ["", "android"])
 async def test_an_order_about_which_apple_asks_is_left_to_apple(
-    refunds: RefundFixture, notices: PushNotices, named: str
+    refunds: RefundFixture, callbacks: PushCallbacks, named: str
 ) -> None:
     number = await refunds.recharge(platform=named)
-    question = notices.events(number)[REFUND_QUESTION]
-    await notices.receive(notices.push(question, "forged"))
+    question = callbacks.events(number)[REFUND_QUESTION]
+    await callbacks.receive(callbacks.push(question, "forged"))
     await refunds.process.notifications.process_push(MessagePush(question))  # not signed
     before = await refunds.open(number)
     assert not before.orders[0].by_apple
-    await notices.receive(notices.push(question))
+    await callbacks.receive(callbacks.push(question))
     order = await refunds.stores.orders.find(number)
     assert order
     assert order.platform == "ios"
@@ -232,21 +232,21 @@ async def test_an_order_about_which_apple_asks_is_left_to_apple(
 
 
 async def test_a_case_leaves_an_order_to_apple_that_asks_about_it_meanwhile(
-    refunds: RefundFixture, notices: PushNotices
+    refunds: RefundFixture, callbacks: PushCallbacks
 ) -> None:
     number = await refunds.recharge()
     case = await refunds.confirm(await refunds.open(number))
-    await notices.receive(notices.push(notices.events(number)[REFUND_QUESTION]))
+    await callbacks.receive(callbacks.push(callbacks.events(number)[REFUND_QUESTION]))
     await refunds.sweep()
     (order,) = (await refunds.get(case)).orders
     assert (order.by_apple, order.state, refunds.desk.calls) == (True, "taken", [])
 
 
 async def test_a_question_whose_processing_was_cut_short_is_completed_when_apple_repeats_it(
-    refunds: RefundFixture, notices: PushNotices, monkeypatch: pytest.MonkeyPatch
+    refunds: RefundFixture, callbacks: PushCallbacks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     number = await refunds.recharge(120, platform="android")
-    question = notices.push(notices.events(number)[REFUND_QUESTION])
+    question = callbacks.push(callbacks.events(number)[REFUND_QUESTION])
     written: list[str] = []
     with monkeypatch.context() as crash:
         for store, name in (
@@ -263,16 +263,16 @@ async def test_a_question_whose_processing_was_cut_short_is_completed_when_apple
 
             crash.setattr(store, name, die_at_the_second)
         with suppress(ConnectionError):
-            await notices.receive(question)
+            await callbacks.receive(question)
     assert written
-    await notices.receive(question)
+    await callbacks.receive(question)
     key = await refunds.give(refunds.hosts[0], 60)
     (entry,) = await refunds.stores.entries(_id=key)
     assert entry["ios"]
 
 
 async def test_gifts_are_marked_until_a_recharge_on_ios_has_matured(
-    refunds: RefundFixture, notices: PushNotices
+    refunds: RefundFixture, callbacks: PushCallbacks
 ) -> None:
     """A later recharge on another system does not end that; Apple's question begins it again."""
     asked: dict[str, bool] = {}
@@ -284,9 +284,9 @@ async def test_gifts_are_marked_until_a_recharge_on_ios_has_matured(
     asked[await refunds.give(refunds.hosts[0], 30)] = True
     await refunds.age_ios_payment(timedelta(minutes=1))
     asked[await refunds.give(refunds.hosts[0], 30)] = False
-    question = notices.events(number)[REFUND_QUESTION]
+    question = callbacks.events(number)[REFUND_QUESTION]
     for kind, is_marked in (("forged", False), ("once", True)):
-        await notices.receive(notices.push(question, kind))
+        await callbacks.receive(callbacks.push(question, kind))
         asked[await refunds.give(refunds.hosts[0], 60)] = is_marked
     entries = {entry["_id"]: entry for entry in await refunds.stores.entries(kind="gift")}
     assert {key: entry.get("ios", False) for key, entry in entries.items()} == asked

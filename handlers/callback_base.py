@@ -1,4 +1,4 @@
-"""Bases of the webhooks: each message is stored before it is processed."""
+"""Bases of the callbacks: each message is stored before it is processed."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -18,11 +18,11 @@ from tencent.message_push import ATTENTION
 from tencent.pay import JsapiClient
 from tencent.transfers import TransferClient
 
-log = structlog.get_logger("qlive.webhooks")
+log = structlog.get_logger("qlive.callbacks")
 
 
-class WebhookHandler(Handler):
-    """Base of all webhooks; answers 503 while MongoDB is down, so that the sender retries."""
+class CallbackHandler(Handler):
+    """Base of all callbacks; answers 503 while MongoDB is down, so that the sender retries."""
 
     authorization_errors = (CallbackRefused, RateLimited)
 
@@ -88,8 +88,8 @@ class WebhookHandler(Handler):
         return bytes(self._body)
 
 
-class MerchantWebhookHandler(WebhookHandler):
-    """Base of the webhooks of WeChat Pay API v3; any other answer than 204 makes it retry."""
+class MerchantCallbackHandler(CallbackHandler):
+    """Base of the notifications of WeChat Pay API v3; any other answer than 204 makes it retry."""
 
     async def receive_notification(
         self,
@@ -101,7 +101,7 @@ class MerchantWebhookHandler(WebhookHandler):
         if client is None:
             self.refuse()
         found = client.notifications.read(self.request.headers, self.body, time.time())
-        self.note_arrival("notice", found.kind)
+        self.note_arrival("notification", found.kind)
         message = self.message(source, found.id)
         await self.receive(message, found.refused, partial(record, found.event, found.ignored))
         return NoContentResponse()
