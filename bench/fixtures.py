@@ -24,7 +24,7 @@ from storage.rooms.lives import LiveStore
 from storage.rooms.members import MemberStore
 from storage.rooms.rooms import RoomStore
 from storage.user_channels import UserChannelStore
-from storage.webhooks import WebhookStore
+from storage.webhooks.webhooks import WebhookStore
 
 NOW = datetime.now(UTC)
 FIRST_VIEWER = 10_000_001

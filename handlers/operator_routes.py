@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 
 from handlers import moderation as queue
+from handlers import webhooks
 from handlers.accounts import console as users
 from handlers.base import Route, methods_of
 from handlers.gold import console as gold
-from handlers.operators import audit, login, overview, switches, webhooks
+from handlers.operators import audit, login, overview, switches
 from handlers.operators import console as operators
 from handlers.payments import console as payments
 from handlers.payouts import console as withdrawals

@@ -1,150 +1,11 @@
-"""Events that webhooks send to a company's own systems, and their payloads.
-
-They name users by their number, and have no openid, token, address or real name. The end of a live
-empties its seats without a `seat.left` each.
-"""
+"""Events for webhooks of a change of a room, for `RoomStore`; services/webhooks/ has them, too."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any
 
-from rooms.events import LAST_EVENT_TYPE, EndReason, LeaveReason, NewEvent, NumberedEvent
-from rooms.members import SEAT_OF_GENDER, SeatName
-from rooms.moderation import Kind
+from rooms.events import LAST_EVENT_TYPE, NewEvent, NumberedEvent
+from rooms.members import SEAT_OF_GENDER
 from rooms.room import Room
-
-
-class OfRoom(TypedDict):
-    """A live of a room as others see it; `audience` has the host, too."""
-
-    live_id: int
-    epoch: str
-    title: str
-    audience: int
-
-
-class LiveStartedPayload(OfRoom):
-    """A live began."""
-
-    host_id: str
-
-
-class LiveEndedPayload(OfRoom):
-    """A live ended, with the counts of its report."""
-
-    host_id: str
-    reason: EndReason
-    audience_peak: int
-    audience_total: int
-    applications: int
-    dates: int
-    income: int
-    followers: int
-    matches: int
-
-
-COUNTS = ("audience_peak", "audience_total", "applications", "income", "followers", "matches")
-"""Fields of `live.ended` that the report of a live has, too."""
-
-
-class SeatTakenPayload(OfRoom):
-    """A user took a seat."""
-
-    user_id: str
-    seat: SeatName
-
-
-class SeatLeftPayload(SeatTakenPayload):
-    """A user left a seat during the live."""
-
-    reason: LeaveReason
-
-
-class GiftGivenPayload(TypedDict):
-    """A gift was given; outside of a live it has no fields of a room."""
-
-    live_id: NotRequired[int]
-    epoch: NotRequired[str]
-    title: NotRequired[str]
-    audience: NotRequired[int]
-    sender_id: str
-    receiver_id: str
-    gift_id: int
-    num: int
-    gold: int
-
-
-class OrderPaidPayload(TypedDict):
-    """An order was paid, and its gold is credited."""
-
-    order: str
-    user_id: str
-    gold: int
-    fen: int
-
-
-class OrderRefundedPayload(OrderPaidPayload):
-    """`fen` of an order were paid back, for which `gold` was taken back."""
-
-
-class WithdrawalPaidPayload(TypedDict):
-    """Income was paid to the WeChat balance of a user."""
-
-    withdrawal_id: str
-    user_id: str
-    income: int
-    fen: int
-
-
-class OfUser(TypedDict):
-    user_id: str
-
-
-class UserRegisteredPayload(OfUser):
-    """A user registered."""
-
-
-class UserBannedPayload(OfUser):
-    """An operator banned a user."""
-
-
-class UserDeletedPayload(OfUser):
-    """The deletion of a user was carried out."""
-
-
-class ReportFiledPayload(TypedDict):
-    """A user was reported, in the room `live_id` if that is not 0."""
-
-    item_id: str
-    user_id: str
-    live_id: int
-    reason: str
-
-
-class ModerationDecidedPayload(TypedDict):
-    """A check or an operator decided on content of a user, a stream or a report."""
-
-    item_id: str
-    kind: Kind
-    user_id: str
-    outcome: Literal["approved", "refused"]
-    by: Literal["check", "operator"]
-
-
-WEBHOOK_PAYLOADS: dict[str, type] = {
-    "live.started": LiveStartedPayload,
-    "live.ended": LiveEndedPayload,
-    "seat.taken": SeatTakenPayload,
-    "seat.left": SeatLeftPayload,
-    "gift.given": GiftGivenPayload,
-    "order.paid": OrderPaidPayload,
-    "order.refunded": OrderRefundedPayload,
-    "withdrawal.paid": WithdrawalPaidPayload,
-    "user.registered": UserRegisteredPayload,
-    "user.banned": UserBannedPayload,
-    "user.deleted": UserDeletedPayload,
-    "report.filed": ReportFiledPayload,
-    "moderation.decided": ModerationDecidedPayload,
-}
 
 
 def room_webhooks(room: Room, events: Sequence[NumberedEvent]) -> list[NewEvent]:
@@ -165,19 +26,13 @@ def room_webhooks(room: Room, events: Sequence[NumberedEvent]) -> list[NewEvent]
                 )
             case "gift":
                 sender, receiver = event.data["from"]["user_id"], event.data["to"]["user_id"]
-                gift = event.data["gift"]["id"], event.data["num"], event.data["gold"]
-                found.append(NewEvent("gift.given", gift_given(sender, receiver, *gift)))
+                gift = {"gift_id": event.data["gift"]["id"], "num": event.data["num"]}
+                gift |= {"sender_id": sender, "receiver_id": receiver, "gold": event.data["gold"]}
+                found.append(NewEvent("gift.given", gift))
             case _ if event.type == LAST_EVENT_TYPE:
                 ended = {"host_id": room.host_id, "reason": event.data["reason"]}
                 found.append(NewEvent("live.ended", ended))
     return found
-
-
-def gift_given(sender: str, receiver: str, gift_id: int, num: int, gold: int) -> GiftGivenPayload:
-    """Return the payload of a gift outside of a live."""
-    return GiftGivenPayload(
-        sender_id=sender, receiver_id=receiver, gift_id=gift_id, num=num, gold=gold
-    )
 
 
 def _seat(event: NumberedEvent) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from services.doctor.switches import SwitchService
 from services.gold import GoldServices
 from services.jobs.claimed_jobs import ClaimedJob
 from services.jobs.outbox_jobs import OutboxLanes
-from services.jobs.webhooks import WebhookService
 from services.moderation import ModerationServices
 from services.moderation.decisions import DecisionService
 from services.operators import OperatorServices
@@ -28,6 +27,7 @@ from services.room_changes import RoomChanges
 from services.rooms import RoomServices
 from services.rooms.presence import Presence
 from services.rooms.room_access import RoomAccess
+from services.webhooks.webhooks import WebhookService
 from storage.database import Database
 from storage.jobs.outbox import DELETE_OBJECT
 from storage.stores import Stores

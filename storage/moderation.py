@@ -18,7 +18,6 @@ from core.errors import TryAgain, WriteConflict
 from people.user_events import Checked, CheckedContent
 from rooms.events import NewEvent
 from rooms.moderation import CHECK, FIELDS, OPEN_STATES, Item
-from rooms.webhooks import ModerationDecidedPayload, ReportFiledPayload
 from storage.database import Collection, Database, Document, Session
 from storage.documents import documents_by_id, make_partial_index
 from storage.errors import AlreadyDecided, TooManyBlocks
@@ -26,7 +25,8 @@ from storage.identities import IdentityStore
 from storage.jobs.outbox import DELETE_OBJECT, OutboxStore
 from storage.user_channels import UserChannelStore
 from storage.versioned import ClaimedStore
-from storage.webhooks import WebhookStore
+from storage.webhooks.payloads import ModerationDecidedPayload, ReportFiledPayload
+from storage.webhooks.webhooks import WebhookStore
 
 MAX_BLOCKS = 500
 """Users whom one user may block, about 60 KB."""

@@ -19,7 +19,6 @@ from storage.gold.ledger_reconciler import LedgerReconciler
 from storage.gold.rankings import RankingStore
 from storage.gold.statements import SpentGoldStore, StatementStore
 from storage.jobs.arrivals import ArrivalStore
-from storage.jobs.deliveries import DeliveryStore
 from storage.jobs.due import JobLeaseStore
 from storage.jobs.inbox import InboxStore
 from storage.jobs.outbox import OutboxStore
@@ -38,7 +37,8 @@ from storage.rooms.members import MemberStore
 from storage.rooms.presence import PresenceStore
 from storage.rooms.rooms import RoomStore
 from storage.user_channels import Changed, UserChannelStore
-from storage.webhooks import WebhookStore
+from storage.webhooks.deliveries import DeliveryStore
+from storage.webhooks.webhooks import WebhookStore
 
 
 class Stores:

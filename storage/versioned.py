@@ -19,7 +19,7 @@ from storage.documents import (
 )
 from storage.jobs.due import BEFORE_ANY, claim_due
 from storage.user_channels import UserChannelStore
-from storage.webhooks import WebhookStore
+from storage.webhooks.webhooks import WebhookStore
 from storage.write_batch import GroupCommit, WriteBatch
 
 T = TypeVar("T")

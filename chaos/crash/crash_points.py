@@ -16,7 +16,7 @@ from pymongo import monitoring
 from chaos.crash.exit_plans import MARK, Call, ExitMoment, ExitPlan, ExitReport
 from core import batching
 from handlers.base import Handler
-from services.jobs import webhooks
+from services.webhooks import webhooks
 from tencent.service_client import ServiceClient
 
 ON_PATH: ContextVar[bool] = ContextVar("on_path", default=False)

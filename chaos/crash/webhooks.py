@@ -6,7 +6,7 @@ from chaos.crash.marked_sweeps import NEVER
 from chaos.crash.paths import CrashPath, SweepPath
 from rooms.events import NewEvent
 from storage.field_cipher import FieldCipher
-from storage.webhooks import WebhookStore
+from storage.webhooks.webhooks import WebhookStore
 from tests.support.webhooks import Receiver, serve_receiver
 
 WEBHOOK = "webhook"

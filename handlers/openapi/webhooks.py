@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from handlers.models import pydantic_type, typed_dict
 from handlers.openapi.schemas import Json, SchemaRegistry
-from rooms.webhooks import WEBHOOK_PAYLOADS
+from storage.webhooks.payloads import WEBHOOK_PAYLOADS
 
 ABOUT = """\
 Signed as [Standard Webhooks](https://www.standardwebhooks.com) describe it. Events of one room, of

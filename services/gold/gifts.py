@@ -12,14 +12,14 @@ from ledger.giving import GivingRules
 from ledger.journal import EventReference, JsonObject
 from rooms.events import GiftEvent, NewEvent
 from rooms.room import Room
-from rooms.webhooks import gift_given
 from services.gold.catalogue import CatalogueService
 from services.gold.ledger import LockUsers
 from services.room_changes import BatchData, RoomChanges
 from storage.errors import UserNotFound
 from storage.gold.ledger import BatchContext, LedgerStore
 from storage.rooms.members import MemberStore
-from storage.webhooks import WebhookStore
+from storage.webhooks.payloads import gift_given
+from storage.webhooks.webhooks import WebhookStore
 
 
 class GiftService:

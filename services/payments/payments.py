@@ -18,12 +18,12 @@ from ledger.recharge import (
 )
 from people.user_events import PaymentReceived, RefundMoved
 from rooms.events import NewEvent
-from rooms.webhooks import OrderPaidPayload, OrderRefundedPayload
 from services.gold.ledger import LockUsers
 from storage.gold.ledger import LedgerStore
 from storage.payments.orders import OrderStore
 from storage.user_channels import UserChannelStore
-from storage.webhooks import WebhookStore
+from storage.webhooks.payloads import OrderPaidPayload, OrderRefundedPayload
+from storage.webhooks.webhooks import WebhookStore
 
 
 class PaymentService:

@@ -10,7 +10,6 @@ from realtime.frames import CloseCode
 from rooms.events import NewEvent
 from rooms.members import Person
 from rooms.room import Room
-from rooms.webhooks import UserBannedPayload
 from services.accounts.sessions import EvictionService, SessionService
 from services.chat.groups import GroupService
 from services.jobs.outbox_jobs import OutboxLane
@@ -18,6 +17,7 @@ from services.room_changes import RoomChanges
 from storage.accounts.users import User
 from storage.database import Session
 from storage.stores import Stores
+from storage.webhooks.payloads import UserBannedPayload
 
 
 @dataclass

@@ -13,7 +13,6 @@ from typing import Any
 from ledger.refund_cases import OPEN_STATES as OPEN_CASES
 from ledger.withdrawals import OPEN_STATES as OPEN_WITHDRAWALS
 from rooms.events import NewEvent
-from rooms.webhooks import UserDeletedPayload
 from storage.accounts.matches import PairStore
 from storage.accounts.users import IS_DEBTOR, User, identity_of, user_from
 from storage.database import Database, Document, Session
@@ -21,7 +20,8 @@ from storage.documents import document_of, make_partial_index, starts_with
 from storage.identities import IdentityStore
 from storage.jobs.due import BEFORE_ANY, claim_due
 from storage.jobs.outbox import LATER, OutboxStore
-from storage.webhooks import WebhookStore
+from storage.webhooks.payloads import UserDeletedPayload
+from storage.webhooks.webhooks import WebhookStore
 
 PROFILE: Document = {"nickname": "", "face_url": "", "gender": 0, "area": "", "age": 0}
 FACES = ("user_id", "from.user_id", "to.user_id", "by.user_id")

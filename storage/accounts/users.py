@@ -11,7 +11,6 @@ from core.retry import retry_on_conflict
 from ledger.journal import DEBTS
 from rooms.events import NewEvent
 from rooms.members import Person
-from rooms.webhooks import UserRegisteredPayload
 from storage.database import Collection, Database, Document, Session
 from storage.documents import (
     change_one,
@@ -26,7 +25,8 @@ from storage.field_cipher import FieldCipher
 from storage.identities import IdentityStore
 from storage.rooms.members import MemberStore
 from storage.user_channels import UserChannelStore
-from storage.webhooks import WebhookStore
+from storage.webhooks.payloads import UserRegisteredPayload
+from storage.webhooks.webhooks import WebhookStore
 from storage.write_batch import GroupCommit, WriteBatch
 
 ADULT_YEARS = 18

@@ -16,7 +16,6 @@ from ledger.withdrawal_requests import Maturity, UserDay
 from ledger.withdrawals import OPEN_STATES, Withdrawal, WithdrawalState
 from people.user_events import WithdrawalMoved
 from rooms.events import NewEvent
-from rooms.webhooks import WithdrawalPaidPayload
 from storage.database import Collection, Database, Document, Session
 from storage.documents import change_one, make_partial_index, sums_of
 from storage.errors import UserNotFound
@@ -24,7 +23,8 @@ from storage.field_cipher import FieldCipher
 from storage.jobs.due import BEFORE_ANY, OpenCounts, open_counts
 from storage.user_channels import UserChannelStore
 from storage.versioned import ClaimedStore
-from storage.webhooks import WebhookStore
+from storage.webhooks.payloads import WithdrawalPaidPayload
+from storage.webhooks.webhooks import WebhookStore
 
 
 class WithdrawalStore(ClaimedStore[Withdrawal]):

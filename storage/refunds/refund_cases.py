@@ -9,12 +9,12 @@ from ledger.refund_cases import IN_PROGRESS, OPEN_STATES, RefundCase
 from ledger.refund_plan import GiftStep, HostStep, OrderStep
 from people.user_events import RefundMoved
 from rooms.events import NewEvent
-from rooms.webhooks import OrderRefundedPayload
 from storage.database import Document, Session
 from storage.documents import fields_of, known_fields
 from storage.errors import OrderInRefund, RefundCaseNotFound
 from storage.jobs.due import OpenCounts, open_counts
 from storage.versioned import ClaimedStore
+from storage.webhooks.payloads import OrderRefundedPayload
 
 Step = OrderStep | GiftStep | HostStep
 STEPS: Mapping[str, type[Step]] = {"orders": OrderStep, "gifts": GiftStep, "hosts": HostStep}

@@ -13,7 +13,6 @@ from core.cache import Cache
 from rooms.dates import DateChange
 from rooms.events import LAST_EVENT_TYPE, NumberedEvent
 from rooms.room import Room
-from rooms.webhooks import COUNTS
 from storage.database import Collection, Database, Document
 from storage.documents import (
     EPOCH,
@@ -27,6 +26,8 @@ from storage.documents import (
 )
 from storage.write_batch import WriteBatch
 
+COUNTS = ("audience_peak", "audience_total", "applications", "income", "followers", "matches")
+"""Numbers of a report, besides that of its dates."""
 MAX_DATES = 200
 """Dates that a report keeps: one every two minutes for seven hours. A page of eight reports with so
 many takes 80 ms to encode."""

@@ -19,7 +19,7 @@ from rooms.members import Member, Person
 from rooms.room import Room
 from rooms.state import Application, RoomState, Seat
 from rooms.tickets import Ticket
-from rooms.webhooks import OfRoom, room_webhooks
+from rooms.webhooks import room_webhooks
 from storage.accounts.matches import PairStore
 from storage.accounts.notices import LiveNoticeStore
 from storage.chat import live_id_of, new_group_id
@@ -31,7 +31,8 @@ from storage.jobs.outbox import RENEW_PRIVATE, OutboxStore
 from storage.rooms.lives import LiveStore
 from storage.rooms.members import MemberStore, add_membership_writes, member_from
 from storage.user_channels import UserChannelStore
-from storage.webhooks import WebhookStore
+from storage.webhooks.payloads import OfRoom
+from storage.webhooks.webhooks import WebhookStore
 from storage.write_batch import GroupCommit, WriteBatch
 
 log = structlog.get_logger("qlive.storage")

@@ -8,9 +8,9 @@ import pytest
 
 from core.clock import day_of
 from ledger.recharge import Refund
-from rooms.webhooks import WEBHOOK_PAYLOADS
 from runtime.process import ServerProcess
 from storage.moderation import item_id_of
+from storage.webhooks.payloads import WEBHOOK_PAYLOADS
 from tests.support import openapi_checks
 from tests.support.api import ApiFixture
 from tests.support.gifts import CANDY, give

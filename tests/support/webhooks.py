@@ -15,8 +15,8 @@ from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
 from realtime.bus import Bus
-from services.jobs.webhooks import WebhookService
-from storage.webhooks import Webhook
+from services.webhooks.webhooks import WebhookService
+from storage.webhooks.webhooks import Webhook
 from telemetry.metrics import Metrics
 from tests.support.storage import StoresFixture
 

@@ -12,10 +12,10 @@ import pytest
 from devtools.simulator.wechat import openid_of
 from ledger.bills import Difference
 from people.notices import Consent
-from rooms.webhooks import WEBHOOK_PAYLOADS
 from runtime.process import ServerProcess
 from services.accounts.data_requests import CHANGE_OF_MIND
 from storage.accounts import exports
+from storage.webhooks.payloads import WEBHOOK_PAYLOADS
 from tencent.message_push import ACCOUNT_CLOSED, CONSENT_REVOKED
 from tests.handlers.accounts.test_uploads import form_for, send_form, upload
 from tests.support.api import ApiClient, ApiFixture

@@ -18,13 +18,12 @@ import structlog
 from core.errors import InvalidParameter
 from core.retry import WEBHOOKS
 from realtime.bus import Bus, WebhooksChanged
-from rooms.webhooks import COUNTS
 from services.jobs.claimed_jobs import ClaimedJob, one_by_one
-from services.jobs.webhook_client import post, problem_of
+from services.webhooks.webhook_client import post, problem_of
 from storage.errors import WebhookNotFound
-from storage.jobs.deliveries import KEPT, Attempt, Delivery
 from storage.stores import Stores
-from storage.webhooks import LONGEST_WAIT, MAX_WEBHOOKS, DeliveryState, OffReason, Webhook
+from storage.webhooks.deliveries import KEPT, Attempt, Delivery
+from storage.webhooks.webhooks import LONGEST_WAIT, MAX_WEBHOOKS, DeliveryState, OffReason, Webhook
 from telemetry.metrics import Metrics
 
 log = structlog.get_logger("qlive.webhooks")
@@ -160,7 +159,7 @@ class WebhookService:
 
     async def _send(self, webhook: Webhook, event: Delivery) -> Attempt:
         """Sign and send an event; a `live.ended` first gets the counts of its report."""
-        if event.type == "live.ended" and event.data and COUNTS[0] not in event.data:
+        if event.type == "live.ended" and event.data and "dates" not in event.data:
             counts = await self._lives.counts(event.data["epoch"])
             event = await self._deliveries.add_data(event, counts)
         at = datetime.now(UTC)

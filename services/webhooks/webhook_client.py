@@ -16,8 +16,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
-from storage.jobs.deliveries import Attempt
-from storage.webhooks import MAX_WEBHOOKS
+from storage.webhooks.deliveries import Attempt
+from storage.webhooks.webhooks import MAX_WEBHOOKS
 
 TIMEOUT = aiohttp.ClientTimeout(total=15)
 """Of an attempt: to resolve the name, to connect, and for the status of the answer."""

@@ -4,14 +4,9 @@ from typing import Any, get_type_hints
 
 from rooms.events import NewEvent
 from rooms.room import Room
-from rooms.webhooks import (
-    COUNTS,
-    WEBHOOK_PAYLOADS,
-    LiveEndedPayload,
-    OfRoom,
-    gift_given,
-    room_webhooks,
-)
+from services.webhooks.room_events import room_webhooks
+from storage.rooms.lives import COUNTS
+from storage.webhooks.payloads import WEBHOOK_PAYLOADS, LiveEndedPayload, OfRoom, gift_given
 from tests.support.room_builders import (
     BERT,
     EPOCH,

@@ -14,10 +14,10 @@ from structlog.testing import capture_logs
 
 from rooms.events import NewEvent
 from services.jobs.claimed_jobs import ClaimedJob
-from services.jobs.webhooks import GIVE_UP, LONGEST_RETRY_AFTER, OFF_AFTER, next_step, sign
+from services.webhooks.webhooks import GIVE_UP, LONGEST_RETRY_AFTER, OFF_AFTER, next_step, sign
 from storage.errors import TooManyWebhooks, WebhookNotFound
-from storage.jobs.deliveries import KEPT, Attempt, Delivery
-from storage.webhooks import LONGEST_WAIT, MAX_OLD_SECRETS, MAX_WEBHOOKS, Webhook
+from storage.webhooks.deliveries import KEPT, Attempt, Delivery
+from storage.webhooks.webhooks import LONGEST_WAIT, MAX_OLD_SECRETS, MAX_WEBHOOKS, Webhook
 from tests.support.waiting import until
 from tests.support.webhooks import Receiver, WebhookFixture
 

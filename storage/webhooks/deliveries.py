@@ -9,7 +9,7 @@ from storage.database import Document
 from storage.documents import fields_of
 from storage.errors import WebhookNotFound
 from storage.versioned import DocumentStore
-from storage.webhooks import WAITING, DeliveryState
+from storage.webhooks.webhooks import WAITING, DeliveryState
 
 KEPT = timedelta(days=7)
 """How long the log of a delivery is kept, and events that wait for an endpoint that is off."""

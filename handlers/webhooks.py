@@ -10,9 +10,9 @@ from pydantic import Field, StringConstraints
 from handlers.base import endpoint
 from handlers.models import CursorRequest, Page, Request, Response
 from handlers.operator_base import PAGE_SIZE, OperatorHandler
-from rooms.webhooks import WEBHOOK_PAYLOADS
 from storage.errors import TooManyWebhooks, WebhookNotFound
-from storage.webhooks import DeliveryState, OffReason
+from storage.webhooks.payloads import WEBHOOK_PAYLOADS
+from storage.webhooks.webhooks import DeliveryState, OffReason
 
 Url = Annotated[
     str,

@@ -11,10 +11,10 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from services.jobs import webhook_client as module
-from services.jobs.webhook_client import post, problem_of, seconds_of
-from storage.jobs.deliveries import Attempt
-from storage.webhooks import MAX_WEBHOOKS
+from services.webhooks import webhook_client as module
+from services.webhooks.webhook_client import post, problem_of, seconds_of
+from storage.webhooks.deliveries import Attempt
+from storage.webhooks.webhooks import MAX_WEBHOOKS
 from tests.support.waiting import WAIT_SECONDS
 from tests.support.webhooks import Receiver
 

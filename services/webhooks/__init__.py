@@ -1,0 +1,1 @@
+"""Webhooks: events for the endpoints of a company's own systems."""
