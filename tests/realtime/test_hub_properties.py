@@ -134,5 +134,5 @@ def test_every_socket_gets_each_event_after_its_first_frame_once_and_in_order(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("realtime.channel.RECENT_FRAMES", 4)
-        patch.setattr("realtime.hub.USER_CHECKS", 1)
+        patch.setattr("realtime.backfills.USER_CHECKS", 1)
         asyncio.run(run())

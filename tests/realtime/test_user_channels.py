@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from realtime.backfills import READ_SIZE, USER_CHECKS
 from realtime.bus import ChannelChanged, ConnectionOpened, EventPublished, UserEvicted
 from realtime.frames import CloseCode
-from realtime.hub import READ_SIZE, USER_CHECKS
 from realtime.resume import ResumePosition
 from tests.support.hub import ROOM, USER, HubFixture, SlowJoin, WriterSpy, profile_events
 
