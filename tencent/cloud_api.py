@@ -157,21 +157,22 @@ class StreamUrls:
     in the URL (Tencent's samples use upper case for push, lower case for play).
     """
 
-    def __init__(self, settings: LiveStreamingSettings) -> None:
+    def __init__(self, settings: LiveStreamingSettings, now: Callable[[], float] = time) -> None:
         self._settings = settings
+        self._now = now
 
     def new_stream(self, user_id: str) -> str:
         """Return an unguessable stream name (96 random bits) for a seat occupancy by `user_id`."""
         return f"{user_id}_{secrets.token_hex(12)}"
 
-    def push(self, stream: str, now: int) -> str:
-        """Return a push URL, valid for URL_SECONDS from `now`. A running push is not cut off."""
-        settings = self._settings
-        return _url(settings.push_domain, settings.push_key, stream, f"{now + URL_SECONDS:X}")
+    def push(self, stream: str) -> str:
+        """Return a push URL, valid for URL_SECONDS from now. A running push is not cut off."""
+        settings, ends_at = self._settings, int(self._now()) + URL_SECONDS
+        return _url(settings.push_domain, settings.push_key, stream, f"{ends_at:X}")
 
-    def play(self, stream: str, now: int) -> str:
-        """Return a play URL; Tencent adds to its txTime `now` the validity set in its console."""
-        settings = self._settings
+    def play(self, stream: str) -> str:
+        """Return a play URL; Tencent adds to its txTime, now, the validity set in its console."""
+        settings, now = self._settings, int(self._now())
         return _url(settings.play_domain, settings.play_key, stream, f"{now:x}")
 
 

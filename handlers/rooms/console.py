@@ -26,7 +26,6 @@ from handlers.models import (
 )
 from handlers.operator_base import PAGE_SIZE, CsvFileResponse, OperatorHandler, csv_file
 from handlers.rooms.bans import RoomBanView, room_bans
-from handlers.rooms.mic import play_url
 from rooms.errors import NotLive, RoomNotFound
 from rooms.events import NumberedEvent
 from rooms.members import MemberCounts, Role
@@ -258,7 +257,7 @@ def _row(handler: OperatorHandler, room: Room, counts: MemberCounts) -> RoomRowR
         epoch=room.epoch,
         seq=room.version,
         started_at=room.started_at,
-        room=dict(room.snapshot(counts, lambda stream: play_url(handler.context, stream))),
+        room=dict(room.snapshot(counts, handler.context.tencent.stream_urls.play)),
     )
 
 

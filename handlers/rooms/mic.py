@@ -1,6 +1,5 @@
 """Seats on mic: apply, invite, accept, refuse, leave."""
 
-from core.clock import now_ms
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
 from handlers.models import Gender, LiveRequest, Response, UserId
@@ -76,13 +75,9 @@ class AcceptMicroHandler(ActiveUserHandler):
         errors=[*CANDIDATE_ERRORS, SeatTaken, NotAdmitted, HighRisk, StreamForbidden],
     )
     async def post(self, params: LiveRequest) -> SeatedResponse:
-        context = self.context
-        seat = await context.services.rooms.mic.accept(params.live_id, self.user)
-        return SeatedResponse(
-            **dict(on_mic_response(context, seat)),
-            push_url=push_url(context, seat.stream),
-            gender=seat.person.gender,
-        )
+        mic = self.context.services.rooms.mic
+        seat, push_url = await mic.accept(params.live_id, self.user)
+        return SeatedResponse.model_validate({**seat, "push_url": push_url})
 
 
 class RefuseMicroHandler(ActiveUserHandler):
@@ -109,13 +104,4 @@ class LeaveMicroHandler(ActiveUserHandler):
 
 
 def on_mic_response(context: Context, seat: Seat) -> OnMicResponse:
-    answer = OnMicResponse.model_validate(seat.person)
-    return answer.model_copy(update={"play_url": play_url(context, seat.stream)})
-
-
-def play_url(context: Context, stream: str) -> str:
-    return context.tencent.stream_urls.play(stream, now_ms() // 1000)
-
-
-def push_url(context: Context, stream: str) -> str:
-    return context.tencent.stream_urls.push(stream, now_ms() // 1000)
+    return OnMicResponse.model_validate(seat.shown(context.tencent.stream_urls.play))

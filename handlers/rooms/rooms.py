@@ -24,7 +24,7 @@ from handlers.models import (
     Response,
     Text,
 )
-from handlers.rooms.mic import OnMicResponse, on_mic_response, play_url, push_url
+from handlers.rooms.mic import OnMicResponse, on_mic_response
 from handlers.rooms.tickets import TicketId
 from rooms.errors import (
     FollowersOnly,
@@ -217,7 +217,7 @@ class GetPlayurlHandler(ActiveUserHandler):
             male=_seat(context, room.male),
             female=_seat(context, room.female),
             user_type=USER_TYPE[room.role_of(user_id) or "viewer"],
-            push_url=push_url(context, own_seat.stream) if own_seat else "",
+            push_url=context.tencent.stream_urls.push(own_seat.stream) if own_seat else "",
             num_list=counts.num_list,
         )
 
@@ -279,8 +279,8 @@ class MatchmakerEnterHandler(ActiveUserHandler):
             live_id=room.live_id,
             nickname=host.nickname,
             face_url=host.face_url,
-            push_url=push_url(context, room.owner.stream),
-            play_url=play_url(context, room.owner.stream),
+            push_url=context.tencent.stream_urls.push(room.owner.stream),
+            play_url=context.tencent.stream_urls.play(room.owner.stream),
             group_id=room.group_id,
         )
 
@@ -310,7 +310,8 @@ class UpdateRoomHandler(ActiveUserHandler):
         )
         if room is None or room.visibility != "private":
             return RoomUpdatedResponse()
-        return RoomUpdatedResponse(push_url=push_url(self.context, room.owner.stream))
+        push_url = self.context.tencent.stream_urls.push(room.owner.stream)
+        return RoomUpdatedResponse(push_url=push_url)
 
 
 class LiveEndHandler(ActiveUserHandler):

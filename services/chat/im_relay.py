@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from core.cache import Cache
-from core.clock import now_ms
 from core.errors import QLiveError
 from core.retry import IM_RELAY
 from rooms.events import LAST_EVENT_TYPE, NumberedEvent
@@ -181,9 +180,8 @@ class ImPublisher:
             await self._send(claim, room, live_end_message(room.epoch, room.version))
             await self._move(claim, RelayPosition(room.epoch, room.version, over=True))
             return False
-        now = now_ms() // 1000
         for seat in filter(None, (room.male, room.female)):
-            guest, play_url = seat.person, self._stream_urls.play(seat.stream, now)
+            guest, play_url = seat.person, self._stream_urls.play(seat.stream)
             accepted = {"play_url": play_url, "area": guest.area, "age": guest.age}
             message = on_mic_message(
                 room.epoch, room.version, {**guest.public_profile(), **accepted}

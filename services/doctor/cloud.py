@@ -96,9 +96,9 @@ async def _check_callback(
     if not await examination.servers.serving():
         findings.cannot_tell(name, *NO_SERVER)
         return
-    ends_at = int(time.time()) + PUSH_URL_SECONDS
-    urls = StreamUrls(examination.settings.live_streaming)
-    show_url(urls.push(stream, ends_at - URL_SECONDS))
+    now = time.time() + PUSH_URL_SECONDS - URL_SECONDS
+    urls = StreamUrls(examination.settings.live_streaming, lambda: now)
+    show_url(urls.push(stream))
     row = await examination.servers.push(stream, STREAM_SECONDS)
     came_back = "it arrived" if row else f"nothing within {STREAM_SECONDS:g} s"
     findings.tell(name, came_back, CALLBACK, is_right=row is not None)

@@ -182,15 +182,14 @@ class LiveRoomService:
         """Change who may enter a live; return the room, or None if it was so already."""
         if (room.visibility == visibility) != renews:
             return None
-        host, new_stream = room.owner.person, self._stream_urls.new_stream
-        play_url = partial(self._stream_urls.play, now=now_ms() // 1000)
+        host, urls = room.owner.person, self._stream_urls
         needs_group = room.needs_new_group(visibility)
         new_group = self._groups.new(room.live_id, host) if needs_group else nullcontext("")
         async with new_group as group:
 
             def rule(room: Room) -> Room:
                 room.set_visibility(
-                    host.user_id, visibility, group, new_stream, play_url, renews=renews
+                    host.user_id, visibility, group, urls.new_stream, urls.play, renews=renews
                 )
                 return room
 

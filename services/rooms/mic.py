@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from config.sections import MicroSettings
 from core.clock import now_ms
 from rooms.errors import StreamForbidden
-from rooms.state import Seat
+from rooms.state import SeatShown
 from services.moderation.user_safety import UserSafetyService
 from services.room_changes import RoomChanges
 from storage.accounts.users import User
@@ -39,8 +39,8 @@ class MicService:
             live_id, lambda room: room.invite(host.user_id, guest, now_ms()), user_id
         )
 
-    async def accept(self, live_id: int, user: User) -> Seat:
-        """Take the seat of the user's gender.
+    async def accept(self, live_id: int, user: User) -> tuple[SeatShown, str]:
+        """Take the seat of the user's gender; return it as the room shows it, and its push URL.
 
         A stream that is forbidden meanwhile is a mark of the room: the guarded write fails if it
         was set after the room was loaded. Raises HighRisk, StreamForbidden, or as Room.accept.
@@ -48,11 +48,15 @@ class MicService:
         self._user_safety.check_rank(user)
         if not user.may_stream:
             raise StreamForbidden
-        person, stream = user.person(), self._stream_urls.new_stream(user.user_id)
-        url, admission = self._stream_urls.play(stream, now_ms() // 1000), self._settings.admission
-        return await self._room_changes.change(
-            live_id, lambda room: room.accept(person, admission, stream, url), user.user_id
+        person, admission, urls = user.person(), self._settings.admission, self._stream_urls
+        stream = urls.new_stream(user.user_id)
+        play_url = urls.play(stream)
+        seat = await self._room_changes.change(
+            live_id, lambda room: room.accept(person, admission, stream, play_url), user.user_id
         )
+        if seat.stream != stream:  # the user has been on mic already
+            play_url = urls.play(seat.stream)
+        return seat.shown(lambda _stream: play_url), urls.push(seat.stream)
 
     async def leave(self, live_id: int, user: User, target: str, gender: int | None = None) -> None:
         """Leave a seat, or have the host or a deputy act on `target`. Raises as Room.leave_mic."""

@@ -121,8 +121,7 @@ class RoomAccess:
 
     async def _snapshot(self, room: Room) -> Snapshot:
         counts = await self._stores.members.count(room.live_id, room.epoch)
-        now = now_ms() // 1000
-        return room.snapshot(counts, lambda stream: self._stream_urls.play(stream, now))
+        return room.snapshot(counts, self._stream_urls.play)
 
 
 def close_code_for(error: Exception) -> CloseCode:

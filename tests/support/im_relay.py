@@ -102,7 +102,7 @@ class MemoryRoomLogs:
         men_applying, men, women_applying, women = self.counts
         return MemberCounts(men_applying, men, women_applying, women)
 
-    def play(self, stream: str, _now: int) -> str:
+    def play(self, stream: str) -> str:
         """As StreamUrls."""
         return f"https://play/{stream}"
 

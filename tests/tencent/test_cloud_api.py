@@ -162,20 +162,22 @@ async def test_temporary_and_unreadable_answers_raise_service_unavailable(script
 def test_urls_are_those_of_the_vectors_and_unsigned_without_a_key(vectors):
     vector = vectors("css_live")["urls"]
     names = ("push_domain", "play_domain", "push_key", "play_key")
-    urls = StreamUrls(LiveStreamingSettings(**{name: vector[name] for name in names}))
-    assert urls.push(vector["stream"], vector["unix"] - 86400) == vector["push_rtmp_upper"]
-    assert urls.play(vector["stream"], vector["unix"]) == vector["play_rtmp_lower"]
+    settings, unix = LiveStreamingSettings(**{name: vector[name] for name in names}), vector["unix"]
+    pushed = StreamUrls(settings, lambda: unix - 86400).push(vector["stream"])
+    assert pushed == vector["push_rtmp_upper"]
+    assert StreamUrls(settings, lambda: unix).play(vector["stream"]) == vector["play_rtmp_lower"]
     cases = vectors("css_live")["txsecret"]
     assert len(cases) == 5
     for case in cases:
-        now, upper = int(case["txTime"], 16), case["txTime"].isupper()
-        own = StreamUrls(LiveStreamingSettings(push_key=case["key"], play_key=case["key"]))
-        stream = case["stream"]
-        url = own.push(stream, now - URL_SECONDS) if upper else own.play(stream, now)
+        upper, stream = case["txTime"].isupper(), case["stream"]
+        now = int(case["txTime"], 16) - (URL_SECONDS if upper else 0)
+        settings = LiveStreamingSettings(push_key=case["key"], play_key=case["key"])
+        own = StreamUrls(settings, lambda now=now: now)
+        url = own.push(stream) if upper else own.play(stream)
         assert url.endswith(f"?txSecret={case['txSecret']}&txTime={case['txTime']}")
     plain = StreamUrls(LiveStreamingSettings())
-    assert plain.push("s", 1) == "rtmp://push.example.com/live/s"
-    assert plain.play("s", 1) == "rtmp://play.example.com/live/s"
+    assert plain.push("s") == "rtmp://push.example.com/live/s"
+    assert plain.play("s") == "rtmp://play.example.com/live/s"
 
 
 def test_names_of_streams_are_unique_and_url_safe():

@@ -1,10 +1,13 @@
 """The mic over HTTP, and lost connections; tests/rooms show the rules."""
 
+from itertools import count
+
 import pytest
 
 from rooms.members import GracePolicy
+from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
-from tests.support.mic import take_seat, user_type
+from tests.support.mic import stream_of, take_seat, user_type
 
 
 @pytest.mark.parametrize("changes", [{"micro": {"admission": "open", "removed_seconds": 0}}])
@@ -14,6 +17,23 @@ async def test_settings_decide_who_is_admitted(api: ApiFixture) -> None:
     for _ in range(2):
         (await anna.post("qlive_room/accept_micro/", **room)).ok()
         (await host.get("qlive_room/leave_micro/", user_id=anna.id, **room)).ok()
+
+
+async def test_the_answer_and_the_event_of_a_seat_have_the_same_play_url(
+    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host, numbers = await api.host(), count()
+    bert, room = await api.guest("bert", 1, host.live_id), {"live_id": host.live_id}
+    socket = await host.watch()
+    urls = server.context.tencent.stream_urls
+    monkeypatch.setattr(urls, "play", lambda stream: f"rtmp://play/{stream}?{next(numbers)}")
+    (await bert.post("qlive_room/apply_micro/", **room)).ok()
+    seated = (await bert.post("qlive_room/accept_micro/", **room)).ok()
+    await socket.next("micro_apply")
+    assert (await socket.next("micro_accept"))["data"]["play_url"] == seated["play_url"]
+    again = (await bert.post("qlive_room/accept_micro/", **room)).ok()
+    assert stream_of(again) == stream_of(seated)
+    assert stream_of(seated) in again["play_url"], "of the seat that the user has already"
 
 
 async def test_an_application_and_an_invitation_expire_by_themselves(

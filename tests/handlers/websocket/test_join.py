@@ -60,7 +60,7 @@ class JoinFixture:
 
     def __init__(self, stores: StoresFixture) -> None:
         self.stores = stores
-        urls: Any = SimpleNamespace(play=lambda stream, _now: stream)
+        urls: Any = SimpleNamespace(play=lambda stream: stream)
         access = RoomAccess(stores, urls)
         self.bus = RecordingBus()
         channels = UserChannelService(stores, self.bus, "one")
