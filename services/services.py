@@ -97,7 +97,15 @@ class Services:
                 "stream": self.rooms.streams.apply,
             },
         )
-        self.gold = GoldServices(settings, stores, room_changes, bus, lock)
+        self.gold = GoldServices(
+            settings,
+            stores,
+            room_changes,
+            bus,
+            lock,
+            self.accounts.age_verification,
+            self.moderation.user_safety,
+        )
         self.operators = OperatorServices(settings, stores, self.gold)
         self.payouts = PayoutServices(settings, stores, tencent, lock, self.operators)
         self.refunds = RefundCaseService(

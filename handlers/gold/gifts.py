@@ -220,20 +220,12 @@ class PushGiftHandler(ActiveUserHandler):
     async def get(self, params: PushGiftRequest) -> GiftGivenResponse:
         if params.user_id == self.user_id:
             raise InvalidParameter({"user_id": "you cannot give a gift to yourself"})
-        services = self.context.services
-
-        async def check() -> None:
-            services.accounts.age_verification.check(self.user)
-            services.moderation.user_safety.check_rank(self.user)
-            await services.moderation.user_safety.check_pair(self.user, params.user_id)
-
-        result = await services.gold.gifts.send(
-            self.user_id,
+        result = await self.context.services.gold.gifts.send(
+            self.user,
             params.user_id,
             params.gift_id,
             params.num,
             params.request_id,
-            check,
             confirmed=params.confirm,
         )
         return GiftGivenResponse.model_validate(result)

@@ -1,6 +1,5 @@
 """Gives gifts, inside and outside of rooms."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -12,9 +11,12 @@ from ledger.giving import GivingRules
 from ledger.journal import EventReference, JsonObject
 from rooms.events import GiftEvent, NewEvent
 from rooms.room import Room
+from services.accounts.age_verification import AgeVerificationService
 from services.gold.catalogue import CatalogueService
 from services.gold.ledger import LockUsers
+from services.moderation.user_safety import UserSafetyService
 from services.room_changes import BatchData, RoomChanges
+from storage.accounts.users import User
 from storage.errors import UserNotFound
 from storage.gold.ledger import BatchContext, LedgerStore
 from storage.rooms.members import MemberStore
@@ -38,6 +40,8 @@ class GiftService:
         catalogue: CatalogueService,
         rules: GivingRules,
         webhooks: WebhookStore,
+        age_verification: AgeVerificationService,
+        user_safety: UserSafetyService,
     ) -> None:
         """Take a `lock` of users within the process, and the `rules` of the house."""
         self._ledger = ledger
@@ -47,28 +51,31 @@ class GiftService:
         self._catalogue = catalogue
         self.rules = rules
         self._webhooks = webhooks
+        self._age_verification = age_verification
+        self._user_safety = user_safety
         self._batch_data = BatchData(ledger.load_context, ledger.add_writes)
 
     async def send(
         self,
-        sender: str,
+        sender: User,
         receiver: str,
         gift_id: int,
         num: int,
         request_id: str,
-        check: Callable[[], Awaitable[None]],
         *,
         confirmed: bool = False,
     ) -> JsonObject:
         """Give `num` gifts of the catalogue at its price and rate; return as `give`.
 
         A repeated request for a gift that cannot be given any more returns the stored answer.
-        Raises what `check` raises if the sender may not give it, GiftNotFound, RateMissing, or as
-        `give`.
+        Raises AgeUnverified, HighRisk or Blocked if the sender may not give it, GiftNotFound,
+        RateMissing, or as `give`.
         """
-        new = GiftTransfer(sender, receiver, gift_id, 0, num, Decimal(0), request_id)
+        new = GiftTransfer(sender.user_id, receiver, gift_id, 0, num, Decimal(0), request_id)
         try:
-            await check()
+            self._age_verification.check(sender)
+            self._user_safety.check_rank(sender)
+            await self._user_safety.check_pair(sender, receiver)
             gift, rate = (await self._catalogue.current()).priced(gift_id)
         except QLiveError:
             if earlier := await self._ledger.find(new.key):

@@ -17,9 +17,11 @@ from ledger.gifts import GiftTransfer
 from ledger.giving import NO_RULES
 from ledger.journal import Balance, JournalEntry, JsonObject, postings_for
 from realtime.bus import Bus
+from services.accounts.age_verification import AgeVerificationService
 from services.gold.catalogue import CatalogueService
 from services.gold.gifts import GiftService
 from services.gold.ledger import LedgerService
+from services.moderation.user_safety import UserSafetyService
 from services.room_changes import BatchData, RoomChanges
 from storage.database import CommandLatency, Database, Document, Session
 from storage.field_cipher import FieldCipher
@@ -152,6 +154,7 @@ class GiftProcess:
         self.locks = NamedLocks()
         self.room_changes = RecordingRoomChanges(own.rooms, self.listener)
         self.gift_batches = RecordingLedgerStore(stores.database, own.rankings)
+        no_client: Any = None
         self.gift_service = GiftService(
             self.gift_batches,
             own.members,
@@ -160,6 +163,8 @@ class GiftProcess:
             CatalogueService(own.gifts, own.configs, Bus()),
             NO_RULES,
             own.webhooks,
+            AgeVerificationService(own.users, no_client, SETTINGS.age_verification),
+            UserSafetyService(own, no_client, SETTINGS.moderation),
         )
         self.ledger_service = LedgerService(own.ledger, self.locks.lock)
 

@@ -76,16 +76,13 @@ async def test_gifts_from_or_to_unknown_or_deleted_users_are_refused(
 async def test_a_gift_is_given_at_the_price_of_the_catalogue_and_the_rate_of_its_day(
     stores: StoresFixture,
 ) -> None:
-    fixture, is_blocked = await GiftFixture.create(stores, (100, 0), (0, 0), in_room=False), False
+    fixture = await GiftFixture.create(stores, (100, 0), (0, 0), in_room=False)
+    anna, bert = fixture.user_ids
 
     async def send(request_id: str) -> JsonObject:
         """By a process that has no catalogue yet."""
-        (process,) = fixture.processes(1)
-        return await process.gift_service.send(*fixture.user_ids, 1, 2, request_id, check)
-
-    async def check() -> None:
-        if is_blocked:
-            raise Blocked
+        (process,), sender = fixture.processes(1), await stores.users.get(anna)
+        return await process.gift_service.send(sender, bert, 1, 2, request_id)
 
     await stores.gifts.add(name="rose", image="", gold=20, effect="")
     with pytest.raises(RateMissing):
@@ -101,7 +98,7 @@ async def test_a_gift_is_given_at_the_price_of_the_catalogue_and_the_rate_of_its
     assert await send("r") == answer
     with pytest.raises(GiftNotFound):
         await send("s")
-    is_blocked = True
+    await stores.user_blocks.put(bert, anna)
     assert await send("r") == answer
     with pytest.raises(Blocked):
         await send("s")
