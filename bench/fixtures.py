@@ -73,7 +73,7 @@ async def create_viewers(uri: str, database_name: str, rooms: Sequence[Room]) ->
     tokens = [secrets.token_hex(20) for _ in viewer_ids]
     user_ids = {*viewer_ids, *(room.host_id for room in rooms)}
     users = (User(id_, "wx", id_, NOW, f"n{id_}", gender=1, gold=GOLD) for id_ in user_ids)
-    session = {"revoked": False, "settled": False, "made_at": NOW, "used_at": NOW}
+    session = {"revoked": False, "logout_complete": False, "made_at": NOW, "used_at": NOW}
     session["expires_at"] = NOW + timedelta(days=30)
     membership = {"role": "viewer", "gender": 1, "version": 0, "socket": 0}
     membership |= {"away_at": None, "process": None, "due_at": None, "stream": None}

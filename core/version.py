@@ -1,4 +1,4 @@
-"""The version of the server, which its documents and each process report."""
+"""The version of the server, which its documents and each process show."""
 
 import hashlib
 from functools import cache

@@ -116,7 +116,7 @@ OPS_ROUTES: list[Route] = [
     ),
     Route(
         "bills/differences/settle",
-        payments.OpsSettleDifferenceHandler,
+        payments.OpsCloseDifferenceHandler,
         "ops.money.SettleDifference",
         None,
         FINANCE,

@@ -116,7 +116,7 @@ def grant_key(request_id: str) -> str:
     return f"grant:{request_id}"
 
 
-def settle_key(request_id: str) -> str:
+def debt_key(request_id: str) -> str:
     return f"settle:{request_id}"
 
 

@@ -168,7 +168,7 @@ class Hub:
             if code := codes.get(writer.token_id):
                 channel.close(writer, code)
                 self.drop_if_idle(channel)
-        for writer in self.with_token:
+        for writer in self.sockets_with_token:
             code = codes.get(writer.token_id)
             if code and writer.user_id:
                 writer.close(code)
@@ -213,7 +213,7 @@ class Hub:
         return [o.member_socket for o in self._open if o.member_socket and not o.closed]
 
     @property
-    def with_token(self) -> list[SocketWriter]:
+    def sockets_with_token(self) -> list[SocketWriter]:
         """Open connections that have sent a token; it may be invalid."""
         return [writer for writer in self._open if writer.token_id]
 
@@ -353,7 +353,7 @@ class Hub:
             channel.evict(message.user_id, message.code, message.number)
             self.drop_if_idle(channel)
         if message.live_id is None:
-            for writer in self.with_token:  # joining ones, too, which have no number yet
+            for writer in self.sockets_with_token:  # joining ones, too, which have no number yet
                 if writer.user_id == message.user_id and writer.number <= message.number:
                     writer.close(message.code)
 

@@ -26,7 +26,7 @@ CLIENTS_INTERVAL = 0.5
 BACKLOG_SECONDS = 10.0
 """A client with unsent data for so long is closed."""
 METRICS_SECONDS = 5.0
-REPORT_SECONDS = 5.0
+STATUS_SECONDS = 5.0
 MAX_DELAY = 10.0
 GRACE_SECONDS = 2.0
 MAX_CANCELLATIONS, CANCEL_INTERVAL = 10, 0.5
@@ -147,16 +147,16 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
 
 
 def start_lease_and_bus(
-    tasks: PeriodicTasks, context: Context, report: Callable[[], Awaitable[None]]
+    tasks: PeriodicTasks, context: Context, store_status: Callable[[], Awaitable[None]]
 ) -> None:
-    """Start the jobs that must outlive the requests; `report` stores a report for operators.
+    """Start the jobs that must outlive the requests; `store_status` is for operators.
 
     A process that drained without a lease would be presumed dead while it serves.
     """
     lease = context.services.rooms.presence.lease.seconds
     # With the default back-off, the lease would lapse after the first failure.
     tasks.every(lease / 3, "lease", context.services.rooms.presence.lease.renew, retry=lease / 15)
-    tasks.every(REPORT_SECONDS, "report", report)
+    tasks.every(STATUS_SECONDS, "status", store_status)
     bus = context.bus
     if isinstance(bus, RedisBus):
         tasks.until_stopped("bus_receive", bus.receive)

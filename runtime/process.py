@@ -18,7 +18,7 @@ from handlers.context import Context
 from handlers.routes import application
 from runtime import container, jobs
 from runtime.jobs import PeriodicTasks
-from runtime.process_metrics import register_gauges, reporter
+from runtime.process_metrics import register_gauges, status_writer
 from storage.gold.catalogue import DEFAULTS
 from storage.replica_set import warn_of_mongodb_risks
 
@@ -88,12 +88,12 @@ class ServerProcess:
         if production and not (are_checked or self.settings.uploads.allowed_hosts):
             log.warning("pictures_of_any_host")
         await self.store_first_data(context)
-        report = reporter(context, self.address)
-        await report()
+        store_status = status_writer(context, self.address)
+        await store_status()
         await context.services.rooms.presence.lease.renew()
         await context.services.accounts.evictions.receive()  # skips the older ones
         register_gauges(context)
-        jobs.start_lease_and_bus(self._last_tasks, context, report)
+        jobs.start_lease_and_bus(self._last_tasks, context, store_status)
         jobs.start_jobs(self._jobs, context)
         self._http = HTTPServer(
             self._application(context),

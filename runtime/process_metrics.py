@@ -1,4 +1,4 @@
-"""Figures of a process: metrics read at scrape time, and the report in its lease."""
+"""Figures of a process: metrics read at scrape time, and its status, stored every few seconds."""
 
 import os
 import resource
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from core.version import build
 from handlers.context import Context
-from storage.fleet import ProcessReport, Readings
+from storage.fleet import ProcessStatus, Readings
 
 LEDGER_FIGURES = {
     "gold": ("gold", "Gold of all users."),
@@ -61,20 +61,20 @@ def register_gauges(context: Context) -> None:
     gauge("bill_checked_at", description, lambda: float(bills.last.get("checked_at", 0)))
 
 
-def reporter(context: Context, address: str) -> Callable[[], Awaitable[None]]:
+def status_writer(context: Context, address: str) -> Callable[[], Awaitable[None]]:
     """Return a function that stores the present values, and the counts since its last call."""
     machine, (open_files, _) = socket.gethostname(), resource.getrlimit(resource.RLIMIT_NOFILE)
     version, started_at = build(), datetime.now(UTC)
-    reported_at, events = time.monotonic(), 0
+    stored_at, events = time.monotonic(), 0
 
-    async def report() -> None:
-        nonlocal reported_at, events
+    async def store() -> None:
+        nonlocal stored_at, events
         now, delivered = time.monotonic(), context.hub.events_delivered
-        readings = _readings(context, delivered - events, now - reported_at)
-        reported_at, events = now, delivered
-        await context.stores.fleet.add_report(
+        readings = _readings(context, delivered - events, now - stored_at)
+        stored_at, events = now, delivered
+        await context.stores.fleet.add_status(
             context.process_id,
-            ProcessReport(
+            ProcessStatus(
                 machine=machine,
                 pid=os.getpid(),
                 address=address,
@@ -86,7 +86,7 @@ def reporter(context: Context, address: str) -> Callable[[], Awaitable[None]]:
             ),
         )
 
-    return report
+    return store
 
 
 def _readings(context: Context, events: int, seconds: float) -> Readings:

@@ -17,10 +17,10 @@ from storage.jobs.outbox import NORMAL, URGENT, OutboxStore
 
 MAX_COUNT = 10_000
 """Longest queue that is counted: an outage of Tencent may leave more, and every look costs that."""
-REPORT_TTL_SECONDS = 4_000
-"""Longer than a lapsed lease is kept, which the last report of its process describes."""
+STATUS_TTL_SECONDS = 4_000
+"""Longer than a lapsed lease is kept, which the last status of its process describes."""
 CHART_SECONDS, POINT_SECONDS = 1_800, 15
-"""Length of a chart, and distance of its points: in it each process reports several times."""
+"""Length of a chart, and distance of its points: in it each process stores several statuses."""
 SUMMED = ("sockets", "requests_rate", "refused_rate", "failed_rate", "events_rate")
 RECENT, WEEK = timedelta(days=1), timedelta(days=7)
 MAXIMA = ("loop_lag_ms", "slowest_request_ms", "slowest_delivery_ms")
@@ -49,7 +49,7 @@ class Readings:
     bus_waiting: int
     """Messages that wait to be sent to Redis."""
     requests_rate: float
-    """Requests answered per second since the last report, as are the other rates."""
+    """Requests answered per second since the last status, as are the other rates."""
     refused_rate: float
     """Requests answered with 4xx."""
     failed_rate: float
@@ -57,14 +57,14 @@ class Readings:
     events_rate: float
     """Events delivered to rooms."""
     slowest_request_ms: float
-    """Duration of the slowest request since the last report."""
+    """Duration of the slowest request since the last status."""
     slowest_delivery_ms: float
-    """Longest time from saving an event to its delivery, since the last report."""
+    """Longest time from saving an event to its delivery, since the last status."""
 
 
 @dataclass(frozen=True, slots=True)
-class ProcessReport:
-    """Report of a process about itself, every few seconds, for operators."""
+class ProcessStatus:
+    """State of a process by itself, stored every few seconds for operators."""
 
     machine: str
     pid: int
@@ -80,7 +80,7 @@ class ProcessReport:
 
 
 @dataclass(frozen=True, slots=True)
-class FleetProcess(ProcessReport):
+class FleetProcess(ProcessStatus):
     """A process that holds a lease, or whose lease has lapsed within the last hour.
 
     `missing`: it has not renewed its lease, nor released it as a stopping process does.
@@ -108,38 +108,38 @@ class Queues:
 
 
 class FleetStore:
-    """Stores the reports of this process; each figure is a query that an index answers."""
+    """Stores the status of this process; each figure is a query that an index answers."""
 
     def __init__(self, database: Database, outbox: OutboxStore) -> None:
         self._in = database.collection
-        self._reports = database.collection("process_reports")
+        self._statuses = database.collection("process_statuses")
         self._outbox = outbox
 
     async def make_indexes(self) -> None:
-        await self._reports.create_index("at", expireAfterSeconds=REPORT_TTL_SECONDS)
-        await self._reports.create_index([("process", 1), ("at", -1)])
+        await self._statuses.create_index("at", expireAfterSeconds=STATUS_TTL_SECONDS)
+        await self._statuses.create_index([("process", 1), ("at", -1)])
 
-    async def add_report(self, process: str, report: ProcessReport) -> None:
-        """Store a report with the time of the database's clock."""
-        fields = {"process": process, **asdict(report)}
-        await self._reports.update_one(
+    async def add_status(self, process: str, status: ProcessStatus) -> None:
+        """Store a status with the time of the database's clock."""
+        fields = {"process": process, **asdict(status)}
+        await self._statuses.update_one(
             {"_id": ObjectId()}, {"$set": fields, "$currentDate": {"at": True}}, upsert=True
         )
 
     async def processes(self, now: datetime) -> list[FleetProcess]:
-        """Return the last report of each process with its lease, by machine and address.
+        """Return the last status of each process with its lease, by machine and address.
 
         A missing process is left out once another one serves at its address. `now` is by the
         database's clock.
         """
         leases = await self._in("processes").find({}, {"expires_at": 1, "renewed_at": 1}).to_list()
-        reports = await asyncio.gather(
-            *(self._reports.find_one({"process": row["_id"]}, sort=[("at", -1)]) for row in leases)
+        statuses = await asyncio.gather(
+            *(self._statuses.find_one({"process": row["_id"]}, sort=[("at", -1)]) for row in leases)
         )
         found = [
-            _process_from(lease, report, now)
-            for lease, report in zip(leases, reports, strict=True)
-            if report
+            _process_from(lease, status, now)
+            for lease, status in zip(leases, statuses, strict=True)
+            if status
         ]
         served = {_place(process) for process in found if process.state != "missing"}
         shown = [row for row in found if row.state != "missing" or _place(row) not in served]
@@ -149,7 +149,7 @@ class FleetStore:
         """Return points of the charts by time `_id`, up to `now` by the database's clock.
 
         A point has the sum over all processes of the values in SUMMED, the maximum of those in
-        MAXIMA, and the number of `processes`. The present interval, which has no reports of some
+        MAXIMA, and the number of `processes`. The present interval, which has no status of some
         processes yet, is left out.
         """
         end = datetime.fromtimestamp(now.timestamp() // POINT_SECONDS * POINT_SECONDS, now.tzinfo)
@@ -158,7 +158,7 @@ class FleetStore:
         of_process |= {name: {"$max": f"$readings.{name}"} for name in MAXIMA}
         of_all: Document = {name: {"$sum": f"${name}"} for name in SUMMED}
         of_all |= {name: {"$max": f"${name}"} for name in MAXIMA}
-        found = await self._reports.aggregate(
+        found = await self._statuses.aggregate(
             [
                 {"$match": {"at": {"$gte": end - timedelta(seconds=CHART_SECONDS), "$lt": end}}},
                 {"$group": {"_id": {"at": point, "process": "$process"}, **of_process}},
@@ -197,7 +197,7 @@ class FleetStore:
             self._in("members").estimated_document_count(),
             sums_of(self._in("orders"), paid, {"fen": "$fen", "gold": "$gold", "orders": 1}),
             sums_of(self._in("rankings"), {"scope": day_scope(day)}, given),
-            self._refused_webhooks(),
+            self._refused_callbacks(),
             self._in("users").count_documents(IS_DEBTOR),
             self._events(attention),
         )
@@ -209,14 +209,14 @@ class FleetStore:
         rows = await self._counted(recent, "$event", "latest_at")
         return [{"event": row.pop("_id"), **row} for row in rows if row["_id"] in names]
 
-    async def _refused_webhooks(self) -> list[Document]:
-        """Return the refused webhooks of the last day by source and reason, most frequent first."""
+    async def _refused_callbacks(self) -> list[Document]:
+        """Return refused callbacks of the last day by source and reason, most frequent first."""
         recent = {"outcome": "refused", "received_at": {"$gte": datetime.now(UTC) - RECENT}}
         rows = await self._counted(recent, {"source": "$source", "reason": "$reason"}, "times")
         return [{**row["_id"], "times": row["times"]} for row in rows]
 
     async def _counted(self, where: Document, key: Any, order: str) -> list[Document]:
-        """Return the number and the latest time of webhooks of each key, in descending order."""
+        """Return the number and the latest time of callbacks of each key, in descending order."""
         counts = {"_id": key, "times": {"$sum": 1}, "latest_at": {"$max": "$received_at"}}
         sort = {"$sort": {order: -1, "_id": 1}}
         steps: list[Document] = [{"$match": where}, {"$group": counts}, sort]
@@ -227,14 +227,14 @@ def _place(process: FleetProcess) -> tuple[str, str]:
     return process.machine, process.address
 
 
-def _process_from(lease: Document, report: Document, now: datetime) -> FleetProcess:
+def _process_from(lease: Document, status: Document, now: datetime) -> FleetProcess:
     """Parse a process without fields that a later release adds."""
-    readings = Readings(**known_fields(Readings, report["readings"]))
+    readings = Readings(**known_fields(Readings, status["readings"]))
     has_lease = lease["expires_at"] >= now
     return FleetProcess(
-        **{**known_fields(ProcessReport, report), "readings": readings},
+        **{**known_fields(ProcessStatus, status), "readings": readings},
         id=lease["_id"],
-        state=("draining" if report["draining"] else "serving") if has_lease else "missing",
+        state=("draining" if status["draining"] else "serving") if has_lease else "missing",
         lease_until=lease["expires_at"],
         lease_age_seconds=_age(lease["renewed_at"], now),
     )

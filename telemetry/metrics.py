@@ -50,7 +50,7 @@ class OpenWork:
 
 @dataclass(slots=True)
 class Activity:
-    """Counts of a process since its last report, for the console's charts."""
+    """Counts of a process since its last status, for the console's charts."""
 
     refused: int = 0
     """Requests answered with 4xx."""

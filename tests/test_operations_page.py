@@ -72,6 +72,14 @@ def test_the_operations_page_lists_every_setting_in_the_order_of_the_file():
     assert list(listed.items()) == list(declared.items())
 
 
+def test_the_operations_page_lists_every_periodic_job():
+    jobs = (ROOT / "runtime" / "jobs.py").read_text()
+    started = re.findall(r'\bevery\([^"\n]*"(\w+)"', jobs)
+    listed = re.findall(r"`(\w+)`", PAGE.partition("`job_recovered` is ")[2].partition(";")[0])
+    assert "sockets" in started
+    assert sorted(listed) == sorted(started)
+
+
 def test_the_operations_page_lists_every_rate_limit():
     listed = {row[0].strip("`"): row[1] for row in rows_of("Rate limits")}
     rates = {name: f"{rate.per_second:g}/{rate.burst}" for name, rate in RATES.items()}

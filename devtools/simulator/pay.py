@@ -87,7 +87,7 @@ class SimulatedPay:
 
     # ---- phone
 
-    def settle(self, call: Mapping[str, Any], mode: str) -> tuple[str, HTTPRequest] | str:
+    def pay(self, call: Mapping[str, Any], mode: str) -> tuple[str, HTTPRequest] | str:
         """Pay by a phone's call; return order number and notification, or the wrong field."""
         number = self._order_number(call)
         paid = self.take(number) if number else None

@@ -192,10 +192,10 @@ class Simulator:
         if request.outcome == "cancel":
             return {"outcome": "cancel", "order": None, "why": ""}
         provider = self.xpay if "signData" in request.content else self.pay
-        settled = provider.settle(request.content, request.report)
-        if isinstance(settled, str):
-            return {"outcome": "failed", "order": None, "why": settled}
-        number, notification = settled
+        paid = provider.pay(request.content, request.report)
+        if isinstance(paid, str):
+            return {"outcome": "failed", "order": None, "why": paid}
+        number, notification = paid
         self.delivery.start(notification, request.report)
         return {"outcome": "success", "order": number, "why": ""}
 

@@ -91,7 +91,7 @@ class SimulatedXpay:
 
     # ---- phone
 
-    def settle(self, call: Mapping[str, Any], mode: str) -> tuple[str, HTTPRequest] | str:
+    def pay(self, call: Mapping[str, Any], mode: str) -> tuple[str, HTTPRequest] | str:
         """Pay by a phone's call; return order number and notification, or the wrong field."""
         bought = self.buy(call)
         if isinstance(bought, str):

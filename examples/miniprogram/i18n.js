@@ -231,7 +231,7 @@ const texts = {
   what_reversal: ["冲正", "Reversal"],
   what_withdrawal: ["提现", "Withdrawal"],
   what_return: ["提现退回", "Withdrawal returned"],
-  what_settle: ["结清欠款", "Debt settled"],
+  what_settle: ["结清欠款", "Debt paid off"],
   confirm: ["确认收款", "Confirm"],
   state_requested: ["待审核", "In review"],
   state_approved: ["已批准", "Approved"],

@@ -1,4 +1,4 @@
-"""Operators' endpoints for users: search, edit, ban, grant gold, settle debts, end sessions."""
+"""Operators' endpoints for users: search, edit, ban, grant gold, pay off debts, end sessions."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -166,7 +166,7 @@ class OpsGrantHandler(UserTargetHandler):
 
 
 class OpsDebtHandler(UserTargetHandler):
-    """Settle gold or income that a user owes; idempotent by `request_id`.
+    """Pay off gold or income that a user owes; idempotent by `request_id`.
 
     More than `ops.second_person_gold` of one operator in 24 hours waits for another operator.
     """
@@ -174,7 +174,7 @@ class OpsDebtHandler(UserTargetHandler):
     @endpoint(errors=[UserNotFound, InsufficientGold, RequestIdReused, DebtExceeded])
     async def post(self, user_id: str, params: SettleRequest) -> BalanceResponse | ApprovalResponse:
         await self.context.stores.users.get(user_id, deleted=True)
-        answer = await self.context.services.operators.approvals.settle_debt(
+        answer = await self.context.services.operators.approvals.pay_off_debt(
             user_id,
             params.gold,
             params.reason,

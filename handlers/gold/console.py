@@ -184,7 +184,7 @@ class OpsNextConfigHandler(OperatorHandler):
     async def delete(self, number: str) -> ConfigResponse:
         """Withdraw the change of a rate that waits for midnight; refused once it has come."""
         configs = self.context.stores.configs
-        row = await self.context.services.gold.catalogue.withdraw_next(configs, int(number))
+        row = await self.context.services.gold.catalogue.unschedule(configs, int(number))
         return ConfigResponse.model_validate(row)
 
 

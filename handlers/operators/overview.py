@@ -164,7 +164,7 @@ class ChartsResponse(Response):
 
 
 class OpsFleetHandler(OperatorHandler):
-    """Every process of the deployment, also those of other machines, as of its last report."""
+    """Every process of the deployment, also those of other machines, as of its last status."""
 
     @endpoint()
     async def get(self) -> FleetResponse:
@@ -181,7 +181,7 @@ class OpsFleetHandler(OperatorHandler):
 
 
 class OpsChartsHandler(OperatorHandler):
-    """Figures of all processes over the last half hour, from their reports."""
+    """Figures of all processes over the last half hour, from what they store."""
 
     @endpoint()
     async def get(self) -> ChartsResponse:

@@ -222,7 +222,7 @@ class OpsNextBlockHandler(OperatorHandler):
     async def delete(self, number: str) -> OpsBlockResponse:
         """Withdraw the change of a block that waits for midnight; refused once it has come."""
         blocks = self.context.stores.blocks
-        row = await self.context.services.gold.catalogue.withdraw_next(blocks, int(number))
+        row = await self.context.services.gold.catalogue.unschedule(blocks, int(number))
         return OpsBlockResponse.model_validate(row)
 
 
@@ -260,8 +260,8 @@ class OpsBillDifferencesHandler(OperatorHandler):
         return Page[BillDifferenceResponse].of(rows, cursor)
 
 
-class OpsSettleDifferenceHandler(OperatorHandler):
-    """Settle a difference that has been dealt with; the reason is kept as its note."""
+class OpsCloseDifferenceHandler(OperatorHandler):
+    """Close a difference that has been dealt with; the reason is kept as its note."""
 
     async def target_details(self) -> Mapping[str, Any]:
         """Return the user, by whom the entry is found."""
@@ -274,7 +274,7 @@ class OpsSettleDifferenceHandler(OperatorHandler):
 
     @endpoint(errors=[NotFound, AlreadyDecided])
     async def post(self, params: SettleDifferenceRequest) -> BillDifferenceResponse:
-        row = await self.context.stores.bills.settle(params.id, self.operator.name, params.reason)
+        row = await self.context.stores.bills.close(params.id, self.operator.name, params.reason)
         return BillDifferenceResponse.model_validate(row)
 
 

@@ -91,9 +91,9 @@ class CatalogueService:
             fields["next"] = from_midnight(worth, datetime.now(UTC))
         return await store.edit(before["id"], session=session, **fields)
 
-    async def withdraw_next(self, store: CatalogueStore, number: int) -> Document:
+    async def unschedule(self, store: CatalogueStore, number: int) -> Document:
         """Drop a change that waits for midnight; return the row. Raises NotFound, NothingWaits."""
-        row = await store.withdraw_next(number)
+        row = await store.unschedule(number)
         self.invalidate()
         return row
 

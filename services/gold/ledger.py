@@ -1,4 +1,4 @@
-"""Grants, debt settlements and reversals: one idempotent transaction each."""
+"""Grants, payments of debts and reversals: one idempotent transaction each."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -15,11 +15,11 @@ from ledger.journal import (
     Unit,
     affected_users,
     debt_account,
+    debt_key,
     grant_key,
     negate,
     postings_for,
     reversal_key,
-    settle_key,
     user_account,
 )
 from storage.gold.ledger import LedgerStore
@@ -61,7 +61,7 @@ class LedgerService:
         entry = JournalEntry(grant_key(request_id), "grant", by, lines, content, note=reason)
         return await self._post(entry, user_id, in_transaction)
 
-    async def settle_debt(
+    async def pay_off_debt(
         self,
         user_id: str,
         gold: int,
@@ -73,7 +73,7 @@ class LedgerService:
         unit: Unit = "gold",
         in_transaction: InTransaction | None = None,
     ) -> JsonObject:
-        """Settle a user's debt from their balance or by the house; return {"gold", "income"}.
+        """Pay a user's debt off from their balance or by the house; return {"gold", "income"}.
 
         `gold` is the amount, also of income. Raises DebtExceeded, InsufficientGold or
         RequestIdReused.
@@ -82,7 +82,7 @@ class LedgerService:
         lines = (Posting(payer, unit, -gold), Posting(debt_account(user_id), unit, gold))
         content = {"owed_by": user_id, unit: gold, "by_house": by_house}
         kind: Kind = "grant" if by_house else "reversal"
-        entry = JournalEntry(settle_key(request_id), kind, by, lines, content, note=reason)
+        entry = JournalEntry(debt_key(request_id), kind, by, lines, content, note=reason)
         return await self._post(entry, user_id, in_transaction)
 
     async def reverse(

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 from ledger.errors import RequestIdReused
 from ledger.gifts import price_fields
-from ledger.journal import JsonObject, Unit, grant_key, reversal_key, settle_key
+from ledger.journal import JsonObject, Unit, debt_key, grant_key, reversal_key
 from services.errors import RequesterNotAllowed, SecondPersonRequired
 from services.gold.catalogue import CatalogueService
 from services.gold.ledger import InTransaction, LedgerService
@@ -58,7 +58,7 @@ class ApprovalService:
         request = Approval(grant_key(request_id), "grant", user_id, gold, reason, by, arguments)
         return await self._book_or_ask(request)
 
-    async def settle_debt(
+    async def pay_off_debt(
         self,
         user_id: str,
         gold: int,
@@ -69,9 +69,9 @@ class ApprovalService:
         by_house: bool,
         unit: Unit = "gold",
     ) -> JsonObject | Approval:
-        """Settle as LedgerService.settle_debt; return the request if another one confirms it."""
+        """Pay off as LedgerService.pay_off_debt; return the request if another one confirms it."""
         arguments = {"request_id": request_id, "by_house": by_house, "unit": unit}
-        request = Approval(settle_key(request_id), "settle", user_id, gold, reason, by, arguments)
+        request = Approval(debt_key(request_id), "settle", user_id, gold, reason, by, arguments)
         return await self._book_or_ask(request)
 
     async def reverse(self, key: str, reason: str, by: str) -> JsonObject | Approval:
@@ -216,7 +216,7 @@ class ApprovalService:
             return await ledger.reverse(
                 approval.on, approval.reason, by=by, in_transaction=in_transaction
             )
-        book = ledger.grant if approval.kind == "grant" else ledger.settle_debt
+        book = ledger.grant if approval.kind == "grant" else ledger.pay_off_debt
         return await book(
             approval.on,
             approval.gold,

@@ -244,7 +244,7 @@ class SocketReconciler:
     async def _check_tokens(self) -> None:
         """Check the next share of tokens; after a failure the same one again."""
         if not self._unchecked:
-            self._unchecked = list({writer.token_id for writer in self._hub.with_token})
+            self._unchecked = list({writer.token_id for writer in self._hub.sockets_with_token})
             self._share = ceil(len(self._unchecked) * RECONCILE_SECONDS / TOKEN_ROUND_SECONDS)
         share = self._unchecked[: self._share]
         for start in range(0, len(share), QUERY_SIZE):

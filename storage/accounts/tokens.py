@@ -32,7 +32,7 @@ log in again by themselves."""
 _RENEW_AFTER = timedelta(hours=1)
 _MAX_USES = 500
 """Uses stored by one command, well within its timeout."""
-_ENDED: Document = {"revoked": True, "settled": True}
+_ENDED: Document = {"revoked": True, "logout_complete": True}
 """Fields of a token whose session was ended by others: there is no logout to complete."""
 CODE_LIFETIME = timedelta(minutes=5)
 """As long as WeChat's codes are valid."""
@@ -78,7 +78,7 @@ class TokenStore:
         token = user_digits + secrets.token_hex(16)
         now = datetime.now(UTC)
         times = {"made_at": now, **_use_at(now, made_at=now)}
-        row = {"user_id": user_id, "revoked": False, "settled": False, **times}
+        row = {"user_id": user_id, "revoked": False, "logout_complete": False, **times}
         await self._tokens.insert_one({"_id": token_id(token), **row})
         mine = self._tokens.find({"user_id": user_id, "revoked": False}, {"_id": 1})
         old = await mine.sort([("made_at", -1), ("_id", 1)]).skip(MAX_PER_USER).to_list()
@@ -141,12 +141,14 @@ class TokenStore:
         await self._set(token, revoked=True, expires_at=expires_at)
 
     async def mark_logout_complete(self, token: str) -> None:
-        await self._set(token, settled=True)
+        await self._set(token, logout_complete=True)
 
     async def revoked_owner(self, token: str) -> tuple[str, bool] | None:
         """Return the owner of a revoked token, and whether its logout is complete."""
         row = await self._by_id.get(token_id(token))
-        return (str(row["user_id"]), bool(row["settled"])) if row and row["revoked"] else None
+        return (
+            (str(row["user_id"]), bool(row["logout_complete"])) if row and row["revoked"] else None
+        )
 
     async def _load_with_users(
         self, ids: Sequence[Hashable]

@@ -94,7 +94,7 @@ class CatalogueStore:
             raise self.not_found_error
         return self._item(row)
 
-    async def withdraw_next(self, number: int) -> Document:
+    async def unschedule(self, number: int) -> Document:
         """Drop the `next` of a row. Raises NothingWaits if it has none, or it has come."""
         waits = {"_id": number, "next.at": {"$gt": datetime.now(UTC)}}
         row = await change_one(self._rows, waits, {"$unset": {"next": ""}})

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from ledger.journal import DEBTS, Unit, reversal_key, settle_key, user_account
+from ledger.journal import DEBTS, Unit, debt_key, reversal_key, user_account
 from ledger.recharge import recharge_key
 from ledger.refund_advice import GoldGift
 from ledger.refund_plan import GiftStep, HostIncome
@@ -53,7 +53,7 @@ class StatementStore:
         for row, other in zip(rows, others, strict=True):
             lines = (line for line in row["lines"] if line["account"] == account)
             amount = sum(int(line["amount"]) for line in lines if line["unit"] == unit)
-            what = "settle" if row["_id"].startswith(settle_key("")) else row["kind"]
+            what = "settle" if row["_id"].startswith(debt_key("")) else row["kind"]
             fields = {"time": row["at"], "what": what, "who": faces.get(other)}
             statement.append({**fields, "amount": amount, "balance": balance})
             balance -= amount

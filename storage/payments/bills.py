@@ -157,7 +157,7 @@ class BillStore:
     async def record(self, found: Sequence[Difference], bill: str, at: datetime) -> None:
         """Store the differences of a comparison that began at `at`, each once.
 
-        A settled difference stays settled; one that had closed by itself opens again.
+        One that an operator has closed stays closed; one that had closed by itself opens again.
         """
         rows = {f"{row.kind}:{row.category}:{row.number}": row for row in found}
         if not rows:
@@ -197,7 +197,7 @@ class BillStore:
     async def count_open(self) -> int:
         return await self._differences.count_documents({"state": "open"})
 
-    async def settle(self, id_: str, by: str, note: str) -> Document:
+    async def close(self, id_: str, by: str, note: str) -> Document:
         """Close an open difference. Raises NotFound, or AlreadyDecided if it is closed."""
         change = {"state": "settled", "by": by, "note": note, "closed_at": datetime.now(UTC)}
         is_open = {"_id": id_, "state": "open"}

@@ -128,8 +128,8 @@ class Model:
             self.used[name] = request, self.balance(user_id)
         return self.repeat(name, request)
 
-    def settle(self, user_id: str, gold: int, request_id: str, *, by_house: bool) -> Outcome:
-        name, request = f"settle/{request_id}", (user_id, gold, by_house)
+    def pay_off(self, user_id: str, gold: int, request_id: str, *, by_house: bool) -> Outcome:
+        name, request = f"debt/{request_id}", (user_id, gold, by_house)
         if name in self.used:
             return self.repeat(name, request)
         if gold > self.balances[user_id, "owed"]:
@@ -281,11 +281,11 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: any(self.store.owed.values()))
     @rule(user_id=BUYER, over=st.integers(-5, 1), request_id=REQUEST_ID, by_house=st.booleans())
-    def settle(self, user_id: str, over: int, request_id: str, by_house: bool) -> None:
+    def pay_off(self, user_id: str, over: int, request_id: str, by_house: bool) -> None:
         gold = max(1, self.store.owed.get(user_id, 0) + over)
         self.check(
-            lambda: self.model.settle(user_id, gold, request_id, by_house=by_house),
-            lambda: self.ledger_service.settle_debt(
+            lambda: self.model.pay_off(user_id, gold, request_id, by_house=by_house),
+            lambda: self.ledger_service.pay_off_debt(
                 user_id, gold, "paid", request_id, "ops", by_house=by_house
             ),
         )

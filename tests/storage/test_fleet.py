@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from storage.fleet import POINT_SECONDS, FleetStore, ProcessReport, Queues, Readings
+from storage.fleet import POINT_SECONDS, FleetStore, ProcessStatus, Queues, Readings
 from tests.support.storage import StoresFixture
 
 NOW = datetime(2026, 11, 26, 20, tzinfo=UTC)
@@ -17,7 +17,7 @@ READINGS = dict.fromkeys(Readings.__slots__, 0) | {
     "loop_lag_ms": 1.5,
     "slowest_request_ms": 30,
 }
-REPORT = ProcessReport(
+STATUS = ProcessStatus(
     machine="$qlive.a",
     pid=4711,
     address="http://10.0.0.11:8000",
@@ -33,19 +33,19 @@ def fleet(stores: StoresFixture) -> FleetStore:
     return stores.fleet
 
 
-async def test_a_process_has_its_lease_and_its_last_report_until_the_lease_is_released(
+async def test_a_process_has_its_lease_and_its_last_status_until_the_lease_is_released(
     stores: StoresFixture, fleet: FleetStore
 ) -> None:
     before = await stores.database.now()
-    await fleet.add_report("one", replace(REPORT, draining=True, version="0"))
+    await fleet.add_status("one", replace(STATUS, draining=True, version="0"))
     await stores.presence.renew("one", 60)
-    await stores.rows("process_reports").update_one(
+    await stores.rows("process_statuses").update_one(
         {"process": "one"}, {"$set": {"at": before - timedelta(seconds=5)}}
     )
-    await fleet.add_report("one", REPORT)
+    await fleet.add_status("one", STATUS)
     now = before + timedelta(seconds=30)
     (found,) = await fleet.processes(now)
-    assert {**asdict(found), **asdict(REPORT)} == asdict(found)
+    assert {**asdict(found), **asdict(STATUS)} == asdict(found)
     assert (found.id, found.state) == ("one", "serving")
     renewed_at = found.lease_until - timedelta(seconds=60)
     assert found.lease_age_seconds == (now - renewed_at).total_seconds()
@@ -59,9 +59,9 @@ async def test_a_process_whose_lease_has_lapsed_is_missing_until_another_one_is_
 ) -> None:
     now = await stores.database.now()
 
-    async def start(process: str, seconds: int, **report: Any) -> dict[str, str]:
+    async def start(process: str, seconds: int, **status: Any) -> dict[str, str]:
         """States after a start, by process, in their order; the lease lapses after `seconds`."""
-        await fleet.add_report(process, replace(REPORT, **report))
+        await fleet.add_status(process, replace(STATUS, **status))
         await stores.presence.renew(process, seconds)
         return {row.id: row.state for row in await fleet.processes(now + timedelta(seconds=60))}
 
@@ -78,19 +78,19 @@ async def test_a_process_whose_lease_has_lapsed_is_missing_until_another_one_is_
 async def test_a_point_of_a_chart_has_the_sum_of_all_processes_and_the_longest_time(
     stores: StoresFixture, fleet: FleetStore
 ) -> None:
-    """However often each of them reports within it; the present interval is not complete yet."""
+    """However often each of them stores its status; the present interval is not complete yet."""
 
-    async def report(process: str, at: datetime, **readings: Any) -> None:
-        changed = replace(REPORT, readings=replace(REPORT.readings, **readings))
+    async def add(process: str, at: datetime, **readings: Any) -> None:
+        changed = replace(STATUS, readings=replace(STATUS.readings, **readings))
         row = {"process": process, **asdict(changed), "at": at}
-        await stores.rows("process_reports").insert_one(row)
+        await stores.rows("process_statuses").insert_one(row)
 
     first, second = (NOW - timedelta(seconds=POINT_SECONDS * n) for n in (2, 1))
     for seconds, requests in ((0, 10), (5, 20), (10, 30)):
-        await report("one", first + timedelta(seconds=seconds), requests_rate=requests)
-    await report("two", first, requests_rate=5, loop_lag_ms=7.5, slowest_request_ms=20)
+        await add("one", first + timedelta(seconds=seconds), requests_rate=requests)
+    await add("two", first, requests_rate=5, loop_lag_ms=7.5, slowest_request_ms=20)
     for at in (second, NOW, NOW - timedelta(hours=1)):
-        await report("two", at)
+        await add("two", at)
     older, newer = await fleet.chart_points(NOW + timedelta(seconds=3))
     assert (older["_id"], newer["_id"]) == (first, second)
     assert (older["processes"], older["sockets"], older["requests_rate"]) == (2, 4, 25)

@@ -11,7 +11,7 @@ from tornado.ioloop import IOLoop
 from ledger.journal import DEBTS
 from storage.accounts.tokens import EVICTION_TTL_SECONDS, OVERLAP
 from storage.database import Database
-from storage.fleet import REPORT_TTL_SECONDS
+from storage.fleet import STATUS_TTL_SECONDS
 from storage.jobs.due import BEFORE_ANY
 from storage.rooms.presence import LEASE_TTL_SECONDS
 from tests.support.storage import NAME, StoresFixture
@@ -68,7 +68,7 @@ QUERIES: list[tuple[str, dict[str, Any], dict[str, int]]] = [
     ("moderation_items", {"trace_id": "t"}, {}),
     ("users", {"delete_at": DUE}, {"delete_at": 1}),
     ("refund_cases", {"state": "opened"}, NEWEST_OPENED),
-    ("process_reports", {"process": "p"}, {"at": -1}),
+    ("process_statuses", {"process": "p"}, {"at": -1}),
     ("lives", {"host_id": "1"}, NEWEST_STARTED),
     ("lives", {"live_id": 1}, NEWEST_STARTED),
     ("lives", {}, NEWEST_STARTED),
@@ -112,7 +112,7 @@ async def test_mongodb_deletes_what_has_expired(indexed: Database) -> None:
         ("approvals", "delete_at"): 0,
         ("evictions", "at"): EVICTION_TTL_SECONDS,
         ("processes", "expires_at"): LEASE_TTL_SECONDS,
-        ("process_reports", "at"): REPORT_TTL_SECONDS,
+        ("process_statuses", "at"): STATUS_TTL_SECONDS,
         ("visits", "at"): 7 * 24 * 3600,
     }
     found = {

@@ -26,7 +26,7 @@ export function billsPage(container, _poller, _id, query) {
       { head: t("to_do"), kind: "wide", cell: toDo },
       { head: t("state"), cell: ({ state }) => statusDot(DIFFERENCE_KINDS[state], codeText("difference_state", state)) },
       { head: t("actions"), kind: "actions", cell: (row) =>
-        (row.state === "open" ? permitted("POST SettleDifference", button(t("settle_difference"), async () => (await settle(row)) && differences.reload())) : null) },
+        (row.state === "open" ? permitted("POST SettleDifference", button(t("close_difference"), async () => (await closeDifference(row)) && differences.reload())) : null) },
     ],
     load: (filterValues, after) => get("bills/differences", { ...filterValues, after }),
     filters: [choiceFilter("state", t("state"), states, "open")],
@@ -60,16 +60,16 @@ function numberLink({ category, number, order, user_id: user, detail }) {
 const toDo = ({ kind, category, by, note }) =>
   (by ? [by, el("small", {}, note)] : el("small", {}, t(kind === "missing_here" ? `to_do.${kind}.${category}` : `to_do.${kind}`)));
 
-function settle({ id, number }) {
+function closeDifference({ id, number }) {
   return openFormDialog({
-    title: t("settle_difference_title", { number }),
-    messages: [t("settle_difference_text")],
+    title: t("close_difference_title", { number }),
+    messages: [t("close_difference_text")],
     fields: [reasonField()],
-    confirmLabel: t("settle_difference"),
+    confirmLabel: t("close_difference"),
     async onConfirm(values) {
-      const settled = await api("POST", "bills/differences/settle", { id, ...values });
-      showToast(t("settle_difference_done"));
-      return settled;
+      const closed = await api("POST", "bills/differences/settle", { id, ...values });
+      showToast(t("close_difference_done"));
+      return closed;
     },
   });
 }

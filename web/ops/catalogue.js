@@ -97,7 +97,7 @@ function cataloguePage(container, catalogue) {
     ...catalogue.columns(),
     { head: t("actions"), kind: "actions", cell: (row) => [
       permitted(`PATCH ${one}`, button(t("edit"), async () => (await edit(catalogue, row)) && rows.reload())),
-      row.next && permitted(`DELETE ${next}`, button(t("withdraw"), async () => (await withdraw(catalogue, row)) && rows.reload())),
+      row.next && permitted(`DELETE ${next}`, button(t("withdraw"), async () => (await unschedule(catalogue, row)) && rows.reload())),
       permitted(`DELETE ${one}`, button(t("remove"), async () => (await remove(catalogue, row)) && rows.reload(), { kind: "danger" })),
     ] },
   ];
@@ -125,10 +125,10 @@ function edit(catalogue, row) {
   });
 }
 
-function withdraw(catalogue, row) {
+function unschedule(catalogue, row) {
   return openFormDialog({
-    title: t("withdraw_next_title", { name: catalogue.name(row) }),
-    messages: [t("withdraw_next_text", { at: formatDateTime(row.next.at) })],
+    title: t("unschedule_title", { name: catalogue.name(row) }),
+    messages: [t("unschedule_text", { at: formatDateTime(row.next.at) })],
     confirmLabel: t("withdraw"),
     async onConfirm() {
       await api("DELETE", `${catalogue.path}/${row.id}/next`);

@@ -68,7 +68,7 @@ function contentText({ content, kind }) {
   const paid = kind === "payout" ? ` ${formatYuan(content.fen)}` : null;
   if (kind === "gift") return t("gift_given", { id: content.gift_id, n: content.num });
   if (content.reverses) return el("code", {}, `↩ ${content.reverses}`);
-  if (content.owed_by) return t("debt_settled");
+  if (content.owed_by) return t("debt_paid_off");
   if (content.withdrawal) return [el("code", {}, content.withdrawal), paid];
   return content.transaction ? el("code", {}, content.transaction) : "–";
 }

@@ -118,6 +118,6 @@ function attentionCard(overview) {
 
 function refusedCard(overview) {
   const rows = overview.refused.map((row) => [codeText("source", row.source), row.reason || "–", formatInteger(row.times)]);
-  return card(t("refused_reports"),
-    table(t("refused_reports"), [t("source"), t("why"), t("times")], rows, t("nothing_refused")));
+  return card(t("refused_callbacks"),
+    table(t("refused_callbacks"), [t("source"), t("why"), t("times")], rows, t("nothing_refused")));
 }

@@ -64,7 +64,7 @@ export function inboxPage(container, _poller, _id, query) {
         : "" },
   ];
   const rows = list({
-    label: t("inbox"), columns, empty: t("no_reports"),
+    label: t("inbox"), columns, empty: t("no_callbacks"),
     load: (filterValues, after) => get("inbox", { ...filterValues, after }),
     filters: [
       searchFilter("q", t("search_inbox")),

@@ -37,8 +37,8 @@ function userCard(user, reload) {
   const reloadAfter = (action) => async () => (await action(user)) && reload();
   const actions = [
     permitted("POST GrantGold", button(t("grant"), reloadAfter(grantGold), { kind: "main" })),
-    user.owed ? permitted("POST SettleDebt", button(t("settle"), reloadAfter((debtor) => settleDebt(debtor, "gold")))) : null,
-    user.owed_income ? permitted("POST SettleDebt", button(t("settle_income"), reloadAfter((debtor) => settleDebt(debtor, "income")))) : null,
+    user.owed ? permitted("POST SettleDebt", button(t("pay_off"), reloadAfter((debtor) => payOffDebt(debtor, "gold")))) : null,
+    user.owed_income ? permitted("POST SettleDebt", button(t("pay_off_income"), reloadAfter((debtor) => payOffDebt(debtor, "income")))) : null,
     permitted("POST Refunds", button(t("refund"), () => openCaseOf(user.id))),
     permitted("PATCH OneUser", button(t(user.is_matchmaker ? "demote" : "promote"), reloadAfter(promote))),
     permitted("PATCH OneUser", button(t(user.age_verified_at ? "unverify" : "verify"), reloadAfter(verifyAge))),
@@ -90,23 +90,23 @@ function grantGold(user) {
 }
 
 /** `unit`: gold or income. */
-function settleDebt(user, unit) {
+function payOffDebt(user, unit) {
   const idempotency = { request_id: newRequestId(), unit };
   const owed = unit === "gold" ? user.owed : user.owed_income;
   const amount = `${formatInteger(user[unit])} ${t(unit)}`;
   return openFormDialog({
-    title: t("settle_title", { name: user.nickname || user.id }),
-    messages: [t("settle_text", { owed: formatInteger(owed), unit: t(unit) })],
+    title: t("pay_off_title", { name: user.nickname || user.id }),
+    messages: [t("pay_off_text", { owed: formatInteger(owed), unit: t(unit) })],
     fields: [
       { name: "gold", label: t(unit), kind: "number", required: true, value: owed, check: between(1, owed) },
       { name: "paid_by", label: t("paid_by"), kind: "choice", choices: [["user", t("paid_by_user", { amount })], ["house", t("paid_by_house")]], value: "user" },
       reasonField(),
     ],
-    confirmLabel: t("settle_yes"),
+    confirmLabel: t("pay_off_yes"),
     danger: true,
     async onConfirm(values) {
       const balance = await api("POST", `users/${user.id}/settle`, { ...values, ...idempotency });
-      showOutcome(balance, t("settle_done", { n: formatInteger(values.gold), unit: t(unit) }));
+      showOutcome(balance, t("pay_off_done", { n: formatInteger(values.gold), unit: t(unit) }));
       return balance;
     },
   });

@@ -12,7 +12,7 @@ from tests.support.payments import create_order, notification_statuses, pay_orde
 pytestmark = pytest.mark.programs
 
 
-async def test_differences_say_what_to_do_and_are_settled_with_a_note(console, api, server, db):
+async def test_differences_say_what_to_do_and_are_closed_with_a_note(console, api, server, db):
     assert isinstance(server.simulator, Simulator)
     anna = await api.user("安娜", 2)
     order = (await pay_order(api, await create_order(anna)))["order"]

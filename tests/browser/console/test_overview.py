@@ -18,19 +18,19 @@ IS_SCROLLED = "node => node.scrollLeft > 0 && node === document.activeElement"
 
 
 @pytest.fixture(autouse=True)
-def one_own_report(monkeypatch):
-    """The server stores a report when it starts, and none beside those of the test."""
-    monkeypatch.setattr(jobs, "REPORT_SECONDS", 3_600)
+def one_own_status(monkeypatch):
+    """The server stores its status when it starts, and none beside those of the test."""
+    monkeypatch.setattr(jobs, "STATUS_SECONDS", 3_600)
 
 
-def store_earlier_reports(db):
+def store_earlier_statuses(db):
     """Of two processes, one of which has three sockets, over some minutes."""
-    own = db.process_reports.find_one()
+    own = db.process_statuses.find_one()
     assert own
     readings = own["readings"] | {"sockets": 3, "requests_rate": 10.0, "slowest_request_ms": 250.0}
     other = readings | {"sockets": 0, "requests_rate": 2.5}
-    db.process_reports.delete_many({})
-    db.process_reports.insert_many(
+    db.process_statuses.delete_many({})
+    db.process_statuses.insert_many(
         {"process": name, "at": own["at"] - timedelta(seconds=seconds), "readings": values}
         for seconds in range(60, 300, 15)
         for name, values in (("one", readings), ("two", other))
@@ -56,7 +56,7 @@ async def test_overview_shows_service_states_and_charts_of_all_processes(
     await expect(penalty.get_by_role("cell", name="1", exact=True)).to_be_visible()
 
     requests = charts.filter(has=page.get_by_text("请求", exact=True))
-    store_earlier_reports(db)
+    store_earlier_statuses(db)
     await page.clock.run_for(15_000)
     await expect(charts.filter(has_text="在线连接").locator("b")).to_have_text("3")
     await expect(requests.locator("b")).to_have_text("12.5")
@@ -79,14 +79,14 @@ async def test_overview_shows_service_states_and_charts_of_all_processes(
 
 
 async def test_fleet_shows_machines_missing_processes_and_mixed_versions(console, server, db):
-    own = db.process_reports.find_one({"process": server.context.process_id})
+    own = db.process_statuses.find_one({"process": server.context.process_id})
     assert own
     now = own["at"]
     leases = {"serves": (8000, timedelta(hours=1)), "gone": (8001, timedelta(minutes=-5))}
     for name, (port, left) in leases.items():
         place = {"machine": "qlive-b", "address": f"http://10.0.0.12:{port}"}
-        report = own | place | {"_id": name, "process": name, "version": "0.0.9+00000000"}
-        db.process_reports.insert_one(report)
+        status = own | place | {"_id": name, "process": name, "version": "0.0.9+00000000"}
+        db.process_statuses.insert_one(status)
         db.processes.insert_one({"_id": name, "renewed_at": now, "expires_at": now + left})
     page = console.page
     await page.clock.install()

@@ -57,7 +57,7 @@ async def test_an_operator_verifies_a_user_s_age_and_withdraws_that(console, api
     await expect(console.button("核实成年")).to_be_visible()
 
 
-async def test_debts_are_settled_and_sessions_ended_and_markup_in_a_name_is_shown_as_text(
+async def test_debts_are_paid_off_and_sessions_ended_and_markup_in_a_name_is_shown_as_text(
     console, api, db
 ):
     phone, *_ = [await api.user("anna", 2) for _ in range(3)]

@@ -83,7 +83,7 @@ class Leaver:
         await notification_statuses(self.server)
         case = {"_id": "R1", "user_id": user.id, "state": "closed", "request_id": "r1"}
         self.db.refund_cases.insert_one({**case, "reason": self.name, "orders": []})
-        await self._settle_difference()
+        await self._close_difference()
         # An order that may still be paid delays a deletion: WeChat has answered about it.
         self.db.orders.update_many({"state": "created"}, {"$set": {"state": "closed"}})
         self.db.orders.update_many({}, {"$set": {"due_at": None}})
@@ -133,13 +133,13 @@ class Leaver:
         paid = await withdraw(self.user, 100, real_name=REAL_NAME)
         await confirm(self.api, paid["package_info"])
 
-    async def _settle_difference(self) -> None:
-        """An operator settles a difference of a bill, and names the user."""
+    async def _close_difference(self) -> None:
+        """An operator closes a difference of a bill, and names the user."""
         found = Difference("other_amount", "payment", "Q1", user_id=self.user.id)._asdict()
         known = {"_id": "D1", "bill": "trade:2026-01-01", "state": "open", "found_at": PAST}
         self.db.bill_differences.insert_one({**known, **found})
-        settled = {"id": "D1", "reason": f"called {self.name}"}
-        (await self.api.ops("POST", "bills/differences/settle", **settled)).ok()
+        closed = {"id": "D1", "reason": f"called {self.name}"}
+        (await self.api.ops("POST", "bills/differences/settle", **closed)).ok()
 
     async def _order_of_another_provider(self) -> None:
         row = self.db.orders.find_one({"user_id": self.user.id, "state": "created"})

@@ -67,24 +67,24 @@ async def test_refused_notification_succeeds_after_its_order_is_corrected_unless
     assert (await api.ops("POST", "inbox/again", id="jsapi:none")).status == 404
 
 
-async def test_debts_are_listed_and_settled_once(
+async def test_debts_are_listed_and_paid_off_once(
     api: ApiFixture, server: ServerProcess, db: Any
 ) -> None:
     anna = await user_with_debt(api, server)
     (debtor,) = (await api.ops("GET", "users?owing=true")).ok()["items"]
     assert (debtor["id"], debtor["gold"], debtor["owed"]) == (anna.id, 10, 50)
-    settlement = {"reason": "as agreed", "paid_by": "user", "request_id": "s1", "gold": 10}
+    payment = {"reason": "as agreed", "paid_by": "user", "request_id": "s1", "gold": 10}
     path = f"users/{anna.id}/settle"
     for _ in range(2):
-        assert (await api.ops("POST", path, **settlement)).ok() == {"gold": 0, "income": 0}
-    rest = {**settlement, "request_id": "s2", "paid_by": "house", "gold": 40}
+        assert (await api.ops("POST", path, **payment)).ok() == {"gold": 0, "income": 0}
+    rest = {**payment, "request_id": "s2", "paid_by": "house", "gold": 40}
     (await api.ops("POST", path, **rest)).ok()
     assert (await api.ops("GET", "users?owing=true")).ok()["items"] == []
     assert await server.context.services.gold.audit.check() == []
     db.users.update_one({"_id": anna.id}, {"$set": {"owed_income": 20, "income": 20}})
     (debtor,) = (await api.ops("GET", "users?owing=true")).ok()["items"]
     assert (debtor["owed"], debtor["owed_income"]) == (0, 20)
-    income = {**settlement, "request_id": "s3", "unit": "income", "gold": 20}
+    income = {**payment, "request_id": "s3", "unit": "income", "gold": 20}
     assert (await api.ops("POST", path, **income)).ok() == {"gold": 0, "income": 0}
     assert (await api.ops("GET", "users?owing=true")).ok()["items"] == []
 

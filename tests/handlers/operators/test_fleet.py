@@ -9,7 +9,7 @@ from pymongo.database import Database
 
 from core.version import build
 from runtime.process import ServerProcess
-from runtime.process_metrics import reporter
+from runtime.process_metrics import status_writer
 from tests.support.api import ApiFixture
 
 MACHINE_TOKEN = "machine"
@@ -25,7 +25,7 @@ async def test_a_report_has_readings_and_the_rates_of_what_was_done_since_the_la
 ) -> None:
     host = await api.host()
     await (await host.connect()).next("snapshot")
-    db.process_reports.delete_many({})
+    db.process_statuses.delete_many({})
     server.context.metrics.loop_lag = 0.25
     server.context.lifecycle.draining = True
     metrics = server.context.metrics
@@ -33,8 +33,8 @@ async def test_a_report_has_readings_and_the_rates_of_what_was_done_since_the_la
         metrics.count_request("A", "GET", status)
     metrics.observe_request("A", 60.0)
     metrics.observe_delivery(0.25)
-    await reporter(server.context, server.address)()
-    db.process_reports.update_many({}, [{"$set": {"at": {"$add": ["$at", -30_000]}}}])
+    await status_writer(server.context, server.address)()
+    db.process_statuses.update_many({}, [{"$set": {"at": {"$add": ["$at", -30_000]}}}])
     as_machine = {"Authorization": f"Bearer {MACHINE_TOKEN}"}
     [machine] = (await api.ops("GET", "fleet")).ok()["machines"]
     [process] = machine["processes"]

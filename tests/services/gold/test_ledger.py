@@ -1,4 +1,4 @@
-"""Entries of settlements and reversals; tests/ledger/test_properties.py shows the rest."""
+"""Entries of paid debts and reversals; tests/ledger/test_properties.py shows the rest."""
 
 import pytest
 
@@ -32,14 +32,14 @@ async def test_a_reversal_negates_the_lines_of_its_entry() -> None:
 
 
 @pytest.mark.parametrize("unit", ["gold", "income"])
-async def test_a_user_settles_a_debt(unit: Unit) -> None:
+async def test_a_user_pays_off_a_debt(unit: Unit) -> None:
     fixture = LedgerFixture()
     fixture.store.owed["bert"] = fixture.store.owed_income["bert"] = 20
     left = {"gold": 30, "income": 30, unit: 15}
-    settled = await fixture.service.settle_debt(
+    paid_off = await fixture.service.pay_off_debt(
         "bert", 15, "paid", "s1", "ops", by_house=False, unit=unit
     )
-    assert settled == left
+    assert paid_off == left
     owed = {"gold": fixture.store.owed["bert"], "income": fixture.store.owed_income["bert"]}
     assert owed == {"gold": 20, "income": 20, unit: 5}
     lines = (Posting("user:bert", unit, -15), Posting("owed:bert", unit, 15))

@@ -112,7 +112,7 @@ async def test_small_amounts_of_one_operator_add_up_for_a_day(approvals: Approva
     grant, service, anna = approvals.grant, approvals.service, approvals.anna
     await approvals.set("users", owed=30)
     assert await grant(60) == {"gold": 60, "income": 0}
-    await service.settle_debt(anna, 30, "refund", "two", by="olga", by_house=True)
+    await service.pay_off_debt(anna, 30, "refund", "two", by="olga", by_house=True)
     waiting = await grant(11, "three")
     assert isinstance(waiting, Approval)
     assert isinstance(await grant(60), dict), "a repetition moves nothing"
@@ -159,11 +159,13 @@ async def test_a_request_expires_after_a_day(approvals: ApprovalFixture) -> None
     assert (await approvals.store.get(waiting.id)).state == "expired"
 
 
-async def test_a_settlement_is_refused_if_the_gold_was_spent(approvals: ApprovalFixture) -> None:
+async def test_a_payment_of_a_debt_is_refused_if_the_gold_was_spent(
+    approvals: ApprovalFixture,
+) -> None:
     anna, service = approvals.anna, approvals.service
     await approvals.grant(LIMIT, "gold", by="rita")
     await approvals.set("users", owed=LIMIT + 1)
-    waiting = await service.settle_debt(anna, LIMIT + 1, "", "one", by="olga", by_house=False)
+    waiting = await service.pay_off_debt(anna, LIMIT + 1, "", "one", by="olga", by_house=False)
     assert isinstance(waiting, Approval)
     with pytest.raises(InsufficientGold):
         await service.confirm(waiting.id, "pavel", "yes")
@@ -282,21 +284,21 @@ async def test_without_a_limit_one_admin_changes_rates(catalogue: ApprovalFixtur
     assert await alone.change_catalogue("block", 1, None, by="ada") == {}
 
 
-async def test_the_last_change_that_is_confirmed_waits_until_it_is_withdrawn(
+async def test_the_last_change_that_is_confirmed_waits_until_it_is_unscheduled(
     catalogue: ApprovalFixture,
 ) -> None:
     confirm, blocks = catalogue.service.confirm, catalogue.stores.blocks
-    withdraw = CatalogueService(catalogue.stores.gifts, catalogue.stores.configs, Bus())
+    service = CatalogueService(catalogue.stores.gifts, catalogue.stores.configs, Bus())
     first = await catalogue.change("block", 1, {"gold": 70})
     second = await catalogue.change("block", 1, {"fen": 700})
     for request in (first, second):
         await confirm(request.id, "olga", "yes")
     assert (await blocks.get(1))["next"]["fields"] == {"gold": 60, "fen": 700}
     third = await catalogue.change("block", 1, {"gold": 80})
-    assert third.before == {"id": 1, **BLOCK}, "what waits may be withdrawn meanwhile"
-    await withdraw.withdraw_next(blocks, 1)
+    assert third.before == {"id": 1, **BLOCK}, "what waits may be unscheduled meanwhile"
+    await service.unschedule(blocks, 1)
     with pytest.raises(NothingWaits):
-        await withdraw.withdraw_next(blocks, 1)
+        await service.unschedule(blocks, 1)
     assert await blocks.get(1) == {"id": 1, **BLOCK}
     await confirm(third.id, "olga", "yes")
     assert (await blocks.get(1))["next"]["fields"] == {"gold": 80, "fen": 600}

@@ -110,7 +110,7 @@ async def test_differences_close_when_a_later_bill_or_booking_has_them(bills):
     assert result == {"at": at, "checked_at": at}
 
 
-async def test_the_number_of_open_differences_follows_a_settlement_in_every_process(bills):
+async def test_the_number_of_open_differences_follows_a_closed_one_in_every_process(bills):
     await bills.paid("Q1")
     bills.fault("trade", Q1={"订单金额": "7.00"})
     await bills.service.reconcile(DAY)
@@ -120,15 +120,15 @@ async def test_the_number_of_open_differences_follows_a_settlement_in_every_proc
             await service.run_if_due()  # due at first only
             assert service.open_count == is_open
         with suppress(AlreadyDecided):
-            await bills.stores.bills.settle("other_amount:payment:Q1", "olga", "a coupon")
+            await bills.stores.bills.close("other_amount:payment:Q1", "olga", "a coupon")
 
 
-async def test_a_settled_difference_stays_settled_and_one_that_returns_is_open_again(bills):
+async def test_a_closed_difference_stays_closed_and_one_that_returns_is_open_again(bills):
     await bills.paid("Q1")
     await bills.paid("Q2")
     bills.fault("trade", Q1={"订单金额": "7.00"}, Q2={"订单金额": "7.00"})
     await bills.service.reconcile(DAY)
-    await bills.stores.bills.settle("other_amount:payment:Q1", "olga", "a coupon")
+    await bills.stores.bills.close("other_amount:payment:Q1", "olga", "a coupon")
     orders = bills.stores.database.collection("orders")
     for fen, state in ((700, "agreed"), (600, "open")):
         await orders.update_many({}, {"$set": {"fen": fen}})
@@ -157,7 +157,7 @@ async def test_what_a_bill_has_is_never_missing_there_though_it_is_booked_later(
     payment = bills.pay(order)
     bills.service.providers = {}
     await bills.service.reconcile(DAY)
-    await bills.stores.bills.settle("missing_here:payment:Q1", "olga", "a late notification")
+    await bills.stores.bills.close("missing_here:payment:Q1", "olga", "a late notification")
     await bills.record(payment, NEXT_NOON)
     bills.simulator.pay.paid.clear()
     await bills.service.run(NEXT_NOON + timedelta(days=1))

@@ -88,16 +88,20 @@ async def test_a_change_applies_from_its_time_on_and_can_be_withdrawn_until_then
     assert (await configs.edit(number, remark="why"))["next"] == waiting["next"]
     for at, rate in ((now, "0.1"), (soon, "0.2")):
         assert (await configs.rates(at))["WITHDRAW_RATE"] == Decimal(rate)
-    withdrawn = await configs.withdraw_next(number)
-    assert (withdrawn["value"], withdrawn["remark"], "next" in withdrawn) == (0.1, "why", False)
+    unscheduled = await configs.unschedule(number)
+    assert (unscheduled["value"], unscheduled["remark"], "next" in unscheduled) == (
+        0.1,
+        "why",
+        False,
+    )
     await change(0.3, past)
     for _ in range(2):
         with pytest.raises(NothingWaits):
-            await configs.withdraw_next(number)
+            await configs.unschedule(number)
     assert (await change(0.4, soon))["value"] == 0.3, "what has come is not lost"
-    assert (await configs.withdraw_next(number))["value"] == 0.3
+    assert (await configs.unschedule(number))["value"] == 0.3
     with pytest.raises(BlockNotFound):
-        await blocks.withdraw_next(1)
+        await blocks.unschedule(1)
 
 
 async def test_recharge_blocks_are_sorted_by_the_price_that_applies(stores: StoresFixture) -> None:

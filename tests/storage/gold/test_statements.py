@@ -87,8 +87,8 @@ async def test_every_kind_names_the_other_user_of_a_gift_and_no_entry_of_others(
     await withdrawals.decline(held.id, "olga", "late")
     owing = {"$set": {"owed": 3}}
     await stores.rows("users").update_one({"_id": giver}, owing)
-    await ledger.settle_debt(giver, 3, "refund", "one", "olga", by_house=False)
-    await ledger.settle_debt(giver, 0, "refund", "two", "olga", by_house=True)
+    await ledger.pay_off_debt(giver, 3, "refund", "one", "olga", by_house=False)
+    await ledger.pay_off_debt(giver, 0, "refund", "two", "olga", by_house=True)
 
     async def found(user_id: str, unit: Unit) -> list[tuple[str, str, int]]:
         rows = await whole(stores, user_id, unit)

@@ -54,7 +54,7 @@ def is_close(actual: datetime, expected: datetime) -> bool:
 # ---- genuine messages
 
 
-async def test_message_is_stored_and_then_settled(inbox: InboxStore, database: Database) -> None:
+async def test_message_is_stored_and_then_closed(inbox: InboxStore, database: Database) -> None:
     assert await inbox.receive(PUSH) == "received"
     stored = await row(database)
     now = datetime.now(UTC)
@@ -98,7 +98,7 @@ async def test_callbacks_of_im_are_kept_for_a_week_and_ignored_ones_for_a_day(
         assert is_close(stored["expires_at"], now + days)
 
 
-async def test_settled_message_is_only_counted(inbox: InboxStore, database: Database) -> None:
+async def test_closed_message_is_only_counted(inbox: InboxStore, database: Database) -> None:
     found = await asyncio.gather(*(inbox.receive(MESSAGE) for _ in range(12)))
     assert found == ["received"] * 12
     await inbox.close(MESSAGE, ignored("not_in_a_room"))
