@@ -19,12 +19,9 @@ Url = Annotated[
     StringConstraints(min_length=1, max_length=512),
     Field(examples=["https://hooks.invalid/qlive"]),
 ]
+PATTERN = f"^({'|'.join(map(re.escape, WEBHOOK_PAYLOADS))})$"
 Types = Annotated[
-    list[
-        Annotated[
-            str, StringConstraints(pattern=f"^({'|'.join(map(re.escape, WEBHOOK_PAYLOADS))})$")
-        ]
-    ],
+    list[Annotated[str, StringConstraints(pattern=PATTERN)]],
     Field(min_length=1, max_length=len(WEBHOOK_PAYLOADS), examples=[["live.ended"]]),
 ]
 

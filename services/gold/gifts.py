@@ -20,7 +20,7 @@ from storage.accounts.users import User
 from storage.errors import UserNotFound
 from storage.gold.ledger import BatchContext, LedgerStore
 from storage.rooms.members import MemberStore
-from storage.webhooks.payloads import gift_given
+from storage.webhooks.payloads import GiftGivenPayload
 from storage.webhooks.webhooks import WebhookStore
 
 
@@ -120,8 +120,13 @@ class GiftService:
             answer = batch.find_answer(transfer) or batch.give(transfer, None)
             if batch.entries:
                 await self._ledger.write_gifts(tx, context)
-                gift = transfer.gift_id, transfer.num, transfer.cost
-                given = gift_given(transfer.sender, transfer.receiver, *gift)
+                given = GiftGivenPayload(
+                    sender_id=transfer.sender,
+                    receiver_id=transfer.receiver,
+                    gift_id=transfer.gift_id,
+                    num=transfer.num,
+                    gold=transfer.cost,
+                )
                 await self._webhooks.add(tx, NewEvent("gift.given", given))
             return answer
 

@@ -3,14 +3,14 @@
 The end of a live empties its seats without a `seat.left` each.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rooms.events import LAST_EVENT_TYPE, NewEvent, NumberedEvent
 from rooms.members import SEAT_OF_GENDER
 from rooms.room import Room
 from storage.stores import Stores
-from storage.webhooks.payloads import OfRoom, gift_given
+from storage.webhooks.payloads import GiftGivenPayload, OfRoom
 from storage.write_batch import WriteBatch
 
 
@@ -35,22 +35,26 @@ def room_webhooks(room: Room, events: Sequence[NumberedEvent]) -> list[NewEvent]
     if room.epoch != room.loaded.epoch:
         found.append(NewEvent("live.started", {"host_id": room.host_id}))
     for event in events:
+        data = event.data
         match event.type:
             case "micro_accept":
-                found.append(NewEvent("seat.taken", _seat(event)))
+                found.append(NewEvent("seat.taken", _seat(data)))
             case "micro_leave":
-                found.append(
-                    NewEvent("seat.left", {**_seat(event), "reason": event.data["reason"]})
-                )
+                found.append(NewEvent("seat.left", {**_seat(data), "reason": data["reason"]}))
             case "gift":
-                sender, receiver = event.data["from"]["user_id"], event.data["to"]["user_id"]
-                gift = event.data["gift"]["id"], event.data["num"], event.data["gold"]
-                found.append(NewEvent("gift.given", gift_given(sender, receiver, *gift)))
+                gift = GiftGivenPayload(
+                    sender_id=data["from"]["user_id"],
+                    receiver_id=data["to"]["user_id"],
+                    gift_id=data["gift"]["id"],
+                    num=data["num"],
+                    gold=data["gold"],
+                )
+                found.append(NewEvent("gift.given", gift))
             case _ if event.type == LAST_EVENT_TYPE:
-                ended = {"host_id": room.host_id, "reason": event.data["reason"]}
+                ended = {"host_id": room.host_id, "reason": data["reason"]}
                 found.append(NewEvent("live.ended", ended))
     return found
 
 
-def _seat(event: NumberedEvent) -> dict[str, Any]:
-    return {"user_id": event.data["user_id"], "seat": SEAT_OF_GENDER[event.data["gender"]]}
+def _seat(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {"user_id": data["user_id"], "seat": SEAT_OF_GENDER[data["gender"]]}

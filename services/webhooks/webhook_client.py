@@ -56,8 +56,7 @@ class NameResolver(AbstractResolver):
         found = await asyncio.get_running_loop().run_in_executor(RESOLVERS, look_up)
         result = partial(ResolveResult, hostname=host, port=port, flags=socket.AI_NUMERICHOST)
         return [
-            result(host=str(address[0]), family=family, proto=protocol)
-            for family, _, protocol, _, address in found
+            result(host=str(at[0]), family=kind, proto=proto) for kind, _, proto, _, at in found
         ]
 
     async def close(self) -> None:
@@ -75,8 +74,7 @@ class CheckedConnector(aiohttp.TCPConnector):
             force_close=True,
         )
         self._allows_local = allows_local
-        factory: partial[Any] = partial(BoundedAnswer, loop=self._loop)
-        self._factory = factory  # aiohttp has no option for it
+        self._factory: Any = partial(BoundedAnswer, loop=self._loop)  # aiohttp has no option
 
     def _open_socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
         family, kind, protocol, _, (host, *_) = address

@@ -127,35 +127,24 @@ class WebhookService:
             return
         attempt = await self._send(webhook, event)
         step = next_step(webhook, event, attempt, datetime.now(UTC))
-        is_stored = await self._deliveries.note(event, attempt, step.state, tries=event.tries + 1)
+        schedule = {"first_try_at": event.first_try_at or attempt.at, "tries": event.tries + 1}
+        is_stored = await self._deliveries.note(event, attempt, step.state, **schedule)
         is_on = {"enabled": not step.off_reason, "off_reason": step.off_reason}
-        fields = {"failing_since": step.failing_since, **is_on}
-        is_released = await self._webhooks.release(webhook, step.delay, **fields)
-        # An operator may have delivered the event by hand, or changed the endpoint, meanwhile.
-        given_up = is_stored and step.state == "given_up"
-        off_reason = step.off_reason if is_released else ""
-        self._report(webhook, event, attempt, off_reason, given_up=given_up)
+        is_released = await self._webhooks.release(
+            webhook, step.delay, failing_since=step.failing_since, **is_on
+        )
         self.job.wake()
-        if off_reason:
-            self._bus.publish(WebhooksChanged())
-            await self._deliveries.keep_waiting(webhook.id, KEPT)  # may take minutes, and fail
-
-    def _report(
-        self,
-        webhook: Webhook,
-        event: Delivery,
-        attempt: Attempt,
-        off_reason: OffReason,
-        *,
-        given_up: bool,
-    ) -> None:
         self._metrics.webhook_attempts.labels("ok" if attempt.succeeded else "failed").inc()
         about = {"webhook": webhook.id, "event_id": event.id, "status": attempt.status}
-        if given_up:
+        # An operator may have delivered the event by hand, or changed the endpoint, meanwhile.
+        if is_stored and step.state == "given_up":
+            self._metrics.webhook_failures.inc()
             log.error("webhook_given_up", error=attempt.error, **about)
-        if off_reason:
-            log.error("webhook_switched_off", reason=off_reason, **about)
-        self._metrics.webhook_failures.inc(given_up + bool(off_reason))
+        if is_released and step.off_reason:
+            self._metrics.webhook_failures.inc()
+            log.error("webhook_switched_off", reason=step.off_reason, **about)
+            self._bus.publish(WebhooksChanged())
+            await self._deliveries.keep_waiting(webhook.id, KEPT)  # may take minutes, and fail
 
     async def _send(self, webhook: Webhook, event: Delivery) -> Attempt:
         """Sign and send an event; a `live.ended` first gets the counts of its report."""

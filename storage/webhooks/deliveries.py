@@ -74,26 +74,18 @@ class DeliveryStore(DocumentStore[Delivery]):
         return replace(event, data={**event.data, **fields})
 
     async def note(
-        self,
-        event: Delivery,
-        attempt: Attempt,
-        state: DeliveryState,
-        *,
-        tries: int | None = None,
+        self, event: Delivery, attempt: Attempt, state: DeliveryState, **schedule: Any
     ) -> bool:
-        """Add an attempt to the log and set `state`; an event that has ended expires after KEPT.
+        """Add an attempt to the log, set `state`, and fields of the schedule if it is by schedule.
 
-        Without `tries` the schedule stays as it is: an attempt by hand. Return False, and store
-        nothing, if an event that is given up no longer waits.
+        An event that has ended expires after KEPT. Return False, and store nothing, if an event
+        that is given up no longer waits.
         """
-        change: Document = {}
-        if tries is not None:
-            change = {"first_try_at": event.first_try_at or attempt.at, "tries": tries}
         if state != "waiting":
-            change |= {"state": state, "expires_at": datetime.now(UTC) + KEPT}
+            schedule |= {"state": state, "expires_at": datetime.now(UTC) + KEPT}
         log = {"$each": [fields_of(attempt)], "$slice": -MAX_ATTEMPTS}
         where = {"_id": event.id, **(WAITING if state == "given_up" else {})}
-        update = {"$set": change, "$push": {"attempts": log}}
+        update = {"$set": schedule, "$push": {"attempts": log}}
         return bool((await self._documents.update_one(where, update)).matched_count)
 
     async def keep_waiting(

@@ -138,10 +138,3 @@ WEBHOOK_PAYLOADS: dict[str, type] = {
     "report.filed": ReportFiledPayload,
     "moderation.decided": ModerationDecidedPayload,
 }
-
-
-def gift_given(sender: str, receiver: str, gift_id: int, num: int, gold: int) -> GiftGivenPayload:
-    """Return the payload of a gift outside of a live."""
-    return GiftGivenPayload(
-        sender_id=sender, receiver_id=receiver, gift_id=gift_id, num=num, gold=gold
-    )

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any, Literal
 
 from bson import Timestamp
@@ -140,7 +141,7 @@ class WebhookStore:
             raise TooManyWebhooks
         id_, now = secrets.token_hex(12), datetime.now(UTC)
         row: Document = {"_id": id_, "url": url, "types": [*types], "made_at": now}
-        row |= {"enabled": enabled, "due_at": now, "secret": self._new_secret(id_)}
+        row |= {"enabled": enabled, "due_at": now, "secrets": [self._new_secret(id_)]}
         await self._webhooks.insert_one(row)
         return self._parse(row)
 
@@ -151,13 +152,9 @@ class WebhookStore:
 
     async def rotate(self, id_: str) -> Webhook:
         """Replace the secret, which signs beside the new one for ROTATION."""
-        old = {"secret": "$secret", "until": datetime.now(UTC) + ROTATION}
-        all_old = {"$concatArrays": [[old], {"$ifNull": ["$old_secrets", []]}]}
-        steps: list[Document] = [
-            {"$set": {"old_secrets": {"$slice": [all_old, MAX_OLD_SECRETS]}}},
-            {"$set": {"secret": self._new_secret(id_)}},
-        ]
-        return self._found(await change_one(self._webhooks, {"_id": id_}, steps))
+        first = {"$each": [self._new_secret(id_)], "$position": 0, "$slice": 1 + MAX_OLD_SECRETS}
+        change: Document = {"$push": {"secrets": first}}
+        return self._found(await change_one(self._webhooks, {"_id": id_}, change))
 
     async def delete(self, id_: str) -> None:
         if not (await self._webhooks.delete_one({"_id": id_})).deleted_count:
@@ -183,9 +180,9 @@ class WebhookStore:
     async def note_success(self, id_: str) -> None:
         await self._webhooks.update_one({"_id": id_}, {"$set": {"failing_since": None}})
 
-    def _new_secret(self, id_: str) -> bytes:
+    def _new_secret(self, id_: str) -> Document:
         secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
-        return self._cipher.encrypt(secret, id_)
+        return {"secret": self._cipher.encrypt(secret, id_), "made_at": datetime.now(UTC)}
 
     def _found(self, row: Document | None) -> Webhook:
         if row is None:
@@ -193,8 +190,8 @@ class WebhookStore:
         return self._parse(row)
 
     def _parse(self, row: Document) -> Webhook:
-        old, now = row.get("old_secrets", ()), datetime.now(UTC)
-        stored = [row["secret"], *(one["secret"] for one in old if one["until"] > now)]
-        found = [self._cipher.decrypt(secret, row["_id"]) for secret in stored]
-        fields = known_fields(Webhook, row) | {"id": row["_id"]}
-        return Webhook(**fields, secrets=[secret for secret in found if secret])
+        stored, day_ago = row["secrets"], datetime.now(UTC) - ROTATION
+        signing = [stored[0], *(old for new, old in pairwise(stored) if new["made_at"] > day_ago)]
+        found = [self._cipher.decrypt(one["secret"], row["_id"]) for one in signing]
+        fields = {"id": row["_id"], "secrets": [secret for secret in found if secret]}
+        return Webhook(**known_fields(Webhook, row) | fields)

@@ -6,7 +6,7 @@ from rooms.events import NewEvent
 from rooms.room import Room
 from services.webhooks.room_events import room_webhooks
 from storage.rooms.lives import COUNTS
-from storage.webhooks.payloads import WEBHOOK_PAYLOADS, LiveEndedPayload, OfRoom, gift_given
+from storage.webhooks.payloads import WEBHOOK_PAYLOADS, LiveEndedPayload, OfRoom
 from tests.support.room_builders import (
     BERT,
     EPOCH,
@@ -52,9 +52,10 @@ def test_seats_and_gifts_are_sent_in_the_order_of_their_events() -> None:
     )
     room.leave_mic(HOST, BERT.user_id)
     seat = {"user_id": BERT.user_id, "seat": "male"}
+    gift = {"sender_id": BERT.user_id, "receiver_id": HOST.user_id}
     assert sent(room) == [
         ("seat.taken", seat),
-        ("gift.given", dict(gift_given(BERT.user_id, HOST.user_id, 7, 2, 20))),
+        ("gift.given", {**gift, "gift_id": 7, "num": 2, "gold": 20}),
         ("seat.left", {**seat, "reason": "host"}),
     ]
 

@@ -17,7 +17,7 @@ from services.jobs.claimed_jobs import ClaimedJob
 from services.webhooks.webhooks import GIVE_UP, LONGEST_RETRY_AFTER, OFF_AFTER, next_step, sign
 from storage.errors import TooManyWebhooks, WebhookNotFound
 from storage.webhooks.deliveries import KEPT, Attempt, Delivery
-from storage.webhooks.webhooks import LONGEST_WAIT, MAX_OLD_SECRETS, MAX_WEBHOOKS, Webhook
+from storage.webhooks.webhooks import LONGEST_WAIT, MAX_OLD_SECRETS, MAX_WEBHOOKS, ROTATION, Webhook
 from tests.support.waiting import until
 from tests.support.webhooks import Receiver, WebhookFixture
 
@@ -54,7 +54,8 @@ async def test_after_a_rotation_both_secrets_sign_for_a_day(
     after = await webhooks.stores.webhooks.rotate(before.id)
     await write(webhooks, 1)
     await webhooks.sweep()
-    await webhooks.rows.update_one({}, {"$set": {"old_secrets.0.until": datetime.now(UTC)}})
+    rotated_at = datetime.now(UTC) - ROTATION
+    await webhooks.rows.update_one({}, {"$set": {"secrets.0.made_at": rotated_at}})
     await write(webhooks, 2)
     await webhooks.sweep()
     first, second = receiver.received
@@ -361,7 +362,7 @@ async def test_an_endpoint_whose_secret_cannot_be_read_is_not_called(
     webhooks: WebhookFixture, receiver: Receiver
 ) -> None:
     await webhooks.add(receiver)
-    await webhooks.rows.update_one({}, {"$set": {"secret": b"of another key"}})
+    await webhooks.rows.update_one({}, {"$set": {"secrets.0.secret": b"of another key"}})
     await write(webhooks, 1)
     await webhooks.sweep()
     row: Any = await webhooks.events.find_one()
