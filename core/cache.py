@@ -60,11 +60,14 @@ class Cache(Generic[K, T]):
         return value
 
     def begin_read(self) -> tuple[float, int]:
-        """Return what `put` needs to know about the start of a read."""
+        """Return the time and the number of invalidations when a read begins, for `put`."""
         return monotonic(), self.generation
 
     def put(self, key: K, value: T, start: tuple[float, int], seconds: float | None = None) -> None:
-        """Store a value, for `seconds` instead of those of the cache."""
+        """Store a value whose read began at `start`, unless any was invalidated since.
+
+        It is valid for `seconds`, by default those of the cache.
+        """
         self._check_version()
         started_at, generation = start
         if generation != self.generation or self._version is None or not self._keeps(value):

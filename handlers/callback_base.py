@@ -97,7 +97,7 @@ class MerchantCallbackHandler(CallbackHandler):
         client: JsapiClient | TransferClient | None,
         record: Callable[[Any, str], Awaitable[CallbackOutcome]],
     ) -> NoContentResponse:
-        """Store a notification and book its event; refused if no merchant is configured."""
+        """Store a notification and record its event; refused if no merchant is configured."""
         if client is None:
             self.refuse()
         found = client.notifications.read(self.request.headers, self.body, time.time())

@@ -46,7 +46,10 @@ class TransferBody(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """Verified statement of WeChat Pay about a transfer; None: not part of the statement."""
+    """A transfer as WeChat Pay describes it in a verified answer or notification.
+
+    A field that the message does not have is None or empty.
+    """
 
     number: str
     state: TransferState

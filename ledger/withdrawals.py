@@ -159,7 +159,7 @@ class Withdrawal:
 
     @property
     def sent_body(self) -> TransferBody:
-        """Body that a repetition sends."""
+        """The request to WeChat Pay as it was sent, to repeat it after an unclear answer."""
         return TransferBody(self.body, self.serial)
 
     # ---- decisions

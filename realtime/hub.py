@@ -70,7 +70,7 @@ class Hub:
     def evict(
         self, live_id: int, user_id: str, number: int, *, may_not_reconnect: bool = False
     ) -> None:
-        """Close a user's socket in a room, unless it has a higher number."""
+        """Close a user's socket in a room, unless its number is above `number`: it is newer."""
         code = CloseCode.PUT_OUT if may_not_reconnect else CloseCode.NOT_A_MEMBER
         self._bus.publish(UserEvicted(user_id, live_id, code, number))
 

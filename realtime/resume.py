@@ -43,7 +43,8 @@ class View:
     _read_data: Callable[[], Awaitable[Mapping[str, Any]]]
     """Returns the data of the snapshot."""
     oldest: int = 0
-    """Events up to this one are not replayed: they were not for every socket that may connect."""
+    """Earliest event after which a client may resume; after an earlier one it gets a snapshot. The
+    events of a live while it was private were for its members alone."""
     _data: asyncio.Future[Mapping[str, Any]] | None = None
     _frames: dict[str | None, bytes] = field(default_factory=dict)
 

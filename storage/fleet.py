@@ -184,9 +184,12 @@ class FleetStore:
     # ---- figures of the overview
 
     async def daily_counts(self, day: date, attention: Container[str]) -> dict[str, Any]:
-        """Return current figures, and the sums of `day` (China time).
+        """Return present counts, and the sums of `day` in China, by name.
 
-        `attention`: the events of WeChat that are counted.
+        rooms: rooms that are live or paused; people: members of rooms; debtors: users who owe gold
+        or income. Of the day: orders_paid: {fen, gold, orders}; given: {gold, income} of gifts. Of
+        24 hours: refused: callbacks, {source, reason, times} each. Of a week: attention: events of
+        WeChat whose name is in `attention`, {event, times, latest_at} each.
         """
         names = ("rooms", "people", "orders_paid", "given", "refused", "debtors", "attention")
         start, end = day_interval(day)

@@ -136,9 +136,10 @@ class ModerationStore(ClaimedStore[Item]):
         """Store a proposal in place of the user's open one, in one transaction.
 
         This happens before its value is shown, or in the transaction that shows it. Its `before` is
-        that of the open one, or else what others see in the transaction. A proposal without an id
-        is not stored: it supersedes if it is approved, and has no effect if it is not. Raises
-        TryAgain if it is approved because `before` was shown, which has changed.
+        that of the open one, or else what others see in the transaction. An item without an id is
+        not stored: if its value needs no check (`approved`), the user's open one is superseded;
+        otherwise the open one checks the same value, and nothing changes. Raises TryAgain if a
+        value needs no check because it was shown before, and another one is shown by now.
         """
 
         async def work(session: Session) -> None:

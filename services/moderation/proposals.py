@@ -33,11 +33,12 @@ class ProposalService:
     ) -> Item:
         """Check a text, or have a picture checked once the proposal is put into the store.
 
-        `before` is what the caller has read as shown; `put` reads it again. A proposal without an
-        id needs no check if it is approved; if it is not, the same value is being checked already.
-        A text that an operator has approved for this user is not checked again. Raises
-        ContentRefused, at most two seconds later, and at once for a value of this user that was
-        refused before: also while it is still shown, or if the caller has read it as shown.
+        `before` is what the caller has read as shown; `put` reads it again. The returned item has
+        no id if none is to be stored: either the value needs no check (`approved`), or an open item
+        checks this value already and stays as it is. A text that an operator has approved for this
+        user is not checked again. Raises ContentRefused, at most two seconds later, and at once for
+        a value of this user that was refused before: also while it is still shown, or if the caller
+        has read it as shown.
         """
         user_id, now = user.user_id, datetime.now(UTC)
         item = Item("", kind, user_id, now, live_id, value, state="approved")

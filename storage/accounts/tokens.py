@@ -186,7 +186,10 @@ class TokenStore:
         return [id_ not in ended for id_, _ in uses]
 
     def _is_valid(self, row: Document, now: datetime) -> bool:
-        """Check the lifetime as well, which the settings may have shortened since the last use."""
+        """Return whether a token may be used: not revoked, not expired, not older than LIFETIME.
+
+        Its `expires_at` may be later than LIFETIME allows, if a release has shortened that since.
+        """
         lives = row["expires_at"] > now and row["made_at"] + LIFETIME > now
         return lives and not row["revoked"]
 

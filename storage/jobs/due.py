@@ -86,9 +86,11 @@ async def open_counts(
     unwind: Sequence[Document],
     problem: str,
 ) -> OpenCounts:
-    """Count the documents in these states; `since` is an expression.
+    """Count the documents in these states, and the problems in them.
 
-    `problem` is the field that has a code, in each document or in what `unwind` takes from it.
+    `since`: expression for the time from which a document is open. `problem`: path of the field
+    with the code of a problem. If the path leads into an array, `unwind` has the stages that make
+    a document of each element, so that each problem is counted.
     """
     is_open: Document = {"$match": {"state": {"$in": [*states]}}}
     by_state: Document = {"_id": "$state", "n": {"$sum": 1}, "oldest": {"$min": since}}

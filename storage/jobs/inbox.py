@@ -1,4 +1,4 @@
-"""inbox: webhooks as received, stored raw, then processed once, with their outcome."""
+"""inbox: callbacks as received, stored raw, then processed once, with their outcome."""
 
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -35,7 +35,7 @@ prefixes of an order number."""
 
 @dataclass(frozen=True, slots=True)
 class InboxMessage:
-    """A webhook as received; `id` is equal for redeliveries, `query` has no signature."""
+    """A callback as received; `id` is equal for redeliveries, `query` has no signature."""
 
     source: str
     id: str
@@ -75,7 +75,7 @@ def refused(reason: str) -> CallbackOutcome:
 
 
 class InboxStore:
-    """Deduplicates webhooks; their effects are carried out at least once.
+    """Deduplicates callbacks; their effects are carried out at least once.
 
     A genuine message is received, then done, ignored, or refused for its content. One that is not
     genuine is refused at once. A crash between the effect and `close` leaves the message
