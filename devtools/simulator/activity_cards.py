@@ -4,6 +4,7 @@ import io
 import re
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import segno
@@ -16,16 +17,16 @@ ACTIVITY_SECONDS = 24 * 3600
 SCENE = re.compile(r"[0-9A-Za-z!#$'()*+,/:;=?._~-]{1,32}")
 
 
+@dataclass(eq=False)
 class SimulatedActivityCards:
     """Ways to `page`, the only published one. Tests set `links_left`."""
 
-    def __init__(self, wechat: SimulatedWechat, page: str, now: Callable[[], float]) -> None:
-        self.links_left = 500_000
-        self._wechat = wechat
-        self._page = page
-        self._now = now
-        self._activities: dict[str, float] = {}
-        """Expiry, by activity id."""
+    _wechat: SimulatedWechat
+    _page: str
+    _now: Callable[[], float]
+    links_left: int = 500_000
+    _activities: dict[str, float] = field(default_factory=dict)
+    """Expiry, by activity id."""
 
     def answer(self, request: SimulatorRequest) -> SimulatorReply:
         """Answer HTTP 200 for success and failure alike, as WeChat does."""

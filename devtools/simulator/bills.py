@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import secrets
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +29,7 @@ SUMS = "总交易单数,订单总金额"
 Row = dict[str, str]
 
 
+@dataclass(eq=False)
 class SimulatedBills:
     """Bills of a day or month from the present state; tests use `faults` (by source) and `changes`.
 
@@ -35,20 +37,15 @@ class SimulatedBills:
     unknown number, the row is added to every bill of the source.
     """
 
-    def __init__(
-        self,
-        api: SimulatedMerchantApi,
-        pay: SimulatedPay,
-        xpay: SimulatedXpay,
-        refunds: SimulatedRefunds,
-        transfers: SimulatedTransfers,
-    ) -> None:
-        self.faults: dict[str, str] = {}
-        self.changes: dict[str, dict[str, Row | None]] = {}
-        self.ios_orders: set[str] = set()
-        self._api, self._pay, self._xpay = api, pay, xpay
-        self._refunds, self._transfers = refunds, transfers
-        self._files: dict[str, bytes] = {}
+    _api: SimulatedMerchantApi
+    _pay: SimulatedPay
+    _xpay: SimulatedXpay
+    _refunds: SimulatedRefunds
+    _transfers: SimulatedTransfers
+    faults: dict[str, str] = field(default_factory=dict)
+    changes: dict[str, dict[str, Row | None]] = field(default_factory=dict)
+    ios_orders: set[str] = field(default_factory=set)
+    _files: dict[str, bytes] = field(default_factory=dict)
 
     def set_next(self, request: NextBillsRequest) -> dict[str, Any]:
         self.faults[request.source] = request.fault

@@ -5,6 +5,7 @@ import hmac
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -74,6 +75,7 @@ def compare_identity(
     return cloud_reply(code, Result=result)
 
 
+@dataclass(eq=False)
 class SimulatedLiveStreaming:
     """Drops and forbids streams of CSS, and reports what they show to `address`.
 
@@ -81,19 +83,12 @@ class SimulatedLiveStreaming:
     (Unix time) a stream may not be pushed.
     """
 
-    def __init__(
-        self,
-        settings: LiveStreamingSettings,
-        now: Callable[[], float],
-        address: str,
-        delivery: SimulatedDelivery,
-    ) -> None:
-        self.dropped: list[str] = []
-        self.forbidden: dict[str, float] = {}
-        self._address = address
-        self._delivery = delivery
-        self._settings = settings
-        self._now = now
+    _settings: LiveStreamingSettings
+    _now: Callable[[], float]
+    _address: str
+    _delivery: SimulatedDelivery
+    dropped: list[str] = field(default_factory=list)
+    forbidden: dict[str, float] = field(default_factory=dict)
 
     def answer(self, request: SimulatorRequest) -> SimulatorReply:
         """Drop or forbid a stream, which need not be live."""

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from devtools.simulator.notifications import SimulatedDelivery, SimulatedPushes
@@ -16,6 +17,7 @@ REPORTS: Mapping[str, Report] = {"late": "late", "missing": "never", "twice": "t
 EARLY_SECONDS = 0.2
 
 
+@dataclass(eq=False)
 class SimulatedContentChecks:
     """Checks that fetch nothing: a picture is judged by its address, or as `set_next` says.
 
@@ -25,17 +27,14 @@ class SimulatedContentChecks:
     digit in the words that `set_next` sets, else 0.
     """
 
-    def __init__(
-        self, wechat: SimulatedWechat, pushes: SimulatedPushes, delivery: SimulatedDelivery
-    ) -> None:
-        self.checked: list[str] = []
-        """Texts and addresses, for tests."""
-        self.events: list[dict[str, Any]] = []
-        """Their contents, also of missing ones, for tests."""
-        self._wechat = wechat
-        self._pushes = pushes
-        self._delivery = delivery
-        self._next = ""
+    _wechat: SimulatedWechat
+    _pushes: SimulatedPushes
+    _delivery: SimulatedDelivery
+    checked: list[str] = field(default_factory=list)
+    """Texts and addresses, for tests."""
+    events: list[dict[str, Any]] = field(default_factory=list)
+    """Their contents, also of missing ones, for tests."""
+    _next: str = ""
 
     def set_next(self, request: NextChecksRequest) -> dict[str, Any]:
         """Judge the checks that follow as if their content had these words, too."""

@@ -6,6 +6,7 @@ import hmac
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote
@@ -30,13 +31,13 @@ class Refusal(Exception):
         self.code = code
 
 
+@dataclass(eq=False)
 class SimulatedCos:
     """Objects of one bucket; each is a file, whose first line has its headers."""
 
-    def __init__(self, uploads: UploadsSettings, folder: Path, now: Callable[[], float]) -> None:
-        self._uploads = uploads
-        self._folder = folder
-        self._now = now
+    _uploads: UploadsSettings
+    _folder: Path
+    _now: Callable[[], float]
 
     def answer(self, request: SimulatorRequest) -> SimulatorReply:
         try:

@@ -7,7 +7,8 @@ import json
 import secrets
 import zlib
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 from urllib.parse import urlencode
@@ -42,37 +43,33 @@ Outcome = tuple[int, dict[str, Any]]
 """ErrorCode and the other fields of an answer of IM."""
 
 
+@dataclass(eq=False)
 class SimulatedIm:
     """Accounts, groups, messages, kicks and mutes of one IM application.
 
     Tests use `accounts` (UserID -> profile), `groups` (GroupId -> create_group request), `kicked`
     (UserID -> Unix seconds), `friends` (UserID -> UserIDs), `muted` (GroupId -> UserID -> until),
     and `messages`, the last MAX_RECORDED ones as `{"group" | "to", "text", "priority"?, "random"}`.
-    Not every edition `deletes_accounts`.
+    Not every edition `deletes_accounts`. Dissolved groups are reported if there is a `delivery`.
     """
 
-    def __init__(
-        self,
-        settings: ImSettings,
-        now: Callable[[], float],
-        callback_address: str = "",
-        delivery: SimulatedDelivery | None = None,
-    ) -> None:
-        """Create the application; it reports dissolved groups if there is a `delivery`."""
-        self.accounts: dict[str, dict[str, str]] = {}
-        self.groups: dict[str, dict[str, Any]] = {}
-        self.kicked: dict[str, int] = {}
-        self.friends: defaultdict[str, set[str]] = defaultdict(set)
-        self.muted: dict[str, dict[str, float]] = {}
-        self.messages: deque[dict[str, Any]] = deque(maxlen=MAX_RECORDED)
-        self.deletes_accounts = True
-        self._callback_address = callback_address
-        self._delivery = delivery
-        self._settings = settings
-        self._now = now
-        self._sequence = count(1)
-        self._answered: dict[tuple[object, ...], tuple[float, dict[str, Any]]] = {}
-        self._commands: dict[str, Callable[[dict[str, Any]], Outcome]] = {
+    _settings: ImSettings
+    _now: Callable[[], float]
+    _callback_address: str = ""
+    _delivery: SimulatedDelivery | None = None
+    accounts: dict[str, dict[str, str]] = field(default_factory=dict)
+    groups: dict[str, dict[str, Any]] = field(default_factory=dict)
+    kicked: dict[str, int] = field(default_factory=dict)
+    friends: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    muted: dict[str, dict[str, float]] = field(default_factory=dict)
+    messages: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=MAX_RECORDED))
+    deletes_accounts: bool = True
+    _sequence: Iterator[int] = field(default_factory=lambda: count(1))
+    _answered: dict[tuple[object, ...], tuple[float, dict[str, Any]]] = field(default_factory=dict)
+    _commands: dict[str, Callable[[dict[str, Any]], Outcome]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._commands = {
             "/v4/im_open_login_svc/account_check": self._account_check,
             "/v4/im_open_login_svc/account_import": self._account_import,
             "/v4/im_open_login_svc/account_delete": self._account_delete,
@@ -139,8 +136,7 @@ class SimulatedIm:
         """
         in_group = "GroupId" in message
         command = f"{'Group' if in_group else 'C2C'}.CallbackBeforeSendMsg"
-        request = self._callback(command, message)
-        _status, body = await post_notification(request, ANSWER_SECONDS)
+        _status, body = await post_notification(self._callback(command, message), ANSWER_SECONDS)
         try:
             answer = json.loads(body)
             code, info = int(answer["ErrorCode"]), str(answer["ErrorInfo"])
@@ -323,12 +319,9 @@ class SimulatedIm:
         if self._delivery:
             about = {"GroupId": group_id, "Type": group["Type"], "Name": group["Name"]}
             request = self._callback("Group.CallbackAfterGroupDestroyed", about)
-            self._delivery.run(lambda _attempt: self._send(request))
+            # Once, as IM does unless its console says otherwise.
+            self._delivery.run(lambda _attempt: post_notification(request, ANSWER_SECONDS))
         return 0, {}
-
-    async def _send(self, request: HTTPRequest) -> None:
-        """Send once, as IM does unless its console says otherwise."""
-        await post_notification(request, ANSWER_SECONDS)
 
     def _forbid_send_msg(self, content: dict[str, Any]) -> Outcome:
         group_id, user_ids = str(content.get("GroupId")), content["Members_Account"]

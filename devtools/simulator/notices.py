@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any
 
 from devtools.simulator.notifications import SimulatedDelivery, SimulatedPushes
@@ -14,25 +15,19 @@ REFUSED_TITLE = "45168"
 """A title with this word is refused with this code."""
 
 
+@dataclass(eq=False)
 class SimulatedNotices:
     """Sends a message for each accepted choice, and reports it; tests read `sent`."""
 
-    def __init__(
-        self,
-        wechat: SimulatedWechat,
-        pushes: SimulatedPushes,
-        delivery: SimulatedDelivery,
-        page: str,
-    ) -> None:
-        self.consents = Counter[tuple[str, str]]()
-        """By openid and template."""
-        self.sent: list[dict[str, Any]] = []
-        """The messages, also those whose answers were lost."""
-        self._wechat = wechat
-        self._pushes = pushes
-        self._delivery = delivery
-        self._page = page
-        self._next = NextNoticesRequest()
+    _wechat: SimulatedWechat
+    _pushes: SimulatedPushes
+    _delivery: SimulatedDelivery
+    _page: str
+    consents: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """By openid and template."""
+    sent: list[dict[str, Any]] = field(default_factory=list)
+    """The messages, also those whose answers were lost."""
+    _next: NextNoticesRequest = field(default_factory=NextNoticesRequest)
 
     def set_next(self, request: NextNoticesRequest) -> dict[str, Any]:
         """Answer the messages that follow with an error, or report what becomes of them."""

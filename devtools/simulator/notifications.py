@@ -4,7 +4,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
@@ -35,7 +35,9 @@ class SimulatedDelivery:
         """Deliver once, never, twice or late, without waiting for it."""
         self.run(lambda _attempt: self._send(notification), mode)
 
-    def run(self, work: Callable[[int], Coroutine[Any, Any, None]], mode: Report = "once") -> None:
+    def run(
+        self, work: Callable[[int], Coroutine[Any, Any, object]], mode: Report = "once"
+    ) -> None:
         """Run `work`, which is given 0 and then 1, in the background; `quiet` waits for it."""
 
         async def run() -> None:
@@ -65,17 +67,15 @@ class SimulatedDelivery:
             await asyncio.sleep(RETRY_DELAY_SECONDS)
 
 
+@dataclass(eq=False)
 class SimulatedPushes:
     """Builds message pushes of a mini-program to `address`; `aes_key` is "" in plain mode."""
 
-    def __init__(
-        self, address: str, token: str, aes_key: str, app_id: str, now: Callable[[], float]
-    ) -> None:
-        self.address = address
-        self._token = token
-        self.aes_key = aes_key
-        self.app_id = app_id
-        self.now = now
+    address: str
+    _token: str
+    aes_key: str
+    app_id: str
+    now: Callable[[], float]
 
     def report(self, content: Mapping[str, Any], mode: str, address: str = "") -> HTTPRequest:
         """Build a push, which is genuine unless `mode` is one of Unverifiable."""
@@ -146,13 +146,13 @@ class SentEvent:
     answer: dict[str, Any] | None = None
 
 
+@dataclass(eq=False)
 class SimulatedPlatformEvents:
     """Sends each event once, twice, late, or so that it cannot be verified."""
 
-    def __init__(self, pushes: SimulatedPushes, delivery: SimulatedDelivery) -> None:
-        self.sent: list[SentEvent] = []
-        self.delivery = delivery
-        self._pushes = pushes
+    _pushes: SimulatedPushes
+    delivery: SimulatedDelivery
+    sent: list[SentEvent] = field(default_factory=list)
 
     def start(self, request: PlatformEventRequest) -> dict[str, Any]:
         """Send an event in the way of `report`. Raises ValueError for an unknown event."""

@@ -4,6 +4,7 @@ import copy
 import re
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from tornado.httpclient import HTTPRequest
@@ -17,6 +18,7 @@ REFUND_STATUSES = {"pending": "PROCESSING", "done": "SUCCESS", "failed": "ABNORM
 ONE_ORDER = re.compile(r"/v3/pay/transactions/out-trade-no/([^/]+)(/close)?")
 
 
+@dataclass(eq=False)
 class SimulatedPay:
     """Keeps the orders and payments of one merchant.
 
@@ -24,13 +26,12 @@ class SimulatedPay:
     transaction) and `closed`.
     """
 
-    def __init__(self, api: SimulatedMerchantApi, refunds: SimulatedRefunds) -> None:
-        self.orders: dict[str, dict[str, Any]] = {}
-        self.prepaid: dict[str, str] = {}
-        self.paid: dict[str, dict[str, Any]] = {}
-        self.closed: set[str] = set()
-        self._api = api
-        self._refunds = refunds
+    _api: SimulatedMerchantApi
+    _refunds: SimulatedRefunds
+    orders: dict[str, dict[str, Any]] = field(default_factory=dict)
+    prepaid: dict[str, str] = field(default_factory=dict)
+    paid: dict[str, dict[str, Any]] = field(default_factory=dict)
+    closed: set[str] = field(default_factory=set)
 
     # ---- merchant API
 

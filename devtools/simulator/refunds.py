@@ -34,6 +34,7 @@ class SimulatedRefund:
     wechat_number: str = field(default_factory=lambda: f"503{secrets.randbelow(10**25):025}")
 
 
+@dataclass(eq=False)
 class SimulatedRefunds:
     """Ends refunds and notifies the server; tests use `refunds` (by our number) and the switches.
 
@@ -41,12 +42,11 @@ class SimulatedRefunds:
     refund ends on request. The `fault` NOT_ENOUGH refuses the next request.
     """
 
-    def __init__(self, delivery: SimulatedDelivery) -> None:
-        self.refunds: dict[str, SimulatedRefund] = {}
-        self.outcome: str = "success"
-        self.mode: Report = "once"
-        self.fault: str = ""
-        self._delivery = delivery
+    _delivery: SimulatedDelivery
+    refunds: dict[str, SimulatedRefund] = field(default_factory=dict)
+    outcome: str = "success"
+    mode: Report = "once"
+    fault: str = ""
 
     def add(self, refund: SimulatedRefund) -> None:
         self.refunds[refund.number] = refund

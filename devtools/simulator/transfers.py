@@ -49,6 +49,7 @@ class SimulatedBill:
     """The user's real name, decrypted."""
 
 
+@dataclass(eq=False)
 class SimulatedTransfers:
     """Keeps the bills of one merchant; tests use `bills` (by out_bill_no) and `faults`.
 
@@ -57,13 +58,12 @@ class SimulatedTransfers:
     answers before the money is locked.
     """
 
-    def __init__(self, api: SimulatedMerchantApi, delivery: SimulatedDelivery) -> None:
-        self.bills: dict[str, SimulatedBill] = {}
-        self.faults: set[str] = set()
-        self.close_mode: Report = "once"
-        """Way in which the notifications of cancelled bills are sent."""
-        self._api = api
-        self._delivery = delivery
+    _api: SimulatedMerchantApi
+    _delivery: SimulatedDelivery
+    bills: dict[str, SimulatedBill] = field(default_factory=dict)
+    faults: set[str] = field(default_factory=set)
+    close_mode: Report = "once"
+    """Way in which the notifications of cancelled bills are sent."""
 
     # ---- merchant API
 

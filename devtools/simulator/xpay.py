@@ -4,6 +4,7 @@ import hmac
 import json
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from tornado.httpclient import HTTPRequest
@@ -22,25 +23,20 @@ PAID, DELIVERED, REFUNDED = 2, 4, 5
 REFUND_STATUSES = {"pending": 1, "done": REFUNDED, "failed": 7}
 
 
+@dataclass(eq=False)
 class SimulatedXpay:
     """Keeps paid orders; tests use `orders` (by OutTradeNo, as in query_order)."""
 
-    def __init__(
-        self,
-        wechat: SimulatedWechat,
-        pay: PaySettings,
-        pushes: SimulatedPushes,
-        refunds: SimulatedRefunds,
-        now: Callable[[], float],
-    ) -> None:
-        self.orders: dict[str, dict[str, Any]] = {}
-        self._app_key = pay.app_key
-        self._wechat = wechat
-        self._offer_id = pay.offer_id
-        self._env = int(pay.sandbox)
-        self._pushes = pushes
-        self._refunds = refunds
-        self._now = now
+    _wechat: SimulatedWechat
+    _pay: PaySettings
+    _pushes: SimulatedPushes
+    _refunds: SimulatedRefunds
+    _now: Callable[[], float]
+    orders: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def _env(self) -> int:
+        return int(self._pay.sandbox)
 
     # ---- server API
 
@@ -85,7 +81,7 @@ class SimulatedXpay:
         if not self._wechat.is_access_token(request.query.get("access_token", "")):
             return error_reply(BAD_TOKEN, "invalid credential")
         text, given = request.body.decode(), request.query.get("pay_sig")
-        if not _is_signed(self._app_key, request.path, text, given):
+        if not _is_signed(self._pay.app_key, request.path, text, given):
             return error_reply(BAD_SIGNATURE, "pay_sig")
         return None
 
@@ -106,12 +102,12 @@ class SimulatedXpay:
             purchase = json.loads(sign_data)
         except ValueError:
             return "signData"
-        if not _is_signed(self._app_key, CLIENT_CALL, sign_data, call.get("paySig")):
+        if not _is_signed(self._pay.app_key, CLIENT_CALL, sign_data, call.get("paySig")):
             return "paySig"
         openid = self._wechat.signer(sign_data, str(call.get("signature", "")))
         if openid is None:
             return "signature"
-        if (purchase.get("offerId"), purchase.get("env")) != (self._offer_id, self._env):
+        if (purchase.get("offerId"), purchase.get("env")) != (self._pay.offer_id, self._env):
             return "offerId"
         return self.take(purchase, openid)
 
