@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -13,8 +13,10 @@ from handlers.models import Gold, IdSearchRequest, Page, ReasonRequest, Request,
 from handlers.operator_base import PAGE_SIZE, ApprovalResponse, NextFieldsResponse, OperatorHandler
 from ledger.errors import EntryNotFound, InsufficientGold, NotReversible
 from ledger.journal import Kind, reversal_key
+from services.operators.approvals import CatalogueKind
 from storage.database import Document
 from storage.errors import GiftNotFound, NothingWaits, RateRequired
+from storage.gold.catalogue import CatalogueStore
 from storage.operators.approvals import Approval
 
 Label = Annotated[str, StringConstraints(min_length=1, max_length=60, strip_whitespace=True)]
@@ -98,63 +100,81 @@ class ReversedResponse(Response):
     reverses: str
 
 
-class OpsGiftsHandler(OperatorHandler):
+class CatalogueHandler(OperatorHandler):
+    """Base of the endpoints of a catalogue: gifts, configs or recharge blocks."""
+
+    kind: ClassVar[CatalogueKind]
+
+    @property
+    def rows(self) -> CatalogueStore:
+        return self.context.services.operators.approvals.catalogues[self.kind]
+
+    async def target_state(self) -> Mapping[str, Any]:
+        if not self.path_args:
+            return {}
+        return await self.rows.find(int(self.path_args[0])) or {}
+
+    async def change(self, number: str | None, fields: Document | None) -> Document | Approval:
+        """Add, change or remove a row, as ApprovalService.change_catalogue."""
+        answer = await self.context.services.operators.approvals.change_catalogue(
+            self.kind, int(number) if number else None, fields, self.operator.name
+        )
+        if not number and not isinstance(answer, Approval):
+            self.created = answer
+        return answer
+
+    async def unschedule(self, number: str) -> Document:
+        """Drop the change of a row that waits, as CatalogueService.unschedule."""
+        catalogue = self.context.services.gold.catalogue
+        return await catalogue.unschedule(self.rows, int(number))
+
+
+class GiftCatalogueHandler(CatalogueHandler):
+    kind = "gift"
+
+
+class OpsGiftsHandler(GiftCatalogueHandler):
     @endpoint()
     async def get(self) -> Page[GiftResponse]:
         """All gifts."""
-        return Page[GiftResponse].of(await self.context.stores.gifts.all())
+        return Page[GiftResponse].of(await self.rows.all())
 
     @endpoint()
     async def post(self, params: NewGiftRequest) -> GiftResponse:
         """Add a gift."""
-        self.created = row = await self.context.services.gold.catalogue.change(
-            self.context.stores.gifts, {}, params.model_dump()
-        )
-        return GiftResponse.model_validate(row)
+        return GiftResponse.model_validate(await self.change(None, params.model_dump()))
 
 
-class OpsGiftHandler(OperatorHandler):
-    async def target_state(self) -> Mapping[str, Any]:
-        return await self.context.stores.gifts.find(int(self.path_args[0])) or {}
-
+class OpsGiftHandler(GiftCatalogueHandler):
     @endpoint(errors=[GiftNotFound])
     async def patch(self, number: str, params: GiftChangeRequest) -> GiftResponse:
         """Change a gift."""
-        row = await self._change_gift(int(number), params.model_dump(exclude_none=True))
+        row = await self.change(number, params.model_dump(exclude_none=True))
         return GiftResponse.model_validate(row)
 
     @endpoint(errors=[GiftNotFound])
     async def delete(self, number: str) -> None:
         """Remove a gift."""
-        await self._change_gift(int(number), None)
-
-    async def _change_gift(self, number: int, fields: Document | None) -> Document:
-        gifts = self.context.stores.gifts
-        return await self.context.services.gold.catalogue.change(
-            gifts, await gifts.get(number), fields
-        )
+        await self.change(number, None)
 
 
-class OpsConfigsHandler(OperatorHandler):
+class ConfigCatalogueHandler(CatalogueHandler):
+    kind = "config"
+
+
+class OpsConfigsHandler(ConfigCatalogueHandler):
     @endpoint()
     async def get(self) -> Page[ConfigResponse]:
         """All configs, including the exchange rate and the withdrawal rate."""
-        return Page[ConfigResponse].of(await self.context.stores.configs.all())
+        return Page[ConfigResponse].of(await self.rows.all())
 
     @endpoint(errors=[RateRequired])
     async def post(self, params: NewConfigRequest) -> ConfigResponse | ApprovalResponse:
         """Add a config; that of a rate, if it is missing, waits for another operator."""
-        answer = await self.context.services.operators.approvals.change_catalogue(
-            "config", None, params.model_dump(), self.operator.name
-        )
-        self.created = None if isinstance(answer, Approval) else answer
-        return self.unless_waiting(answer, ConfigResponse)
+        return self.unless_waiting(await self.change(None, params.model_dump()), ConfigResponse)
 
 
-class OpsConfigHandler(OperatorHandler):
-    async def target_state(self) -> Mapping[str, Any]:
-        return await self.context.stores.configs.find(int(self.path_args[0])) or {}
-
+class OpsConfigHandler(ConfigCatalogueHandler):
     @endpoint(errors=[NotFound, RateRequired])
     async def patch(
         self, number: str, params: ConfigChangeRequest
@@ -163,29 +183,19 @@ class OpsConfigHandler(OperatorHandler):
         changes = params.model_dump(exclude_none=True)
         if "value" in params.model_fields_set:  # null is a valid value
             changes["value"] = params.value
-        answer = await self.context.services.operators.approvals.change_catalogue(
-            "config", int(number), changes, self.operator.name
-        )
-        return self.unless_waiting(answer, ConfigResponse)
+        return self.unless_waiting(await self.change(number, changes), ConfigResponse)
 
     @endpoint(errors=[NotFound, RateRequired])
     async def delete(self, number: str) -> None:
         """Remove a config, but not a rate."""
-        await self.context.services.operators.approvals.change_catalogue(
-            "config", int(number), None, self.operator.name
-        )
+        await self.change(number, None)
 
 
-class OpsNextConfigHandler(OperatorHandler):
-    async def target_state(self) -> Mapping[str, Any]:
-        return await self.context.stores.configs.find(int(self.path_args[0])) or {}
-
+class OpsNextConfigHandler(ConfigCatalogueHandler):
     @endpoint(errors=[NotFound, NothingWaits])
     async def delete(self, number: str) -> ConfigResponse:
         """Withdraw the change of a rate that waits for midnight; refused once it has come."""
-        configs = self.context.stores.configs
-        row = await self.context.services.gold.catalogue.unschedule(configs, int(number))
-        return ConfigResponse.model_validate(row)
+        return ConfigResponse.model_validate(await self.unschedule(number))
 
 
 class OpsLedgerHandler(OperatorHandler):

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from core.errors import NotFound
 from handlers.base import endpoint
+from handlers.gold.console import CatalogueHandler
 from handlers.models import (
     CursorRequest,
     Gold,
@@ -25,7 +26,6 @@ from ledger.bills import BillName, Category, Kind
 from ledger.recharge import OrderState
 from storage.errors import AlreadyDecided, BlockNotFound, NothingWaits
 from storage.jobs.inbox import Outcome
-from storage.operators.approvals import Approval
 from tencent.errors import ServiceUnavailable
 
 
@@ -42,12 +42,12 @@ Price = Annotated[int, BeforeValidator(_fen), Field(ge=1), WithJsonSchema(_YUAN)
 
 class NewBlockRequest(Request):
     gold: Annotated[Gold, Field(ge=1)]
-    price: Price
+    price: Annotated[Price, Field(serialization_alias="fen")]
 
 
 class BlockChangeRequest(Request):
     gold: Annotated[Gold, Field(ge=1, examples=[60])] | None = None
-    price: Price | None = None
+    price: Annotated[Price | None, Field(serialization_alias="fen")] = None
 
 
 class OrderSearchRequest(IdSearchRequest):
@@ -171,59 +171,43 @@ class OutcomeResponse(Response):
     reason: str
 
 
-class OpsBlocksHandler(OperatorHandler):
+class BlockCatalogueHandler(CatalogueHandler):
+    kind = "block"
+
+
+class OpsBlocksHandler(BlockCatalogueHandler):
     @endpoint()
     async def get(self) -> Page[OpsBlockResponse]:
         """All recharge blocks, cheapest first."""
-        rows = await self.context.stores.blocks.all()
-        return Page[OpsBlockResponse].of(rows)
+        return Page[OpsBlockResponse].of(await self.rows.all())
 
     @endpoint()
     async def post(self, params: NewBlockRequest) -> OpsBlockResponse | ApprovalResponse:
         """Add a recharge block, which waits for another operator."""
-        fields = {"gold": params.gold, "fen": params.price}
-        answer = await self.context.services.operators.approvals.change_catalogue(
-            "block", None, fields, self.operator.name
-        )
-        self.created = None if isinstance(answer, Approval) else answer
+        answer = await self.change(None, params.model_dump(by_alias=True))
         return self.unless_waiting(answer, OpsBlockResponse)
 
 
-class OpsBlockHandler(OperatorHandler):
-    async def target_state(self) -> Mapping[str, Any]:
-        return await self.context.stores.blocks.find(int(self.path_args[0])) or {}
-
+class OpsBlockHandler(BlockCatalogueHandler):
     @endpoint(errors=[BlockNotFound])
     async def patch(
         self, number: str, params: BlockChangeRequest
     ) -> OpsBlockResponse | ApprovalResponse:
         """Change a block's gold or price; that waits for another operator, then for midnight."""
-        changes = params.model_dump(exclude_none=True)
-        if "price" in changes:
-            changes["fen"] = changes.pop("price")
-        answer = await self.context.services.operators.approvals.change_catalogue(
-            "block", int(number), changes, self.operator.name
-        )
-        return self.unless_waiting(answer, OpsBlockResponse)
+        changes = params.model_dump(by_alias=True, exclude_none=True)
+        return self.unless_waiting(await self.change(number, changes), OpsBlockResponse)
 
     @endpoint(errors=[BlockNotFound])
     async def delete(self, number: str) -> None:
         """Remove a recharge block."""
-        await self.context.services.operators.approvals.change_catalogue(
-            "block", int(number), None, self.operator.name
-        )
+        await self.change(number, None)
 
 
-class OpsNextBlockHandler(OperatorHandler):
-    async def target_state(self) -> Mapping[str, Any]:
-        return await self.context.stores.blocks.find(int(self.path_args[0])) or {}
-
+class OpsNextBlockHandler(BlockCatalogueHandler):
     @endpoint(errors=[BlockNotFound, NothingWaits])
     async def delete(self, number: str) -> OpsBlockResponse:
         """Withdraw the change of a block that waits for midnight; refused once it has come."""
-        blocks = self.context.stores.blocks
-        row = await self.context.services.gold.catalogue.unschedule(blocks, int(number))
-        return OpsBlockResponse.model_validate(row)
+        return OpsBlockResponse.model_validate(await self.unschedule(number))
 
 
 class OpsOrdersHandler(OperatorHandler):

@@ -21,7 +21,7 @@ from storage.operators.approvals import Approval
 from storage.stores import Stores
 
 LIMIT_PERIOD = timedelta(days=1)
-CatalogueKind = Literal["config", "block"]
+CatalogueKind = Literal["gift", "config", "block"]
 
 
 class ApprovalService:
@@ -44,7 +44,8 @@ class ApprovalService:
         self._journal = stores.ledger
         self._ledger = ledger
         self._catalogue = catalogue
-        self._catalogues: Mapping[str, CatalogueStore] = {
+        self.catalogues: Mapping[str, CatalogueStore] = {
+            "gift": stores.gifts,
             "config": stores.configs,
             "block": stores.blocks,
         }
@@ -87,12 +88,12 @@ class ApprovalService:
     async def change_catalogue(
         self, kind: CatalogueKind, number: int | None, fields: Document | None, by: str
     ) -> Document | Approval:
-        """Add (without `number`), edit or remove (without `fields`) a config or a recharge block.
+        """Add (without `number`), edit or remove (without `fields`) a row of a catalogue.
 
         Return the row, {} if it was removed, or the request, if a second operator has to confirm
         it. The request has the whole row, which is stored exactly as it was confirmed.
         """
-        store = self._catalogues[kind]
+        store = self.catalogues[kind]
         before = {} if number is None else await store.get(number)
         before.pop("next", None)
         after = {} if fields is None else {**before, **fields}
@@ -104,6 +105,7 @@ class ApprovalService:
             rest = fields and {name: value for name, value in fields.items() if name not in same}
             return await self._catalogue.change(store, before, rest)
         await self._catalogue.check_rate(before, fields)
+        assert kind != "gift"  # the price of a gift moves no worth, so that it is the same above
         rows = {"before": json.dumps(before), "after": json.dumps(after)}
         row = after or before
         on, gold = str(row.get("key", row.get("id", ""))), row.get("gold", 0)
@@ -123,7 +125,7 @@ class ApprovalService:
             raise AlreadyDecided
         if approval.by == by:
             raise SecondPersonRequired
-        is_of_catalogue = approval.kind in self._catalogues
+        is_of_catalogue = approval.kind in self.catalogues
         await self._check_requester(approval.by, "admin" if is_of_catalogue else "finance")
 
         async def decide(session: Any) -> None:
@@ -174,7 +176,7 @@ class ApprovalService:
             raise RequesterNotAllowed
 
     async def _change(self, approval: Approval, decide: InTransaction) -> None:
-        store = self._catalogues[approval.kind]
+        store = self.catalogues[approval.kind]
         fields = {name: value for name, value in approval.after.items() if name != "id"} or None
 
         async def change(tx: Any) -> None:
