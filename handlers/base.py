@@ -269,6 +269,11 @@ class ActiveUserHandler(Handler):
         """Return the user of the token. Raises as SessionService.check_active."""
         return await self.context.services.accounts.sessions.check_active(user, self.token)
 
+    def check_other(self, user_id: str, reason: str = "this is you") -> None:
+        """Check that the user is not the caller. Raises InvalidParameter."""
+        if user_id == self.user_id:
+            raise InvalidParameter({"user_id": reason})
+
     def _set_user_id(self, user_id: str | None) -> None:
         """Set `user_id` and count the request for it, or for the address if it is None."""
         if user_id is None:

@@ -1,18 +1,4 @@
-"""HTTP-layer errors, and the mapping from every error to its status and headers.
-
-QLiveError
-├── BadRequest           bad_request
-├── InvalidOperatorToken ops_token
-├── MethodNotAllowed     wrong_method
-└── PayloadTooLarge      too_large
-PermissionDenied
-├── CallbackRefused      callback_refused
-└── RoleRequired         ops_role
-NotFound
-└── PageNotFound         no_such_page
-Unavailable
-└── ImRefused            im_refused
-"""
+"""HTTP-layer errors, and the mapping from every error to its status and headers."""
 
 from collections.abc import Iterator
 

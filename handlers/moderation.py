@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, RootModel, StringConstraints
 
-from core.errors import InvalidParameter, NotFound
+from core.errors import NotFound
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.models import (
     CursorRequest,
@@ -50,7 +50,7 @@ class ReportHandler(ActiveUserHandler):
 
     @endpoint(limit="report", errors=[UserNotFound, RoomNotFound])
     async def post(self, params: ReportRequest) -> None:
-        _check_other(self, params.user_id)
+        self.check_other(params.user_id)
         await self.context.services.moderation.user_safety.report(
             self.user, params.user_id, params.live_id, params.reason, params.text
         )
@@ -65,7 +65,7 @@ class BlockHandler(ActiveUserHandler):
 
     @endpoint(limit="like", errors=[UserNotFound, TooManyBlocks])
     async def post(self, params: BlockRequest) -> None:
-        _check_other(self, params.user_id)
+        self.check_other(params.user_id)
         if params.blocked:
             await self.context.services.rooms.removals.block(self.user, params.user_id)
         else:
@@ -85,11 +85,6 @@ class BlocksHandler(ActiveUserHandler):
         return BlocksResponse.model_validate(
             [user.person().public_profile() for user in await stores.users.find_many(user_ids)]
         )
-
-
-def _check_other(handler: ActiveUserHandler, user_id: str) -> None:
-    if user_id == handler.user_id:
-        raise InvalidParameter({"user_id": "this is you"})
 
 
 # ---- operators

@@ -4,7 +4,6 @@ from typing import Annotated
 
 from pydantic import Field, RootModel
 
-from core.errors import InvalidParameter
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.models import LIST_PAGE_SIZE, FaceView, PageRequest, Response, UserRequest
 from services.errors import Blocked
@@ -36,8 +35,7 @@ class FollowHandler(ActiveUserHandler):
     @endpoint(limit="like", errors=[UserNotFound, Blocked, TooManyFollows])
     async def post(self, params: FollowRequest) -> FollowedResponse:
         """Follow or unfollow a user."""
-        if params.user_id == self.user_id:
-            raise InvalidParameter({"user_id": "you cannot follow yourself"})
+        self.check_other(params.user_id, "you cannot follow yourself")
         followers = await self.context.services.accounts.follows.change(
             self.user, params.user_id, on=params.on
         )

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from core.errors import InvalidParameter
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
 from handlers.models import (
@@ -283,8 +282,7 @@ class LikeHandler(ActiveUserHandler):
         return LikeStateResponse(like_state=1 if self.user_id in pair.likes else 0)
 
     async def _check_target(self, user_id: str) -> None:
-        if user_id == self.user_id:
-            raise InvalidParameter({"user_id": "you cannot like yourself"})
+        self.check_other(user_id, "you cannot like yourself")
         await self.context.stores.users.get(user_id)
 
 

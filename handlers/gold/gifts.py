@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, RootModel, StringConstraints
 
 from core.clock import day_of
-from core.errors import InvalidParameter
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
 from handlers.errors import PageNotFound
@@ -218,8 +217,7 @@ class PushGiftHandler(ActiveUserHandler):
         ],
     )
     async def get(self, params: PushGiftRequest) -> GiftGivenResponse:
-        if params.user_id == self.user_id:
-            raise InvalidParameter({"user_id": "you cannot give a gift to yourself"})
+        self.check_other(params.user_id, "you cannot give a gift to yourself")
         result = await self.context.services.gold.gifts.send(
             self.user,
             params.user_id,
