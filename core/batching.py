@@ -53,15 +53,16 @@ class BatchLoader(Generic[T]):
 
         It is a future, so that `gather` needs no task for each of its reads (5 µs).
         """
-        return self._request((key,), itemgetter(0))
+        return self.read((key,), itemgetter(0))
 
     def get_many(self, keys: Sequence[Hashable]) -> "asyncio.Future[list[T | None]]":
         """Get several keys as `get` does, in order: a future for each would take 2 µs a key."""
-        return self._request(keys, list)
+        return self.read(keys, list)
 
-    def _request(
+    def read(
         self, keys: Sequence[Hashable], select: Callable[[list[T | None]], A]
     ) -> "asyncio.Future[A]":
+        """Get several keys as `get_many` does, and answer with what `select` returns for them."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[A] = loop.create_future()
         if not keys:
@@ -188,6 +189,14 @@ class SingleFlight(Generic[T]):
 
     async def _answer(self, key: Any, callers: Sequence[None]) -> list[T]:
         return [await self._read(*key)] * len(callers)
+
+
+def parsed(document: A, parse: Callable[[A], T]) -> T | Exception:
+    """Return the result or error of `parse`: an error concerns only this document's callers."""
+    try:
+        return parse(document)
+    except Exception as error:  # noqa: BLE001 - raised to the callers of this document
+        return error
 
 
 def _resolve(answer: asyncio.Future[T], value: T | Exception) -> None:

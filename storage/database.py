@@ -24,6 +24,7 @@ from pymongo.write_concern import WriteConcern
 
 from core.errors import StartupError, WriteConflict
 from core.retry import retry_on_conflict
+from storage.joint_reads import JointReads
 
 T = TypeVar("T")
 Document = dict[str, Any]
@@ -89,6 +90,7 @@ class Database:
                 "mongodb.uri cannot be read; percent-encode its user name and password."
             ) from None
         self._db = self.client[name]
+        self.joint_reads = JointReads(self._db)
         self.conflict_retries = 0
         """Number of transactions retried after a write conflict."""
         self._after_commit = WeakKeyDictionary[Session, list[Callable[[], None]]]()

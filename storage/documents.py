@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pymongo import ReturnDocument
 
-from core.batching import BatchLoader
+from core.batching import BatchLoader, parsed
 from storage.database import Collection, Document, Session
 
 T = TypeVar("T")
@@ -49,14 +49,6 @@ def documents_by_id(
         return {document[key]: parsed(document, parse) for document in found}
 
     return BatchLoader(load)
-
-
-def parsed(document: Document, parse: Callable[[Document], T]) -> T | Exception:
-    """Return the result or error of `parse`: an error concerns only this document's callers."""
-    try:
-        return parse(document)
-    except Exception as error:  # noqa: BLE001 - raised to the callers of this document
-        return error
 
 
 def fields_of(value: Any) -> Document:

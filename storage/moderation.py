@@ -6,8 +6,8 @@ checked, reported or decided; one document each.
 
 import hashlib
 import secrets
+from collections.abc import Awaitable, Mapping, Sequence
 from collections.abc import Collection as Group
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from operator import not_
@@ -107,7 +107,7 @@ class ModerationStore(ClaimedStore[Item]):
         self._identities = IdentityStore(database)
         self._outbox = outbox
         self._days = days
-        self._by_key = documents_by_id(self._documents, self.parse, key="open_key")
+        self._by_key = database.joint_reads.by_id(self.name, self.parse, "open_key")
 
     async def make_indexes(self) -> None:
         await super().make_indexes()
@@ -187,10 +187,13 @@ class ModerationStore(ClaimedStore[Item]):
         """Return the item whose check has this number."""
         return await self._find_one({"trace_id": trace_id})
 
-    async def open_of(self, user_id: str) -> dict[str, Item]:
+    def open_of(self, user_id: str) -> Awaitable[dict[str, Item]]:
         """Return the user's proposals that are not decided yet, by kind."""
-        items = await self._by_key.get_many([f"{kind}:{user_id}" for kind in FIELDS])
-        return {item.kind: item for item in items if item and item.is_open}
+        return self._by_key.read([f"{kind}:{user_id}" for kind in FIELDS], _open_by_kind)
+
+    def in_review(self, user_id: str) -> Awaitable[dict[str, str]]:
+        """Return what the user has proposed and others may not see yet, by parameter."""
+        return self._by_key.read([f"{kind}:{user_id}" for kind in FIELDS], _values_by_parameter)
 
     async def last_of(self, kind: str, user_id: str, value: str) -> Item | None:
         """Return the newest item of a user about this value."""
@@ -252,6 +255,14 @@ class ModerationStore(ClaimedStore[Item]):
 
     def _due_at(self, value: Item) -> datetime | None:
         return value.due_at
+
+
+def _open_by_kind(items: Sequence[Item | None]) -> dict[str, Item]:
+    return {item.kind: item for item in items if item and item.is_open}
+
+
+def _values_by_parameter(items: Sequence[Item | None]) -> dict[str, str]:
+    return {FIELDS[item.kind]: item.value for item in items if item and item.is_open}
 
 
 def new_item_id() -> str:

@@ -178,9 +178,7 @@ class UpdateUserinfoHandler(ActiveUserHandler):
                 raise AccountBanned
         else:
             user = await self.active(await self.context.stores.tokens.user_of(self.token))
-        signed["in_review"] = await self.context.services.moderation.proposals.in_review(
-            user.user_id
-        )
+        signed["in_review"] = await self.context.stores.moderation.in_review(user.user_id)
         return UserInfoResponse.model_validate(user).model_copy(update=signed)
 
 
@@ -204,7 +202,7 @@ class GetUserinfoHandler(ActiveUserHandler):
             changes = sign_own(self)
             user = await self.active(await stores.tokens.user_of(self.token))
             changes["in_review"], changes["followers"] = await asyncio.gather(
-                moderation.proposals.in_review(user_id), stores.follows.count(user_id)
+                stores.moderation.in_review(user_id), stores.follows.count(user_id)
             )
             model = LeavingUserInfoResponse if user.delete_at else UserInfoWithRateResponse
         else:

@@ -64,11 +64,6 @@ class ProposalService:
             return item.note_applied()  # by the caller
         return replace(item, shown=getattr(self._settings, kind) == "show_until_refused")
 
-    async def in_review(self, user_id: str) -> dict[str, str]:
-        """Return a user's open proposals, by parameter; others may not see them yet."""
-        items = await self._items.open_of(user_id)
-        return {FIELDS[item.kind]: item.value for item in items.values()}
-
     async def check(self, item: Item, author: User) -> Item:
         """Return the item after a check by the list of words or by WeChat.
 

@@ -3,15 +3,15 @@
 The `_id` of a follow has the followed user first, so that it orders the followers of a user.
 """
 
+from collections.abc import Awaitable, Sequence
 from collections.abc import Collection as Group
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from core.batching import RequestBatcher
 from core.retry import retry_on_conflict
 from storage.database import Collection, Database
-from storage.documents import documents_by_id, make_partial_index, starts_with
+from storage.documents import make_partial_index, starts_with
 from storage.errors import TooManyFollows
 from storage.write_batch import GroupCommit, WriteBatch
 
@@ -37,10 +37,8 @@ class FollowStore:
 
     def __init__(self, database: Database) -> None:
         self._follows: Collection = database.collection("follows")
-        self._by_id = documents_by_id(self._follows, lambda row: row)
-        self._counts = documents_by_id(
-            database.collection("follower_counts"), lambda row: int(row["n"])
-        )
+        self._by_id = database.joint_reads.by_id("follows", lambda row: row)
+        self._counts = database.joint_reads.by_id("follower_counts", lambda row: int(row["n"]))
         self._commits = GroupCommit(database)
         self._changes: RequestBatcher[FollowChange, None] = RequestBatcher(
             self._change, MAX_CHANGES
@@ -92,12 +90,12 @@ class FollowStore:
         for of in await self.followed_by(by):
             await self.drop(by, of)
 
-    async def has(self, by: str, of: str) -> bool:
-        return await self._by_id.get(_id(by, of)) is not None
+    def has(self, by: str, of: str) -> Awaitable[bool]:
+        return self._by_id.read([_id(by, of)], any)
 
-    async def count(self, user_id: str) -> int:
+    def count(self, user_id: str) -> Awaitable[int]:
         """Return the number of followers of a user."""
-        return await self._counts.get(user_id) or 0
+        return self._counts.read([user_id], lambda counts: counts[0] or 0)
 
     async def followed_by(self, user_id: str) -> list[str]:
         """Return all users whom a user follows, the newest follow first."""

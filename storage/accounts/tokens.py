@@ -15,10 +15,10 @@ from typing import Any
 from bson import ObjectId
 from pymongo import UpdateOne
 
-from core.batching import BatchLoader, RequestBatcher
+from core.batching import BatchLoader, RequestBatcher, parsed
 from storage.accounts.users import User, user_from
 from storage.database import Collection, Database, Document
-from storage.documents import documents_by_id, parsed, token_id
+from storage.documents import documents_by_id, token_id
 from storage.field_cipher import FieldCipher
 
 MAX_PER_USER = 5

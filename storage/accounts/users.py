@@ -15,7 +15,6 @@ from storage.database import Collection, Database, Document, Session
 from storage.documents import (
     change_one,
     document_of,
-    documents_by_id,
     known_fields,
     make_partial_index,
     starts_with,
@@ -110,7 +109,7 @@ class UserStore:
         self._commits = GroupCommit(database)
         self._cipher = cipher
         self._users: Collection = database.collection("users")
-        self._by_id = documents_by_id(self._users, user_from)
+        self._by_id = database.joint_reads.by_id("users", user_from)
 
     async def make_indexes(self) -> None:
         await self._users.create_index("nickname")

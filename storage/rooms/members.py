@@ -11,7 +11,7 @@ from rooms.members import Member, MemberCounts, Person, Role
 from rooms.room import Room
 from rooms.state import Application, RoomState, Seat
 from storage.database import Collection, Database, Document, Session
-from storage.documents import document_of, documents_by_id, known_fields
+from storage.documents import document_of, known_fields
 from storage.write_batch import WriteBatch
 
 PAGES_PER_QUERY = 100
@@ -25,7 +25,7 @@ class MemberStore:
     def __init__(self, database: Database) -> None:
         self._members: Collection = database.collection("members")
         self._rooms: Collection = database.collection("rooms")
-        self._by_id = documents_by_id(self._members, member_from)
+        self._by_id = database.joint_reads.by_id("members", member_from)
         self._viewers = BatchLoader(self._load_viewers)
         self._counts: BatchLoader[MemberCounts] = BatchLoader(self._count)
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from pymongo import UpdateOne
 
-from core.batching import BatchLoader, RequestBatcher
+from core.batching import BatchLoader, RequestBatcher, parsed
 from core.errors import TryAgain
 from rooms.members import (
     ACTIVITY_INTERVAL_MS,
@@ -22,7 +22,7 @@ from rooms.members import (
     StreamState,
 )
 from storage.database import Collection, Database, Document
-from storage.documents import change_one, make_partial_index, parsed
+from storage.documents import change_one, make_partial_index
 from storage.migrations import SCHEMA
 from storage.rooms.members import member_from
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import structlog
 from pymongo.errors import PyMongoError
 
-from core.batching import BatchLoader, SingleFlight
+from core.batching import BatchLoader, SingleFlight, parsed
 from core.errors import TryAgain, WriteConflict
 from core.limits import ConcurrencyLimit
 from core.retry import retry_on_conflict
@@ -24,7 +24,7 @@ from storage.accounts.matches import PairStore
 from storage.accounts.notices import LiveNoticeStore
 from storage.chat import live_id_of, new_group_id
 from storage.database import Collection, Database, Document
-from storage.documents import documents_by_id, fields_of, known_fields, parsed
+from storage.documents import documents_by_id, fields_of, known_fields
 from storage.errors import StorageUnavailable
 from storage.identities import IdentityStore
 from storage.jobs.outbox import RENEW_PRIVATE, OutboxStore

@@ -125,9 +125,9 @@ COUNTS = {
     Live.gift_to_the_host: 10,
     Live.gift_to_a_guest: 9,
     Live.join: 5,
-    Live.read_own_profile: 4,
-    Live.read_another_profile: 3,
-    Live.list_members: 5,
+    Live.read_own_profile: 3,
+    Live.read_another_profile: 1,
+    Live.list_members: 4,
     Live.list_lives: 3,
 }
 

@@ -75,7 +75,7 @@ async def test_a_text_that_passes_is_shown_at_once(
     assert (await moderation.change(anna.id, nickname="Annie")).nickname == "Annie"
     await moderation.change(anna.id, room_name="Annie's")
     assert (await moderation.shown(anna.id))["room_name"] == "Annie's"
-    assert await moderation.proposals.in_review(anna.id) == {}
+    assert await moderation.items.in_review(anna.id) == {}
     assert moderation.checks.checked == ["Annie", "Annie's"]
     assert await moderation.told(anna.id) == [], "the answers have told it"
     assert await moderation.step() == 0
@@ -104,12 +104,12 @@ async def test_a_text_in_doubt_waits_for_an_operator(
     await moderation.change(anna.id, nickname="review me")
     await moderation.change(anna.id, nickname="review me")  # sent again: it is in the queue already
     assert moderation.checks.checked == ["review me"]
-    assert await moderation.proposals.in_review(anna.id) == {"nickname": "review me"}
+    assert await moderation.items.in_review(anna.id) == {"nickname": "review me"}
     assert (await moderation.shown(anna.id))["nickname"] == "anna"
     item = await moderation.latest(anna.id)
     await moderation.service.decide(item.id, item.state, "olga", approved=True)
     assert (await moderation.shown(anna.id))["nickname"] == "review me"
-    assert await moderation.proposals.in_review(anna.id) == {}
+    assert await moderation.items.in_review(anna.id) == {}
     with pytest.raises(AlreadyDecided):
         await moderation.service.decide(item.id, "approved", "pavel", "rude", approved=False)
     assert await moderation.told(anna.id) == [{"what": "nickname", "outcome": "shown"}]
@@ -146,11 +146,11 @@ async def test_ten_minutes_without_wechat_delay_nobody_show_nothing_and_need_no_
         waited += min(item.due_at for item in items if item.due_at) - datetime.now(UTC)
         assert await moderation.step() == len(KINDS)
         assert await moderation.shown(anna.id) == before
-    assert len(await moderation.proposals.in_review(anna.id)) == len(KINDS)
+    assert len(await moderation.items.in_review(anna.id)) == len(KINDS)
     await api.outage("content")
     await moderation.step()
     assert await moderation.shown(anna.id) == values
-    assert await moderation.proposals.in_review(anna.id) == {}
+    assert await moderation.items.in_review(anna.id) == {}
 
 
 # ---- pictures
