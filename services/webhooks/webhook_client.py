@@ -16,6 +16,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
+from core.errors import InvalidParameter
 from storage.webhooks.deliveries import Attempt
 from storage.webhooks.webhooks import MAX_WEBHOOKS
 
@@ -104,20 +105,20 @@ async def post(url: str, headers: Mapping[str, str], body: bytes, *, allows_loca
     return Attempt(at, round(time.monotonic() - started, 3), status, error, retry_after)
 
 
-def problem_of(url: str, *, allows_local: bool) -> str:
-    """Return why an operator may not enter this address; "" if they may."""
+def check_url(url: str, *, allows_local: bool) -> None:
+    """Check an address that an operator has entered. Raises InvalidParameter."""
     try:
         parsed = URL(url)
         if parsed.scheme != "https" and not (allows_local and parsed.scheme == "http"):
-            return "must begin with https://"
+            raise InvalidParameter({"url": "must begin with https://"})
         if not parsed.host or parsed.user is not None or parsed.password is not None:
-            return "must have a host, and no user"
+            raise InvalidParameter({"url": "must have a host, and no user"})
         check_literal(parsed.host, allows_local=allows_local)
     except AddressRefused:
-        return "must not be an address of a private or reserved network"
+        problem = "must not be an address of a private or reserved network"
+        raise InvalidParameter({"url": problem}) from None
     except ValueError:
-        return "must be a URL"
-    return ""
+        raise InvalidParameter({"url": "must be a URL"}) from None
 
 
 def check_literal(host: str, *, allows_local: bool) -> None:

@@ -15,11 +15,10 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from core.errors import InvalidParameter
 from core.retry import WEBHOOKS
 from realtime.bus import Bus, WebhooksChanged
 from services.jobs.claimed_jobs import ClaimedJob, one_by_one
-from services.webhooks.webhook_client import post, problem_of
+from services.webhooks.webhook_client import check_url, post
 from storage.errors import WebhookNotFound
 from storage.stores import Stores
 from storage.webhooks.deliveries import KEPT, Attempt, Delivery
@@ -73,7 +72,7 @@ class WebhookService:
 
     async def create(self, url: str, types: Sequence[str], *, enabled: bool) -> Webhook:
         """Add an endpoint. Raises InvalidParameter or TooManyWebhooks."""
-        self._check_url(url)
+        check_url(url, allows_local=self._allows_local)
         webhook = await self._webhooks.create(url, types, enabled=enabled)
         self._bus.publish(WebhooksChanged())
         return webhook
@@ -85,7 +84,7 @@ class WebhookService:
         with the schedule from its beginning.
         """
         if "url" in fields:
-            self._check_url(fields["url"])
+            check_url(fields["url"], allows_local=self._allows_local)
         if (enabled := fields.get("enabled")) is not None:
             fields |= {"off_reason": "" if enabled else "operator", "failing_since": None}
         webhook = await self._webhooks.change(id_, **fields)
@@ -112,10 +111,6 @@ class WebhookService:
         if attempt.succeeded:
             await self._webhooks.note_success(id_)
         return await self._deliveries.get(delivery_id)
-
-    def _check_url(self, url: str) -> None:
-        if problem := problem_of(url, allows_local=self._allows_local):
-            raise InvalidParameter({"url": problem})
 
     # ---- deliveries
 

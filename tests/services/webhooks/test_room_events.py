@@ -4,9 +4,10 @@ from typing import Any, get_type_hints
 
 from rooms.events import NewEvent
 from rooms.room import Room
-from services.webhooks.room_events import room_webhooks
+from services.webhooks.room_events import add_room_webhooks, room_webhooks
 from storage.rooms.lives import COUNTS
 from storage.webhooks.payloads import WEBHOOK_PAYLOADS, LiveEndedPayload, OfRoom
+from storage.write_batch import GroupCommit, WriteBatch
 from tests.support.room_builders import (
     BERT,
     EPOCH,
@@ -16,6 +17,7 @@ from tests.support.room_builders import (
     new_room,
     room_with_guests,
 )
+from tests.support.storage import StoresFixture
 
 
 def sent(room: Room) -> list[tuple[str, dict[str, Any]]]:
@@ -65,3 +67,23 @@ def test_other_changes_of_a_room_are_not_sent() -> None:
     room.apply(BERT, NOW)
     room.set_mute_all(HOST.user_id, on=True)
     assert room_webhooks(room, room.numbered(NOW)) == list[NewEvent]()
+
+
+async def test_the_audience_is_read_only_if_an_endpoint_wants_one_of_the_events(
+    stores: StoresFixture, commands: list[str]
+) -> None:
+    room, batch = new_room(), WriteBatch()
+    room.open(HOST, EPOCH, "stream-host", NOW)
+    events = room.numbered(NOW)
+    await stores.webhooks.create("https://a.invalid", ["live.ended"], enabled=True)
+    assert await stores.webhooks.enabled()
+    commands.clear()
+    await add_room_webhooks(stores, room, events, batch)
+    assert (commands, len(batch)) == ([], 0)
+    await stores.webhooks.create("https://b.invalid", ["live.started"], enabled=True)
+    stores.webhooks.forget()
+    await add_room_webhooks(stores, room, events, batch)
+    await GroupCommit(stores.database).commit(batch)
+    [row] = await stores.rows("webhook_events").find().to_list()
+    about = {"live_id": room.live_id, "epoch": EPOCH, "title": room.name, "audience": 1}
+    assert (row["type"], row["data"]) == ("live.started", {**about, "host_id": HOST.user_id})

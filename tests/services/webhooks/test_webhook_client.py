@@ -11,8 +11,9 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from core.errors import InvalidParameter
 from services.webhooks import webhook_client as module
-from services.webhooks.webhook_client import post, problem_of, seconds_of
+from services.webhooks.webhook_client import check_url, post, seconds_of
 from storage.webhooks.deliveries import Attempt
 from storage.webhooks.webhooks import MAX_WEBHOOKS
 from tests.support.waiting import WAIT_SECONDS
@@ -28,6 +29,15 @@ NOT_PUBLIC = [
 ]
 LOOPBACK = ["127.0.0.1", "127.1", "2130706433", "[::1]"]
 PUBLIC = ["8.8.8.8", "[2606:4700::1111]", "[64:ff9b::8.8.8.8]", "[2002:808:808::1]", "a.example"]
+
+
+def problem_of(url: str, *, allows_local: bool) -> str:
+    """Why an address is refused; "" if it is not."""
+    try:
+        check_url(url, allows_local=allows_local)
+    except InvalidParameter as error:
+        return error.fields["url"]
+    return ""
 
 
 @pytest.mark.parametrize("host", NOT_PUBLIC)
