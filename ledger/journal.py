@@ -31,8 +31,7 @@ class Balance(NamedTuple):
     income: int
 
 
-@dataclass(frozen=True, slots=True)
-class EventReference:
+class EventReference(NamedTuple):
     """The numbered room event that published an entry."""
 
     live_id: int

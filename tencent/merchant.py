@@ -5,6 +5,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from time import time
 from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import urlencode
@@ -152,17 +153,13 @@ class MerchantClient:
             raise ServiceUnavailable(self.service) from None
 
 
+@dataclass
 class MerchantNotifications(Generic[Event]):
     """Notifications for one merchant. The caller checks that number and amount are ours."""
 
-    def __init__(
-        self,
-        merchant: MerchantClient,
-        readers: Mapping[str, Callable[[Mapping[str, Any]], Event]],
-    ) -> None:
-        """Take the readers of the decrypted content by event type; other types are ignored."""
-        self._merchant = merchant
-        self._readers = readers
+    _merchant: MerchantClient
+    _readers: Mapping[str, Callable[[Mapping[str, Any]], Event]]
+    """Readers of the decrypted content by event type; other types are ignored."""
 
     def read(self, headers: Mapping[str, str], body: bytes, now: float) -> ParsedCallback[Event]:
         """Verify and parse the raw `body`; `now` in unix seconds.

@@ -1,6 +1,7 @@
 """Copies of users' own data, and the deletion of users."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -29,21 +30,18 @@ RetireHost = Callable[[str], Awaitable[None]]
 """Dissolves the chat group of a host's room."""
 
 
+@dataclass
 class DataRequestService:
     """Copies and deletions, carried out by one job."""
 
-    def __init__(
-        self,
-        stores: Stores,
-        room_changes: RoomChanges,
-        sessions: SessionService,
-        retire_host: RetireHost,
-    ) -> None:
-        self._stores = stores
-        self._room_changes = room_changes
-        self._sessions = sessions
-        self._retire_host = retire_host
-        self.job = ClaimedJob[Callable[[], Awaitable[None]]](
+    _stores: Stores
+    _room_changes: RoomChanges
+    _sessions: SessionService
+    _retire_host: RetireHost
+    job: ClaimedJob[Callable[[], Awaitable[None]]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.job = ClaimedJob(
             "data_requests", self._claim, lambda work: work(), concurrency=1, idle=IDLE_SECONDS
         )
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from core.batching import SingleFlight
@@ -18,25 +19,20 @@ from tencent.errors import InvalidEncryptedData, InvalidWechatCode
 from tencent.wechat import WechatClient, WechatLogin, decrypt_open_data, parse_profile
 
 
+@dataclass
 class SignInService:
     """Logs users of WeChat in and out."""
 
-    def __init__(
-        self,
-        stores: Stores,
-        wechat: WechatClient,
-        room_changes: RoomChanges,
-        sessions: SessionService,
-        profiles: ProfileService,
-        user_safety: UserSafetyService,
-    ) -> None:
-        self._stores = stores
-        self._wechat = wechat
-        self._room_changes = room_changes
-        self._sessions = sessions
-        self._profiles = profiles
-        self._user_safety = user_safety
-        self._logins: SingleFlight[WechatLogin] = SingleFlight(self._open)
+    _stores: Stores
+    _wechat: WechatClient
+    _room_changes: RoomChanges
+    _sessions: SessionService
+    _profiles: ProfileService
+    _user_safety: UserSafetyService
+    _logins: SingleFlight[WechatLogin] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._logins = SingleFlight(self._open)
 
     async def log_in(self, app_id: str, code: str, client_ip: str) -> User | None:
         """Log in with a WeChat account; None if it is not registered yet.
@@ -86,10 +82,10 @@ class SignInService:
 
         async def propose() -> None:
             """Show what is allowed of a new user's profile."""
-            for field, value in content.items() if is_new else ():
+            for name, value in content.items() if is_new else ():
                 if value:
                     with suppress(InvalidParameter):
-                        await self._profiles.update(user, **{field: value})
+                        await self._profiles.update(user, **{name: value})
 
         await asyncio.gather(self._user_safety.rank(user, client_ip), propose())  # wait for WeChat
         await self._stores.users.store_session_key(user.user_id, login.session_key)

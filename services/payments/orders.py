@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
@@ -62,21 +63,14 @@ class PreparedOrder(NamedTuple):
     sign: str
 
 
+@dataclass
 class RechargeService:
     """Creates orders with the configured payment provider."""
 
-    def __init__(
-        self,
-        stores: Stores,
-        providers: Mapping[str, PaymentClient],
-        lock: LockUsers,
-        settings: PaySettings,
-    ) -> None:
-        self._stores = stores
-        self._orders = stores.orders
-        self._providers = providers
-        self._lock = lock
-        self._settings = settings
+    _stores: Stores
+    _providers: Mapping[str, PaymentClient]
+    _lock: LockUsers
+    _settings: PaySettings
 
     async def order(self, user: User, block_id: int, platform: str = "") -> PreparedOrder:
         """Order a block at its current price; repeated, the open order is returned again.
@@ -109,7 +103,7 @@ class RechargeService:
             if not prepay_id:
                 prepay_id = await provider.register(opened.order, opened.expires_at)
                 if prepay_id:
-                    await self._orders.note(opened.order.number, prepay_id=prepay_id)
+                    await self._stores.orders.note(opened.order.number, prepay_id=prepay_id)
         call = provider.payment_call(opened.order, prepay_id, key)
         content = json.dumps(call, separators=(",", ":"))
         timestamp = datetime.now(CHINA_TZ).strftime("%Y-%m-%d %H:%M:%S")
@@ -119,15 +113,15 @@ class RechargeService:
 
     async def _find_or_add(self, order: Order, block_id: int) -> OpenOrder:
         """Return the open order that `order` repeats, or `order` itself, stored."""
-        open_orders = await self._orders.open_orders(order.user_id)
+        open_orders = await self._stores.orders.open_orders(order.user_id)
         if repeated := find_repeated(open_orders, order, block_id):
             if order.platform not in ("", repeated.order.platform):
-                await self._orders.note(repeated.order.number, platform=order.platform)
+                await self._stores.orders.note(repeated.order.number, platform=order.platform)
             return repeated
         slot = free_slot(open_orders)
         if slot is None:
             raise TooManyOrders
-        return await self._orders.open(order, block_id, slot)
+        return await self._stores.orders.open(order, block_id, slot)
 
 
 class UnpaidOrderSweep:

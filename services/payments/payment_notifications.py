@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
@@ -59,27 +60,18 @@ class Followers(NamedTuple):
     """Delete the data of a user who leaves, by app and openid."""
 
 
+@dataclass
 class PaymentNotificationService:
     """Credits payments and reverses refunds that WeChat reports.
 
     Gold is credited only by these notifications and by the order query.
     """
 
-    def __init__(
-        self,
-        stores: Stores,
-        payments: PaymentService,
-        followers: Followers,
-        jsapi: JsapiClient | None,
-        xpay: XpayClient,
-    ) -> None:
-        self._stores = stores
-        self._orders = stores.orders
-        self._inbox = stores.inbox
-        self._payments = payments
-        self._followers = followers
-        self._jsapi = jsapi
-        self._xpay = xpay
+    _stores: Stores
+    _payments: PaymentService
+    _followers: Followers
+    _jsapi: JsapiClient | None
+    _xpay: XpayClient
 
     async def record(
         self, payment_event: Payment | Refund | None, ignore_reason: str
@@ -108,7 +100,7 @@ class PaymentNotificationService:
                     return RECORDED
             known = reason != RefusalReason.ORDER
             if known:
-                await self._orders.dispute(payment_event.order)
+                await self._stores.orders.dispute(payment_event.order)
             return CallbackOutcome("refused", reason.value, lasting=known)
         return RECORDED
 
@@ -127,7 +119,7 @@ class PaymentNotificationService:
         if isinstance(payment_event, Refund) and not push.encrypted:
             return refused("plain")
         if isinstance(payment_event, Payment) and not push.encrypted:
-            order = await self._orders.find(payment_event.order)
+            order = await self._stores.orders.find(payment_event.order)
             if order is None or order.provider != XPAY:
                 return refused(RefusalReason.ORDER.value)
             payment_event = await self._xpay.query(order)
@@ -160,35 +152,36 @@ class PaymentNotificationService:
             number = text(content, "pay_order_id")
         except Unreadable:
             return refused("unreadable")
-        order = await self._orders.find(number)
+        orders = self._stores.orders
+        order = await orders.find(number)
         if order is None or order.provider != XPAY:
             return refused(RefusalReason.ORDER.value)
         if signed and order.platform != IOS:  # instead of the platform that the client sent
             await self._stores.ledger.note_ios_payment(order.user_id)
-            await self._orders.note(number, platform=IOS)  # last: a repeated question does both
+            await orders.note(number, platform=IOS)  # last: a repeated question does both
         credit = await self._stores.ledger.credit_of(number)
         spent_gold = self._stores.spent_gold
         gifts = await spent_gold.gold_gifts(order.user_id, credit.at) if credit else []
-        reversed_fen = await self._orders.refunded_fen(number)
+        reversed_fen = await orders.refunded_fen(number)
         advice = advise(number, credit, gifts, reversed_fen, order.charged_fen)
         return DONE._replace(lasting=True, event=REFUND_QUESTION, answer=advice._asdict())
 
     async def reprocess(self, message_id: str) -> CallbackOutcome:
         """Process a stored, verified notification again. Raises NotFound or InvalidParameter."""
-        row = await self._inbox.find(message_id)
+        row = await self._stores.inbox.find(message_id)
         if row is None:
             raise NotFound
         # The answer to a platform event could no longer reach WeChat.
         is_push = row["genuine"] and row["source"] == XPAY
         is_event = is_push and event_name(json.loads(row["raw"]))
         is_payment = row["source"] in SOURCES and not is_event
-        if not is_payment or not await self._inbox.reopen(message_id):
+        if not is_payment or not await self._stores.inbox.reopen(message_id):
             raise InvalidParameter({"id": "is no genuine report of money"})
         message = InboxMessage(
             row["source"], row["_id"].partition(":")[2], row["query"], row["raw"]
         )
         outcome = await self._process(message)
-        await self._inbox.close(message, outcome)
+        await self._stores.inbox.close(message, outcome)
         return outcome
 
     async def _process(self, message: InboxMessage) -> CallbackOutcome:

@@ -1,5 +1,6 @@
 """The only path that credits a payment or reverses a refund."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from ledger.errors import RefusalReason, ReportRefused
@@ -26,6 +27,7 @@ from storage.webhooks.payloads import OrderPaidPayload, OrderRefundedPayload
 from storage.webhooks.webhooks import WebhookStore
 
 
+@dataclass
 class PaymentService:
     """Credits each payment once, even if notification and query arrive concurrently.
 
@@ -33,19 +35,11 @@ class PaymentService:
     retrying.
     """
 
-    def __init__(
-        self,
-        ledger: LedgerStore,
-        orders: OrderStore,
-        channels: UserChannelStore,
-        webhooks: WebhookStore,
-        lock: LockUsers,
-    ) -> None:
-        self._ledger = ledger
-        self._webhooks = webhooks
-        self._channels = channels
-        self._orders = orders
-        self._lock = lock
+    _ledger: LedgerStore
+    _orders: OrderStore
+    _channels: UserChannelStore
+    _webhooks: WebhookStore
+    _lock: LockUsers
 
     async def credit(self, payment: Payment) -> None:
         """Credit the order. Idempotent. Raises ReportRefused if the payment does not match it."""

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import ceil
 from typing import Any, TypedDict
@@ -141,6 +141,7 @@ def close_code_for(error: Exception) -> CloseCode:
     return CloseCode.RESTART
 
 
+@dataclass
 class SocketReconciler:
     """Closes sockets that the database no longer permits; `run` is called every RECONCILE_SECONDS.
 
@@ -151,28 +152,20 @@ class SocketReconciler:
       those that it has missed, and tokens that end without one.
     """
 
-    def __init__(
-        self,
-        bus: Bus,
-        hub: Hub,
-        lease: Lease,
-        stores: Stores,
-        evictions: EvictionService,
-        room_access: RoomAccess,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._bus = bus
-        self._hub = hub
-        self._lease = lease
-        self._stores = stores
-        self._evictions = evictions
-        self._room_access = room_access
-        self._gaps = (0, 0)
-        self._clock = clock
-        self._checked_at = self._compared_at = clock()
-        self._missing: set[MemberSocket] = set()
-        self._unchecked: list[str] = []
-        self._share = 0
+    _bus: Bus
+    _hub: Hub
+    _lease: Lease
+    _stores: Stores
+    _evictions: EvictionService
+    _room_access: RoomAccess
+    _clock: Callable[[], float] = time.monotonic
+    _gaps: tuple[int, int] = (0, 0)
+    _missing: set[MemberSocket] = field(default_factory=set)
+    _unchecked: list[str] = field(default_factory=list)
+    _share: int = 0
+
+    def __post_init__(self) -> None:
+        self._checked_at = self._compared_at = self._clock()
 
     async def run(self) -> None:
         await self._evictions.receive()  # first: they carry the more specific close code

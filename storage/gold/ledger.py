@@ -30,7 +30,7 @@ from ledger.refund_advice import Credit
 from people.profiles import PublicProfile
 from rooms.members import Person
 from storage.database import Collection, Database, Document, Session
-from storage.documents import change_one, sums_of
+from storage.documents import change_one, document_of, known_fields, sums_of
 from storage.errors import UserNotFound
 from storage.gold.rankings import RankingStore
 from storage.user_channels import Changed
@@ -39,6 +39,8 @@ from storage.write_batch import WriteBatch
 T = TypeVar("T")
 ANSWER = {"content": 1, "answer": 1}
 BALANCE = {"gold": 1, "income": 1}
+RARE = ("rate", "ios", "private")
+"""Fields of an entry that are stored only if they are set."""
 USER_FIELDS = dict.fromkeys(
     ("gold", "income", "giver", "ios_paid_at", "nickname", "face_url", "gender"), 1
 )
@@ -297,40 +299,14 @@ class LedgerStore:
 
 
 def entry_document(entry: JournalEntry, event: EventReference | None, at: datetime) -> Document:
-    row: Document = {
-        "_id": entry.key,
-        "kind": entry.kind,
-        "at": at,
-        "by": entry.by,
-        "lines": [line._asdict() for line in entry.lines],
-        "content": dict(entry.content),
-        "answer": dict(entry.answer),
-        "note": entry.note,
-    }
-    if entry.rate:
-        row["rate"] = entry.rate
-    if entry.ios:
-        row["ios"] = True
-    if entry.private:
-        row["private"] = True
-    if event:
-        row |= {"live_id": event.live_id, "epoch": event.epoch, "seq": event.seq}
-    return row
+    row = document_of(entry, "key") | {"lines": [line._asdict() for line in entry.lines], "at": at}
+    set_fields = {name: row[name] for name in row if row[name] or name not in RARE}
+    return set_fields | event._asdict() if event else set_fields
 
 
 def _entry_from(row: Document) -> JournalEntry:
-    return JournalEntry(
-        row["_id"],
-        row["kind"],
-        row["by"],
-        tuple(Posting(**line) for line in row["lines"]),
-        row["content"],
-        row["answer"],
-        row["note"],
-        row.get("rate", ""),
-        row.get("ios", False),
-        row.get("private", False),
-    )
+    fields = known_fields(JournalEntry, row) | {"key": row["_id"]}
+    return JournalEntry(**fields | {"lines": tuple(Posting(**line) for line in row["lines"])})
 
 
 def face_of(row: Document) -> PublicProfile:

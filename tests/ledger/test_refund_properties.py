@@ -7,7 +7,7 @@ QLIVE_EXAMPLES=long tries 32,000 different ones.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -103,6 +103,11 @@ class MemoryCases:
 
     async def get(self, id_: str, _tx: Any = None) -> RefundCase:
         return self._cases[id_]
+
+    async def change(self, id_: str, rule: Callable[[RefundCase], RefundCase]) -> RefundCase:
+        before = self._cases[id_]
+        after = rule(before)
+        return before if after == before else await self.save(before, after)
 
     async def save(self, before: RefundCase, after: RefundCase, _tx: Any = None) -> RefundCase:
         if self._cases[before.id].version != before.version:
