@@ -1,6 +1,7 @@
 """MongoDB connection with timeouts, majority concerns and transactions."""
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
@@ -70,6 +71,7 @@ class Database:
     """
 
     def __init__(self, uri: str, name: str, listeners: Sequence[CommandListener] = ()) -> None:
+        self._uri = uri
         try:
             self.client = AsyncMongoClient[Document](
                 uri,
@@ -94,6 +96,21 @@ class Database:
         self.conflict_retries = 0
         """Number of transactions retried after a write conflict."""
         self._after_commit = WeakKeyDictionary[Session, list[Callable[[], None]]]()
+
+    def member(self, address: str) -> AsyncMongoClient[Document]:
+        """Return a client of one member of the replica set; the caller closes it."""
+        direct = re.sub(
+            r"^mongodb(?:\+srv)?://([^/?]*@)?[^/?]*", rf"mongodb://\g<1>{address}", self._uri
+        )
+        options: Document = {"tls": True} if self._uri.startswith("mongodb+srv") else {}
+        return AsyncMongoClient(
+            direct,
+            directConnection=True,
+            timeoutMS=OPERATION_MS,
+            connectTimeoutMS=CONNECT_MS,
+            appname="qlive",
+            **options,
+        )
 
     def collection(self, name: str) -> Collection:
         return self._db[name]

@@ -1,6 +1,7 @@
 """The replica set behind the database: checks at a start, and the embedded set of one member."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pymongo
@@ -115,8 +116,27 @@ async def _ask(database: Database, command: str, **options: Any) -> Document:
 
 async def ask(database: Database, command: str, **options: Any) -> tuple[Document, str]:
     """Return the answer to a command of the database `admin`, or {} and why there is none."""
+    return await _answer_of(database.client, command, **options)
+
+
+async def ask_members(
+    database: Database, members: Sequence[str], command: str, **options: Any
+) -> dict[str, tuple[Document, str]]:
+    """Return the answers of members of the set, by their addresses, as `ask` does."""
+
+    async def ask_member(address: str) -> tuple[Document, str]:
+        async with database.member(address) as client:
+            return await _answer_of(client, command, **options)
+
+    answers = await asyncio.gather(*map(ask_member, members))
+    return dict(zip(members, answers, strict=True))
+
+
+async def _answer_of(
+    client: AsyncMongoClient[Document], command: str, **options: Any
+) -> tuple[Document, str]:
     try:
-        return await database.client.admin.command(command, **options), ""
+        return await client.admin.command(command, **options), ""
     except OperationFailure as error:
         return {}, (error.details or {}).get("codeName", str(error.code))
     except PyMongoError as error:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import secrets
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
@@ -12,14 +13,14 @@ from realtime.redis_bus import open_redis
 from services.doctor.findings import Examination, Findings
 from services.doctor.servers import NO_SERVER
 from storage.database import Database, Document
-from storage.replica_set import MEMBERS, OLDEST_VERSION, TRANSACTION_SECONDS, ask
+from storage.replica_set import MEMBERS, OLDEST_VERSION, TRANSACTION_SECONDS, ask, ask_members
 
 MONGODB_CHECKS = {
     "mongodb.reached": "a command",
     "mongodb.version": "version",
     "mongodb.members": "members that hold data",
     "mongodb.user": "roles of the user",
-    "mongodb.parameters": "parameters and configuration",
+    "mongodb.parameters": "parameters of each member, and the configuration",
 }
 REDIS_CHECKS = {
     "redis.encrypted": "encryption of the connection",
@@ -37,6 +38,9 @@ DENIED = "Unauthorized"
 LIFETIME = "transactionLifetimeLimitSeconds"
 JOURNAL = "writeConcernMajorityJournalDefault"
 PARAMETERS = f"Set {LIFETIME} to {TRANSACTION_SECONDS} as in deploy/mongod.conf, {JOURNAL} to true."
+REACH_MEMBERS = (
+    "See that each member runs, and that this machine reaches it by its name in the set."
+)
 REDIS_AWAY = (
     "Check that Redis runs, is one for all processes, and answers this machine at redis.url."
 )
@@ -64,12 +68,15 @@ async def check_mongodb(examination: Examination, database: Database | None) -> 
         return
     judge_members(findings, hello)
     status, _ = await ask(database, "connectionStatus")
-    parameters, why = await ask(database, "getParameter", **{LIFETIME: 1})
-    config, _ = await ask(database, "replSetGetConfig")
+    answer, why = await ask(database, "replSetGetConfig")
+    config = answer.get("config", {})
+    limits = await transaction_limits(database, config)
+    if DENIED in limits.values():
+        why = DENIED
     judge_user(findings, status, why, settings.mongodb.database)
     if not why:
-        judge_parameters(findings, parameters[LIFETIME], config.get("config", {}))
-    elif why != DENIED:  # a router of a sharded cluster has no such parameter
+        judge_parameters(findings, limits, config)
+    elif why != DENIED:  # a router of a sharded cluster has no such configuration
         findings.cannot_tell("mongodb.parameters", why, PARAMETERS)
 
 
@@ -91,7 +98,8 @@ def judge_members(findings: Findings, hello: Document) -> None:
 def judge_user(findings: Findings, status: Document, why: str, database: str) -> None:
     """Add the finding about the login and both roles.
 
-    `why` is DENIED if the user may not read parameters, for which one of the roles is.
+    `why` is DENIED if the user may not read the configuration or parameters, for which one of the
+    roles is.
     """
     auth = status.get("authInfo", {})
     roles = [(row["role"], row["db"]) for row in auth.get("authenticatedUserRoles", [])]
@@ -102,11 +110,23 @@ def judge_user(findings: Findings, status: Document, why: str, database: str) ->
     findings.tell("mongodb.user", shown, USER, is_right=may_write and why != DENIED)
 
 
-def judge_parameters(findings: Findings, seconds: int, config: Document) -> None:
-    is_journaled = config.get(JOURNAL, True)
-    shown = f"{LIFETIME} {seconds}, {JOURNAL} {is_journaled}"
-    is_right = seconds <= TRANSACTION_SECONDS and is_journaled
-    findings.tell("mongodb.parameters", shown, PARAMETERS, is_right=is_right)
+async def transaction_limits(database: Database, config: Document) -> dict[str, int | str]:
+    """Return the limit of transactions of each member with data, or why it is not known."""
+    members = [row["host"] for row in config.get("members", ()) if not row.get("arbiterOnly")]
+    answers = await ask_members(database, members, "getParameter", **{LIFETIME: 1})
+    return {member: why or answer[LIFETIME] for member, (answer, why) in answers.items()}
+
+
+def judge_parameters(findings: Findings, limits: Mapping[str, int | str], config: Document) -> None:
+    name, is_journaled = "mongodb.parameters", config.get(JOURNAL, True)
+    shown = ", ".join(f"{member} {limit}" for member, limit in limits.items())
+    shown = f"{LIFETIME} {shown}, {JOURNAL} {is_journaled}"
+    known = [limit for limit in limits.values() if isinstance(limit, int)]
+    is_right = is_journaled and all(limit <= TRANSACTION_SECONDS for limit in known)
+    if is_right and len(known) < len(limits):
+        findings.cannot_tell(name, shown, REACH_MEMBERS)
+    else:
+        findings.tell(name, shown, PARAMETERS, is_right=is_right)
 
 
 async def check_redis(examination: Examination) -> None:

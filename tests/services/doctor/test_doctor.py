@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import time
 from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -309,6 +311,21 @@ async def test_a_callback_that_does_not_arrive_or_is_refused_is_wrong(
     production = doctor.settings.model_copy(update={"environment": "production"})
     found = await doctor.run(settings=production, database=database, callback_seconds=0.1)
     assert found["server.open_files"].verdict == "wrong"
+    assert "Seconds 127.0.0.1:" in found["mongodb.parameters"].came_back, "the only member"
+
+
+async def test_a_wrong_clock_is_the_only_wrong_finding_also_beside_a_running_server(
+    server: ServerProcess, doctor: DoctorFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.doctor.cloud.STREAM_SECONDS", 0.1)
+    options = {"database": server.context.database, "callback_seconds": 0.1, "show_url": print}
+    wrong = {row.name for row in (await doctor.run(**options)).values() if row.verdict == "wrong"}
+    assert wrong == {"im.callback", "live_streaming.callback"}
+    clock = SimpleNamespace(time=lambda: time.time() + 10)  # not enough for a signature to expire
+    monkeypatch.setattr("services.doctor.doctor.time", clock)
+    found = await doctor.run(**options)
+    assert only_wrong(found).name == "clock.difference"
+    assert {found[name].because_of for name in wrong} == {"clock.difference"}
 
 
 async def test_the_event_about_a_stream_that_is_pushed_is_found_at_the_server(

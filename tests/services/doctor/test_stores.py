@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 import redis
+from pymongo import MongoClient
 from redis.asyncio import Redis
 
 from services.doctor import stores
 from services.doctor.findings import Examination, Finding, Findings
 from services.doctor.servers import RunningServers
+from storage.database import Database
 from tests.support.doctor import DoctorFixture
 
 USER = {"authenticatedUsers": [{"user": "qlive", "db": "qlive"}]}
@@ -64,18 +66,38 @@ def test_the_user_needs_a_login_and_both_roles(
 
 
 @pytest.mark.parametrize(
-    ("seconds", "config", "verdict"),
+    ("limits", "config", "verdict"),
     [
-        (5, {}, "right"),
-        (60, {}, "wrong"),
-        (5, {"writeConcernMajorityJournalDefault": False}, "wrong"),
+        ([5, 5, 5], {}, "right"),
+        ([5, 5, 60], {}, "wrong"),
+        ([5, 5, 5], {"writeConcernMajorityJournalDefault": False}, "wrong"),
+        ([5, 5, "AutoReconnect"], {}, "cannot be told"),
+        ([5, 60, "AutoReconnect"], {}, "wrong"),
     ],
 )
-def test_parameters_are_those_of_the_deployment(
-    findings: Findings, seconds: int, config: dict[str, Any], verdict: str
+def test_parameters_are_those_of_the_deployment_on_each_member(
+    findings: Findings, limits: list[int | str], config: dict[str, Any], verdict: str
 ) -> None:
-    stores.judge_parameters(findings, seconds, config)
-    assert finding(findings, "parameters").verdict == verdict
+    members = {f"m{number}:27017": limit for number, limit in enumerate(limits)}
+    stores.judge_parameters(findings, members, config)
+    found = finding(findings, "parameters")
+    assert found.verdict == verdict
+    assert all(f"{member} {limit}" in found.came_back for member, limit in members.items())
+
+
+async def test_the_parameters_of_each_member_with_data_are_read(
+    database: Database, mongo: MongoClient[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.database.CONNECT_MS", 200)
+    monkeypatch.setattr("storage.database.OPERATION_MS", 400)
+    [member] = mongo.admin.command("replSetGetConfig")["config"]["members"]
+    others = [{"host": "127.0.0.1:1"}, {"host": "127.0.0.1:2", "arbiterOnly": True}]
+    was = mongo.admin.command("setParameter", 1, transactionLifetimeLimitSeconds=6)["was"]
+    try:
+        limits = await stores.transaction_limits(database, {"members": [member, *others]})
+    finally:
+        mongo.admin.command("setParameter", 1, transactionLifetimeLimitSeconds=was)
+    assert limits == {member["host"]: 6, "127.0.0.1:1": "ServerSelectionTimeoutError"}
 
 
 @pytest.mark.parametrize(
