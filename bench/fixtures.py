@@ -10,21 +10,17 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rooms.members import Person
+from config.settings import Settings
+from rooms.members import DEFAULT_GRACE, Person
 from rooms.room import Room
-from storage.accounts.matches import PairStore
-from storage.accounts.notices import LiveNoticeStore
+from services.rooms.consequences import consequences
 from storage.accounts.users import User
 from storage.database import Database
 from storage.documents import token_id
-from storage.field_cipher import FieldCipher
-from storage.jobs.outbox import OutboxStore
 from storage.moderation import UserBlockStore
-from storage.rooms.lives import LiveStore
-from storage.rooms.members import MemberStore
-from storage.rooms.rooms import RoomStore
-from storage.user_channels import UserChannelStore
-from storage.webhooks.webhooks import WebhookStore
+from storage.rooms.rooms import add_room_writes
+from storage.stores import Stores
+from storage.write_batch import WriteBatch
 
 NOW = datetime.now(UTC)
 FIRST_VIEWER = 10_000_001
@@ -42,29 +38,27 @@ async def create_live_rooms(uri: str, database_name: str, count: int) -> list[Ro
     """Create live rooms, each with only its host, who has changed her name: its one event."""
     now, rooms = int(NOW.timestamp() * 1000), []
     async with _opened(uri, database_name) as database:
-        outbox, channels = OutboxStore(database), UserChannelStore(database, _ignore)
-        pairs = PairStore(database, outbox, channels, UserBlockStore(database))
-        store = RoomStore(
-            database,
-            MemberStore(database),
-            outbox,
-            channels,
-            WebhookStore(database, FieldCipher("")),
-            pairs,
-            LiveStore(database),
-            LiveNoticeStore(database, ""),
-        )
+        settings = Settings.model_validate({"auth": {"encryption_key": "of the benchmarks"}})
+        stores = Stores(database, settings, DEFAULT_GRACE, _ignore)
         for n in range(count):
             host = Person(str(90_000_000 + n), f"host {n}", gender=2)
-            live_id, _, _ = await store.get_or_create(host)
-            room = await store.load(live_id)
+            live_id, _, _ = await stores.rooms.get_or_create(host)
+            room = await stores.rooms.load(live_id)
             room.open(host, secrets.token_hex(8), f"stream-{n}", now)
-            await store.save(room, room.numbered(now))
-            room = await store.load(live_id)
+            await _save(stores, room, now)
+            room = await stores.rooms.load(live_id)
             room.update_profile(replace(host, nickname="renamed"))
-            await store.save(room, room.numbered(now))
-            rooms.append(await store.load(live_id))
+            await _save(stores, room, now)
+            rooms.append(await stores.rooms.load(live_id))
     return rooms
+
+
+async def _save(stores: Stores, room: Room, now: int) -> None:
+    batch, events = WriteBatch(), room.numbered(now)
+    add_room_writes(room, events, batch)
+    for add_consequence in consequences(stores):
+        await add_consequence(room, events, batch)
+    await stores.rooms.commit(batch)
 
 
 async def create_viewers(uri: str, database_name: str, rooms: Sequence[Room]) -> list[str]:

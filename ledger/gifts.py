@@ -179,8 +179,6 @@ class GiftBatch:
     """Senders whose last recharge on iOS may not have been settled by Apple."""
     entries: list[tuple[JournalEntry, EventReference | None]] = field(default_factory=list)
     """Entries to write, in this order, each with its room event."""
-    host_income: Counter[str] = field(default_factory=Counter)
-    """Income of hosts from gifts in their own lives, by epoch."""
     _initial: Mapping[str, Balance] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -13,6 +13,10 @@ SEEN_EVENTS = 16
 """Events of WeChat that are remembered: it repeats one up to three times, within seconds."""
 
 
+class NotDue(Exception):
+    """The user receives no notice now."""
+
+
 class HostNotice(TypedDict):
     """The last notice of a host; "" as outcome until WeChat has reported one."""
 
@@ -55,8 +59,8 @@ class Consent:
         seen = (*self.seen, event_id)[-SEEN_EVENTS:]
         return replace(self, count=self.count + 1, seen=seen)
 
-    def take(self, host_id: str, now: int, user_day: int) -> Self | None:
-        """Take an agreement for a notice of this host; None if no notice is due.
+    def take(self, host_id: str, now: int, user_day: int) -> Self:
+        """Take an agreement for a notice of this host. Raises NotDue if no notice is due.
 
         `now` in ms; `user_day` is the most that a user receives on a day in China.
         """
@@ -64,7 +68,7 @@ class Consent:
         day = str(day_of(datetime.fromtimestamp(now / 1000, UTC)))
         day_count = self.day_count if day == self.day else 0
         if not self.count or host_id in hosts or day_count >= user_day:
-            return None
+            raise NotDue
         hosts[host_id] = HostNotice(at=now, msg_id="", outcome="")
         return replace(self, count=self.count - 1, day=day, day_count=day_count + 1, hosts=hosts)
 
@@ -92,10 +96,10 @@ class Consent:
         row = HostNotice(at=self.hosts[host_id]["at"], msg_id=msg_id, outcome="")
         return replace(self, hosts={**self.hosts, host_id: row})
 
-    def settle(self, msg_id: str) -> Self:
+    def note_delivered(self, msg_id: str) -> Self:
         """Note that a message was delivered."""
         for host_id, row in self.hosts.items():
             if row["msg_id"] == msg_id:
-                settled = HostNotice(at=row["at"], msg_id=msg_id, outcome="sent")
-                return replace(self, hosts={**self.hosts, host_id: settled})
+                delivered = HostNotice(at=row["at"], msg_id=msg_id, outcome="sent")
+                return replace(self, hosts={**self.hosts, host_id: delivered})
         return self

@@ -97,6 +97,7 @@ class Room(InvitingRoom):
         self.epoch, self.version, self.status, self.started_at = epoch, 0, "live", now
         self.male = self.female = None
         self.applications, self.needs_invitation_until, self.invited_by_message_until = {}, {}, {}
+        self.application_count = self.date_count = self.income = 0
         self.bans = without_ended(self.bans, now)
         self.operator_bans = without_ended(self.operator_bans, now)
         self._add_member(Member(host.user_id, self.live_id, epoch, host.gender, "host", now))
@@ -113,6 +114,7 @@ class Room(InvitingRoom):
             return
         seats = (self.owner, self.male, self.female)
         self.streams_to_drop |= {seat.stream: "" for seat in seats if seat}
+        self._change_date(on=False)
         self.male = self.female = None
         for application in self.applications.values():
             self._end_seat_invitation(application, "live_end")
@@ -359,6 +361,7 @@ class Room(InvitingRoom):
             raise QueueFull
         expires_at = now + APPLICATION_SECONDS * 1000
         application = self._put_application(person, expires_at, applied_at=now)
+        self.application_count += 1
         self._set_role(person.user_id, "applied")
         face, expires_at = application.person.public_profile(), application.expires_at
         data = MicroApply(**face, applied_at=now, expires_at=expires_at)
@@ -417,6 +420,7 @@ class Room(InvitingRoom):
         self._forget_marks(person.user_id)
         seat = Seat(person, stream)
         setattr(self, name, seat)
+        self._change_date(on=True)
         if application := self.applications.get(person.user_id):
             self._end_seat_invitation(application, "accepted")
         self.applications = without(self.applications, person.user_id)
@@ -524,8 +528,13 @@ class Room(InvitingRoom):
             self._add_event("group", GroupChange(group_id=new))
         return True
 
-    def add_gift(self, gift: GiftEvent) -> None:
-        """Add the event of a gift between two users for whom `has` is true."""
+    def add_gift(self, gift: GiftEvent, income: int) -> None:
+        """Add the event of a gift between two users for whom `has` is true.
+
+        `income`: what the receiver earns.
+        """
+        if gift["to"]["user_id"] == self.host_id:
+            self.income += income
         self._add_event("gift", gift)
 
     # ---- steps of the rules

@@ -6,6 +6,7 @@ from typing import Any, Literal, TypedDict, TypeVar
 
 from people.profiles import PublicProfile
 from people.user_events import Invitation, InvitationEnd, InvitationEndReason, InvitationHost
+from rooms.dates import DateChange
 from rooms.events import (
     GIVEN_UP_REASONS,
     ChatMute,
@@ -151,6 +152,12 @@ class RoomState:
     """Users who keep order in all lives of the room, in the order in which the host named them."""
     tickets: Mapping[str, Ticket] = field(default_factory=dict)
     """Invitations into the present live, by their ids."""
+    application_count: int = 0
+    """Applications in the present or last live."""
+    date_count: int = 0
+    """Dates in the present or last live."""
+    income: int = 0
+    """The host's income of gifts in the present or last live."""
     members: Mapping[str, Member] = field(default_factory=dict)
 
     @property
@@ -260,6 +267,8 @@ class ChangingRoom(RoomState):
     events: list[NewEvent] = field(default_factory=list)
     user_events: list[tuple[str, NewEvent]] = field(default_factory=list)
     """Events for the channels of users, saved with the change."""
+    date_changes: list[DateChange] = field(default_factory=list)
+    """Dates that begin and end."""
     sockets_to_close: dict[str, bool] = field(default_factory=dict, compare=False)
     """Users who left or were removed -> whether their clients may not reconnect. They may have an
     open socket without being members."""
@@ -311,10 +320,18 @@ class ChangingRoom(RoomState):
         seat = self.seat_of(user_id)
         if seat is None:
             return
+        self._change_date(on=False)
         setattr(self, SEAT_OF_GENDER[seat.person.gender], None)
         self.streams_to_drop[seat.stream] = user_id if reason in GIVEN_UP_REASONS else ""
         self._set_role(user_id, "viewer")
         self._add_event("micro_leave", MicroLeave(**seat.person.public_profile(), reason=reason))
+
+    def _change_date(self, *, on: bool) -> None:
+        """Begin or end the date of the guests on mic, if they are two."""
+        if self.male and self.female:
+            guests = self.male.person.user_id, self.female.person.user_id
+            self.date_count += on
+            self.date_changes.append(DateChange(self.date_count - 1, *guests, on=on))
 
     def _put_application(self, person: Person, until: int, **changes: Any) -> Application:
         """Change and return the person's application, or a new one that expires at `until`."""
@@ -408,6 +425,13 @@ class ChangingRoom(RoomState):
 
     def _add_event(self, type_: str, data: Mapping[str, Any]) -> None:
         self.events.append(NewEvent(type_, data))
+
+
+def differing(old: Mapping[str, T], new: Mapping[str, T]) -> list[str]:
+    """Return the users whose entry was added, replaced or removed."""
+    if old is new:
+        return []
+    return [user_id for user_id in old.keys() | new.keys() if old.get(user_id) != new.get(user_id)]
 
 
 def without(entries: Mapping[str, T], *user_ids: str) -> Mapping[str, T]:

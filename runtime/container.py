@@ -13,6 +13,7 @@ from rooms.members import DEFAULT_GRACE
 from services.accounts.user_channels import UserChannelService
 from services.chat.im_relay import ImPublisher, ImRelay
 from services.room_changes import RoomChanges
+from services.rooms.consequences import consequences
 from services.rooms.presence import LEASE_SECONDS, Lease, Presence
 from services.rooms.room_access import RoomAccess
 from services.services import Services
@@ -54,9 +55,10 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
     )
     publisher = ImPublisher(stores, tencent.stream_urls, tencent.im)
     relay = ImRelay(stores, publisher) if settings.im.relay else None
-    room_changes = RoomChanges(stores.rooms, hub, relay)
+    follow = consequences(stores, has_notices=bool(settings.notices.template_id))
+    room_changes = RoomChanges(stores, follow, hub, relay)
     lease = Lease(stores.presence, process_id, LEASE_SECONDS)
-    presence = Presence(stores.presence, stores.members, room_changes, lease, DEFAULT_GRACE)
+    presence = Presence(stores, room_changes, lease, DEFAULT_GRACE)
     services = Services(
         settings,
         database,

@@ -1,4 +1,4 @@
-"""The only path that changes a room: load, decide, guarded write, publish.
+"""The only path that changes a room: load, decide, write with the consequences, publish.
 
 Changes of one room that arrive while an earlier one is being saved are decided together, on one
 loaded room, and saved by one write. A change that finds the room idle waits for nothing.
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
+import structlog
+
 from core.batching import RequestBatcher
 from core.clock import now_ms
 from core.errors import QLiveError, TryAgain, WriteConflict
@@ -18,8 +20,11 @@ from rooms.errors import HostIsLive, RemovedFromRoom, RoomNotFound
 from rooms.events import LAST_EVENT_TYPE, NumberedEvent
 from rooms.members import Person
 from rooms.room import Room
-from storage.rooms.rooms import RoomStore
+from storage.rooms.rooms import add_room_writes
+from storage.stores import Stores
 from storage.write_batch import WriteBatch
+
+log = structlog.get_logger("qlive.rooms")
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -60,6 +65,10 @@ LoadedData = Mapping[BatchData[Any, Any] | None, Any]
 """What each BatchData of a batch has read; None is the key of changes without one."""
 
 
+Consequence = Callable[[Room, Sequence[NumberedEvent], WriteBatch], Awaitable[None]]
+"""Adds what follows from a change to its writes; see services/rooms/consequences.py."""
+
+
 class ChangeFailed(Exception):
     """Some changes of a batch failed; the others are decided on a room that is loaded again."""
 
@@ -80,12 +89,20 @@ class RoomListener(Protocol):
 class RoomChanges:
     """Applies rules to rooms, a batch at a time, with optimistic writes and retries."""
 
-    def __init__(self, storage: RoomStore, hub: Hub, im_relay: RoomListener | None = None) -> None:
-        self._storage = storage
+    def __init__(
+        self,
+        stores: Stores,
+        consequences: Sequence[Consequence],
+        hub: Hub,
+        im_relay: RoomListener | None = None,
+    ) -> None:
+        self._stores = stores
+        self._rooms, self._members = stores.rooms, stores.members
+        self._consequences = consequences
         self._hub = hub
         self._listeners: list[RoomListener] = [hub, im_relay] if im_relay else [hub]
         self._member_numbers: BatchData[int, Mapping[str, int]] = BatchData(
-            lambda live_ids: storage.member_numbers(live_ids[0])
+            lambda live_ids: self._members.numbers(live_ids[0])
         )
         self._batcher: RequestBatcher[Change, Any] = RequestBatcher(self._change_batch, MAX_BATCH)
         self.conflict_retries = 0
@@ -128,7 +145,7 @@ class RoomChanges:
 
     async def load(self, live_id: int, *user_ids: str) -> Room:
         """Return the stored room; changes to it are not saved. Raises RoomNotFound."""
-        room = await self._storage.load(live_id, user_ids)
+        room = await self._rooms.load(live_id, user_ids)
         if room is None:
             raise RoomNotFound
         return room
@@ -156,10 +173,10 @@ class RoomChanges:
             room.enter(person, now_ms(), ticket_id, places, follows=follows)
             return room, is_new
 
-        member = await self._storage.membership_of(user_id)
+        member = await self._members.get(user_id)
         if member and member.live_id != live_id:
             room = await self.load(live_id, user_id)
-            enter(room, await self._storage.member_numbers(live_id) if ticket_id else {})
+            enter(room, await self._members.numbers(live_id) if ticket_id else {})
             if (await self.load(member.live_id, user_id)).role_of(user_id) == "host":
                 raise HostIsLive
             await self.remove(user_id, but=live_id)
@@ -189,7 +206,7 @@ class RoomChanges:
         user_id = person.user_id
         user_ids = [user_id, actor.user_id] if actor else [user_id]
         on_mic = await self.change(live_id, lambda room: room.ban(person, until, actor), *user_ids)
-        member = await self._storage.membership_of(user_id)
+        member = await self._members.get(user_id)
         if member and member.live_id == live_id:
             await self.change(live_id, _remove_banned(user_id), user_id)
         return on_mic
@@ -201,7 +218,7 @@ class RoomChanges:
         if they keep entering rooms.
         """
         for _ in range(MAX_REMOVE_ATTEMPTS):
-            member = await self._storage.membership_of(user_id)
+            member = await self._members.get(user_id)
             if member is None or member.live_id == but:
                 return
             await self.change(member.live_id, lambda room: room.remove(user_id, reason), user_id)
@@ -209,12 +226,12 @@ class RoomChanges:
 
     async def end_deputy(self, person: Person) -> None:
         """End a user's service as deputy in all rooms."""
-        for live_id in await self._storage.staffed_by(person.user_id):
+        for live_id in await self._rooms.staffed_by(person.user_id):
             await self.change(live_id, lambda room: room.end_deputy(person))
 
     async def separate(self, person: Person, other: Person) -> None:
         """End deputyships and invitations between two users after a block, in the rooms of both."""
-        for live_id in await self._storage.staffed_by(person.user_id, other.user_id):
+        for live_id in await self._rooms.staffed_by(person.user_id, other.user_id):
             await self.change(live_id, lambda room: room.separate(person, other))
 
     async def _change_batch(self, live_id: int, changes: Sequence[Change]) -> list[Any]:
@@ -247,15 +264,8 @@ class RoomChanges:
         loaded = await _read_data(changes)
         outcomes, writing = decide(room, changes, loaded)
         if room.changed:
-            events = room.numbered(now_ms())
-            add_writes = [partial(data.write, loaded[data]) for data in writing if data.write]
-            await self._storage.save(room, events, add_writes)
-            for listener in self._listeners:
-                listener.publish(room.live_id, events)
-                if room.audience_changed:
-                    listener.mark_audience_changed(room.live_id)
-            if events and events[-1].type == LAST_EVENT_TYPE:
-                await self._storage.clear(room.live_id, room.epoch)
+            write = [partial(data.write, loaded[data]) for data in writing if data.write]
+            await self._save(room, write)
         # The sockets of users who are no members any more.
         for user_id, may_not_reconnect in room.sockets_to_close.items():
             member = room.loaded.members.get(user_id)
@@ -264,6 +274,35 @@ class RoomChanges:
             number = of_room.socket if of_room else room.read_at
             self._hub.evict(live_id, user_id, number, may_not_reconnect=may_not_reconnect)
         return outcomes
+
+    async def _save(self, room: Room, add_writes: Iterable[Callable[[WriteBatch], None]]) -> None:
+        """Commit the change with all that follows from it, then publish its events."""
+        batch, events = WriteBatch(), room.numbered(now_ms())
+        add_room_writes(room, events, batch)
+        for add in add_writes:
+            add(batch)
+        for add_consequence in self._consequences:
+            await add_consequence(room, events, batch)
+        if len(batch):
+            await self._rooms.commit(batch)
+        for listener in self._listeners:
+            listener.publish(room.live_id, events)
+            if room.audience_changed:
+                listener.mark_audience_changed(room.live_id)
+        if events and events[-1].type == LAST_EVENT_TYPE:
+            await self._close(room.live_id, room.epoch)
+
+    async def _close(self, live_id: int, epoch: str) -> None:
+        """Complete the summary of a live that has ended, and delete its memberships.
+
+        A failure is only logged: they are invalid since their epoch has ended, and the first reader
+        of the summary completes it.
+        """
+        try:
+            await self._stores.summaries.complete(live_id, epoch)
+            await self._members.clear(live_id, epoch)
+        except Exception as error:  # noqa: BLE001 - see above
+            log.warning("memberships_cleanup_failed", live_id=live_id, error=type(error).__name__)
 
 
 def decide(

@@ -35,14 +35,14 @@ def dated_id(letter: str) -> str:
 
 
 def documents_by_id(
-    collection: Collection, parse: Callable[[Document], T], exclude: str = "", key: str = "_id"
+    collection: Collection, parse: Callable[[Document], T], *exclude: str, key: str = "_id"
 ) -> BatchLoader[T]:
     """Load documents by their id, or another unique `key`, and parse each.
 
-    `exclude` is a field that is not read. A document that cannot be parsed fails only the callers
+    The fields `exclude` are not read. A document that cannot be parsed fails only the callers
     that asked for it.
     """
-    projection = {exclude: 0} if exclude else None
+    projection = dict.fromkeys(exclude, 0) or None
 
     async def load(ids: Sequence[Hashable]) -> dict[Hashable, T | Exception]:
         found = await collection.find({key: {"$in": [*ids]}}, projection).to_list()

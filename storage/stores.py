@@ -5,7 +5,7 @@ from rooms.members import GracePolicy
 from storage.accounts.deletions import DeletionStore
 from storage.accounts.exports import ExportStore
 from storage.accounts.follows import FollowStore
-from storage.accounts.matches import PairStore
+from storage.accounts.matches import MatchStore
 from storage.accounts.notices import ConsentStore, LiveNoticeStore
 from storage.accounts.tokens import CodeSessionStore, EvictionStore, TokenStore
 from storage.accounts.users import UserStore
@@ -18,6 +18,7 @@ from storage.gold.ledger import LedgerStore
 from storage.gold.ledger_reconciler import LedgerReconciler
 from storage.gold.rankings import RankingStore
 from storage.gold.statements import SpentGoldStore, StatementStore
+from storage.identities import IdentityStore
 from storage.jobs.arrivals import ArrivalStore
 from storage.jobs.due import JobLeaseStore
 from storage.jobs.inbox import InboxStore
@@ -32,10 +33,11 @@ from storage.payments.orders import OrderStore
 from storage.payouts.withdrawal_reports import WithdrawalReportStore
 from storage.payouts.withdrawals import PayeeStore, WithdrawalStore
 from storage.refunds.refund_cases import RefundCaseStore
-from storage.rooms.lives import LiveStore
 from storage.rooms.members import MemberStore
 from storage.rooms.presence import PresenceStore
 from storage.rooms.rooms import RoomStore
+from storage.rooms.summaries import SummaryStore
+from storage.rooms.visits import VisitStore
 from storage.user_channels import Changed, UserChannelStore
 from storage.webhooks.deliveries import DeliveryStore
 from storage.webhooks.webhooks import WebhookStore
@@ -59,21 +61,14 @@ class Stores:
         self.outbox = OutboxStore(database)
         self.exports = ExportStore(database, cipher)
         self.user_blocks = UserBlockStore(database)
-        self.pairs = PairStore(database, self.outbox, self.user_channels, self.user_blocks)
-        self.deletions = DeletionStore(database, self.outbox, self.pairs, self.webhooks)
-        self.lives = LiveStore(database)
+        self.matches = MatchStore(database)
+        self.deletions = DeletionStore(database, self.outbox, self.matches, self.webhooks)
+        self.visits = VisitStore(database)
+        self.summaries = SummaryStore(database, self.visits)
         self.consents = ConsentStore(database)
-        self.live_notices = LiveNoticeStore(database, settings.notices.template_id)
-        self.rooms = RoomStore(
-            database,
-            self.members,
-            self.outbox,
-            self.user_channels,
-            self.webhooks,
-            self.pairs,
-            self.lives,
-            self.live_notices,
-        )
+        self.live_notices = LiveNoticeStore(database)
+        self.rooms = RoomStore(database)
+        self.identities = IdentityStore(database)
         self.room_groups = RoomGroupStore(database)
         self.chat_lines = ChatLineStore(database, settings.retention.chat_days)
         self.presence = PresenceStore(database, grace)

@@ -40,7 +40,7 @@ class UserChannelStore:
         self._database = database
         self._channels: Collection = database.collection("user_channels")
         self.changed = changed
-        self._by_id = documents_by_id(self._channels, _channel_from, exclude="log")
+        self._by_id = documents_by_id(self._channels, _channel_from, "log")
 
     async def create(self, user_id: str) -> UserChannel:
         """Add the channel of a user, unless there is one, and return it."""

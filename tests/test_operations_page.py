@@ -11,7 +11,9 @@ from tests.support.paths import ROOT
 
 PAGE = (ROOT / "docs" / "operations.md").read_text()
 GROWTH = "## What grows, and what bounds it"
-COLLECTION = re.compile(r'\.collection\("(\w+)"\)|^    name(?:, \w+)* = "(\w+)"', re.MULTILINE)
+COLLECTION = re.compile(
+    r'\.(?:collection|by_id)\("(\w+)"|^    name(?:, \w+)* = "(\w+)"', re.MULTILINE
+)
 NOT_PRODUCT = {"bench", "chaos"}
 LOG_METHOD = re.compile(r"\blog\.(?:debug|info|warning|error|critical|exception)\b")
 LOG_CALL = re.compile(r'\blog\.(\w+)\(\s*"(\w+)"')

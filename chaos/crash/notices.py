@@ -16,7 +16,7 @@ from devtools.simulator.wechat import openid_of
 from people.notices import Consent
 from services.accounts.notices import JOB_NAME
 from storage.accounts.follows import FollowStore
-from storage.accounts.notices import ConsentStore
+from storage.accounts.notices import ConsentStore, consent_id
 from storage.accounts.users import User, identity_of
 from storage.database import Document
 from storage.documents import document_of
@@ -105,7 +105,7 @@ class Notices:
         def agree(consent: Consent) -> Consent:
             return consent.note_event("first", 1, accepted=True)
 
-        await self._consents.change(user_id, NOTICE_TEMPLATE, agree)
+        await self._consents.change(consent_id(user_id, NOTICE_TEMPLATE), agree)
         return user_id
 
     async def _begin(self, due_at: datetime) -> None:

@@ -33,7 +33,7 @@ class MatchesHandler(ActiveUserHandler):
     @endpoint(limit="read")
     async def get(self, params: PageRequest) -> MatchesResponse:
         stores, skip = self.context.stores, (params.page - 1) * LIST_PAGE_SIZE
-        pairs = await stores.pairs.matches(self.user_id, skip, LIST_PAGE_SIZE)
+        pairs = await stores.matches.matches(self.user_id, skip, LIST_PAGE_SIZE)
         partners = {pair.other(self.user_id): pair for pair in pairs}
         return MatchesResponse(
             [
@@ -56,4 +56,4 @@ class EndMatchHandler(ActiveUserHandler):
         if params.user_id == self.user_id:
             raise InvalidParameter({"user_id": "this is you"})
         await self.context.stores.users.get(params.user_id)
-        await self.context.stores.pairs.end(self.user_id, params.user_id)
+        await self.context.services.accounts.matches.end(self.user_id, params.user_id)

@@ -267,8 +267,8 @@ class LikeHandler(ActiveUserHandler):
     async def post(self, params: LikeRequest) -> OkResponse:
         """Like a user, or remove the like."""
         await self._check_target(params.user_id)
-        pairs = self.context.stores.pairs
-        change = pairs.like if params.like_state else pairs.unlike
+        matches = self.context.services.accounts.matches
+        change = matches.like if params.like_state else matches.unlike
         await change(self.user_id, params.user_id)
         return OkResponse(detail="ok")
 
@@ -276,7 +276,7 @@ class LikeHandler(ActiveUserHandler):
     async def get(self, params: UserRequest) -> LikeStateResponse:
         """Read whether the caller likes a user."""
         await self._check_target(params.user_id)
-        pair = await self.context.stores.pairs.find(self.user_id, params.user_id)
+        pair = await self.context.stores.matches.of(self.user_id, params.user_id)
         return LikeStateResponse(like_state=1 if self.user_id in pair.likes else 0)
 
     async def _check_target(self, user_id: str) -> None:

@@ -127,7 +127,8 @@ class OpsRoomsHandler(OperatorHandler):
 
     @endpoint()
     async def get(self) -> Page[RoomRowResponse]:
-        rooms = await self.context.stores.rooms.live()
+        stores = self.context.stores
+        rooms = await stores.rooms.live(await stores.summaries.running())
         counts = await self.context.stores.members.counts(
             (room.live_id, room.epoch) for room in rooms
         )
@@ -181,7 +182,7 @@ class LiveSearchHandler(OperatorHandler):
     async def find(
         self, params: LiveSearchRequest, after: str, limit: int
     ) -> tuple[list[Document], str | None]:
-        rows, cursor = await self.context.stores.lives.page(
+        rows, cursor = await self.context.stores.summaries.page(
             after, limit, live_id=params.live_id, host_id=params.host_id
         )
         return [{**row, "id": row["_id"], "dates": len(row["dates"])} for row in rows], cursor

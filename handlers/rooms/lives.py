@@ -51,7 +51,7 @@ class LivesHandler(ActiveUserHandler):
     @endpoint(limit="read")
     async def get(self, params: PageRequest) -> LivesResponse:
         stores = self.context.stores
-        lives = await stores.lives.page_of_host(self.user_id, params.page, LIST_PAGE_SIZE)
+        lives = await stores.summaries.page_of_host(self.user_id, params.page, LIST_PAGE_SIZE)
         dates = [date for live in lives for date in live["dates"]]
         guests = {date[seat] for date in dates for seat in ("male", "female")}
         users = await stores.users.find_many(sorted(guests))

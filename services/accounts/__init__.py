@@ -6,6 +6,7 @@ from realtime.hub import Hub
 from services.accounts.age_verification import AgeVerificationService
 from services.accounts.data_requests import DataRequestService, RetireHost
 from services.accounts.follows import FollowService
+from services.accounts.matches import MatchService
 from services.accounts.notices import NoticeService
 from services.accounts.pictures import PictureService
 from services.accounts.profiles import ProfileService
@@ -55,5 +56,8 @@ class AccountServices:
             self.profiles,
             moderation.user_safety,
         )
+        self.matches = MatchService(stores)
         self.notices = NoticeService(stores, tencent.notices, settings, metrics.notices)
-        self.data_requests = DataRequestService(stores, room_changes, self.sessions, retire_host)
+        self.data_requests = DataRequestService(
+            stores, room_changes, self.sessions, self.matches, retire_host
+        )

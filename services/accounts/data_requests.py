@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from core.retry import DELETIONS
+from services.accounts.matches import MatchService
 from services.accounts.sessions import SessionService
 from services.jobs.claimed_jobs import ClaimedJob
 from services.room_changes import RoomChanges
@@ -37,6 +38,7 @@ class DataRequestService:
     _stores: Stores
     _room_changes: RoomChanges
     _sessions: SessionService
+    _matches: MatchService
     _retire_host: RetireHost
     job: ClaimedJob[Callable[[], Awaitable[None]]] = field(init=False)
 
@@ -85,6 +87,7 @@ class DataRequestService:
         await self._stores.follows.drop_all(user_id)
         await self._retire_host(user_id)
         if user.deleted_at:
+            await self._matches.end_all(user_id)
             for step in deletions.steps(user):
                 await step()
             log.info("user_deleted", user_id=user_id)

@@ -10,13 +10,15 @@ from prometheus_client import Counter
 
 from config.settings import Settings
 from core.clock import now_ms
-from people.notices import Consent
+from people.notices import Consent, NotDue
+from rooms.events import NumberedEvent
 from rooms.room import Room
 from services.jobs.claimed_jobs import ClaimedJob, one_by_one
-from storage.accounts.notices import LiveNotices
+from storage.accounts.notices import LiveNotices, LiveNoticeStore, consent_id
 from storage.accounts.users import User
 from storage.jobs.inbox import CallbackOutcome, refused
 from storage.stores import Stores
+from storage.write_batch import WriteBatch
 from tencent.errors import Unreadable
 from tencent.message_push import MessagePush
 from tencent.notices import (
@@ -40,6 +42,15 @@ PAGE_SIZE = 1_000
 """Followers read by one step."""
 CATCH_UP_SECONDS = 0.5
 """A shorter delay, such as that of the reads between two steps, is caught up."""
+
+
+async def notify_followers(
+    live_notices: LiveNoticeStore, room: Room, _events: Sequence[NumberedEvent], batch: WriteBatch
+) -> None:
+    """Have the followers of the host notified of a live that begins, unless it is private."""
+    if room.epoch != room.loaded.epoch and room.visibility != "private":
+        live = LiveNotices(room.epoch, room.live_id, room.host_id, room.started_at)
+        live_notices.add_to(batch, live)
 
 
 class NoticeService:
@@ -83,7 +94,7 @@ class NoticeService:
         for event in events:
             if event.template_id == self._template_id:
                 rule = partial(_note, event)
-                await self._consents.change(user.user_id, self._template_id, rule)
+                await self._consents.change(consent_id(user.user_id, self._template_id), rule)
         return CallbackOutcome("done", brief=True)
 
     # ---- the job
@@ -178,7 +189,7 @@ class NoticeService:
         """Send a notice if one is due, once more with the neutral title if WeChat refuses it."""
         host_id, answers = room.host_id, list[NoticeAnswer]()
         neutral, page = self._settings.neutral_title, f"{self._page}?live_id={room.live_id}"
-        change = partial(self._consents.change, user.user_id, self._template_id)
+        change = partial(self._consents.change, consent_id(user.user_id, self._template_id))
         host = _checked(room.owner.person.nickname, self._moderation.nickname) or neutral
         title = _checked(room.title, self._moderation.room_name) or host
         neutral_host = neutral if title == host else host
@@ -186,7 +197,9 @@ class NoticeService:
             if answers:
                 await self._wait_for_turn()
             take = partial(Consent.take, host_id=host_id, user_day=self._settings.user_day)
-            if not await change(partial(take, now=now_ms())):
+            try:
+                await change(partial(take, now=now_ms()))
+            except NotDue:
                 break
             values = notice_values(self._settings.fields, text, name, room.started_at)
             answer = await self._client.send(user.app_id, user.openid, page, values)
@@ -206,7 +219,7 @@ class NoticeService:
 def _note(event: NoticeEvent, consent: Consent) -> Consent:
     """Apply an event. A failed delivery is a refusal, also if its answer is lost or not stored."""
     if event.msg_id and event.is_positive:
-        return consent.settle(event.msg_id)
+        return consent.note_delivered(event.msg_id)
     return consent.note_event(event.id, event.at, accepted=event.is_positive)
 
 

@@ -11,11 +11,14 @@ from people.user_events import Invitation
 from realtime.bus import Bus, ConnectionOpened
 from realtime.resume import View
 from realtime.socket_writer import SocketWriter
+from rooms.events import NumberedEvent
+from rooms.room import Room
 from services.errors import AccountBanned
 from storage.accounts.users import User
 from storage.errors import UserNotFound
 from storage.stores import Stores
-from storage.user_channels import UserChannel
+from storage.user_channels import UserChannel, UserChannelStore
+from storage.write_batch import WriteBatch
 
 
 class Balances(TypedDict):
@@ -34,6 +37,21 @@ class UserSnapshot(Balances):
 
     in_room: int | None
     invitations: list[Invitation]
+
+
+async def add_user_events(
+    channels: UserChannelStore, room: Room, _events: Sequence[NumberedEvent], batch: WriteBatch
+) -> None:
+    """Add the events of users, and show them which live they are in if that has changed."""
+    for user_id, event in room.user_events:
+        channels.add_to(batch, user_id, event)
+    if room.members is not room.loaded.members:
+        before, after = (
+            {(member.user_id, member.epoch) for member in members.values()}
+            for members in (room.loaded.members, room.members)
+        )
+        for user_id in {user_id for user_id, _ in before ^ after}:
+            batch.after_commit.append(partial(channels.changed, user_id, "where"))
 
 
 class UserChannelService:

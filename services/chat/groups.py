@@ -1,17 +1,20 @@
 """Creates the chat groups of rooms at Tencent IM, and replaces those that IM has dissolved."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
 
 from core.clock import now_ms
+from rooms.events import NumberedEvent
 from rooms.members import Person
+from rooms.room import Room
 from services.room_changes import RoomChanges
 from storage.chat import new_group_id
 from storage.jobs.outbox import MUTE_AGAIN, OutboxStore
 from storage.stores import Stores
+from storage.write_batch import WriteBatch
 from tencent.errors import ImGroupMissing, ImGroupTaken
 from tencent.im import ImClient
 
@@ -22,6 +25,14 @@ async def queue_group_message(outbox: OutboxStore, kind: str, live_id: int, grou
     """Queue the creation of a missing group, or the replacement of a dissolved one."""
     payload = {"live_id": live_id, "group_id": group_id}
     await outbox.add(kind, payload, urgent=True, key=group_id)
+
+
+async def destroy_groups(
+    outbox: OutboxStore, room: Room, _events: Sequence[NumberedEvent], batch: WriteBatch
+) -> None:
+    """Have IM destroy the groups that the room no longer uses."""
+    for group_id in room.groups_to_destroy:
+        outbox.add_to(batch, "destroy_group", {"group_id": group_id}, urgent=True)
 
 
 @dataclass

@@ -122,7 +122,7 @@ class ImActions:
     async def _set_friendship(self, payload: Payload) -> None:
         """Make two users friends while they are matched; repeat it if that has changed."""
         users, sent = payload["users"], None
-        while sent != (is_matched := (await self._stores.pairs.find(*users)).is_matched):
+        while sent != (is_matched := (await self._stores.matches.of(*users)).is_matched):
             change = self._im.add_friends if is_matched else self._im.delete_friends
             await change(*users)
             sent = is_matched

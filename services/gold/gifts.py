@@ -143,8 +143,6 @@ def _give_in_room(room: Room, context: BatchContext, transfer: GiftTransfer) -> 
         return None
     event = EventReference(room.live_id, room.epoch, room.version + len(room.events) + 1)
     answer = batch.give(transfer, event, private=room.visibility == "private")
-    if transfer.receiver == room.host_id:
-        batch.host_income[room.epoch] += transfer.receiver_income
     gift: GiftEvent = {
         "from": context.faces[transfer.sender],
         "to": context.faces[transfer.receiver],
@@ -153,5 +151,5 @@ def _give_in_room(room: Room, context: BatchContext, transfer: GiftTransfer) -> 
         "gold": transfer.cost,
         "request_id": transfer.request_id,
     }
-    room.add_gift(gift)
+    room.add_gift(gift, transfer.receiver_income)
     return answer

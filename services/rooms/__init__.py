@@ -36,7 +36,7 @@ class RoomServices:
         accounts: AccountServices,
     ) -> None:
         stream_urls, self.access = tencent.stream_urls, access
-        self.list = RoomList(stores.rooms, stores.members)
+        self.list = RoomList(stores)
         self.presence = presence
         self.lives = LiveRoomService(
             stores,
@@ -72,6 +72,7 @@ class RoomServices:
             accounts.evictions,
             accounts.sessions,
             chat.groups,
+            accounts.matches,
             lanes.im_safety,
             has_im_relay=chat.relay is not None,
         )

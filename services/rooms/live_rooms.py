@@ -13,7 +13,7 @@ from core.cache import Cache
 from core.clock import now_ms
 from realtime.bus import Bus, LiveStarted
 from rooms.errors import FollowersOnly, NotHost, NotLive, NotMatchmaker, StreamForbidden
-from rooms.events import Visibility
+from rooms.events import NumberedEvent, Visibility
 from rooms.members import MemberCounts
 from rooms.moderation import Item, Kind
 from rooms.room import Room
@@ -25,10 +25,9 @@ from services.moderation.proposals import ProposalService
 from services.room_changes import BatchData, RoomChanges
 from services.rooms.presence import Presence
 from storage.accounts.users import User
-from storage.jobs.outbox import ENSURE_GROUP
-from storage.rooms.members import MemberStore
-from storage.rooms.rooms import RoomStore
+from storage.jobs.outbox import ENSURE_GROUP, RENEW_PRIVATE, OutboxStore
 from storage.stores import Stores
+from storage.write_batch import WriteBatch
 from tencent.cloud_api import StreamUrls
 
 log = structlog.get_logger("qlive.rooms")
@@ -50,9 +49,9 @@ class RoomList:
     is COUNTS_TTL_SECONDS old.
     """
 
-    def __init__(self, rooms: RoomStore, members: MemberStore) -> None:
-        self._rooms = rooms
-        self._members = members
+    def __init__(self, stores: Stores) -> None:
+        self._rooms, self._members = stores.rooms, stores.members
+        self._summaries = stores.summaries
         self._reads = SingleFlight(self._read)
         self._cache: Cache[tuple[int, str], MemberCounts] = Cache(COUNTS_TTL_SECONDS, MAX_COUNTS)
         """By live_id and epoch."""
@@ -61,7 +60,8 @@ class RoomList:
         return await self._reads.get()
 
     async def _read(self) -> list[ListedRoom]:
-        rooms = [room for room in await self._rooms.live() if room.visibility == "public"]
+        running = await self._rooms.live(await self._summaries.running())
+        rooms = [room for room in running if room.visibility == "public"]
         live = {(room.live_id, room.epoch): room for room in rooms}
         counts = {session: cached for session in live if (cached := self._cache.get(session))}
         if missing := live.keys() - counts.keys():
@@ -73,6 +73,15 @@ class RoomList:
         listed = [(room, counts[session]) for session, room in live.items()]
         listed.sort(key=lambda row: -row[1].audience)  # stable: ties stay newest first
         return listed
+
+
+async def renew_private(
+    outbox: OutboxStore, room: Room, _events: Sequence[NumberedEvent], batch: WriteBatch
+) -> None:
+    """Have a private live renewed after a departure; see LiveRoomService.renew."""
+    if room.must_renew and room.live:
+        payload, key = {"live_id": room.live_id}, str(room.live_id)
+        outbox.add_to(batch, RENEW_PRIVATE, payload, urgent=True, key=key)
 
 
 @dataclass
@@ -153,13 +162,11 @@ class LiveRoomService:
         One who was banned or logged out is removed again. One whose stream was forbidden gets no
         seat, and one whose stream was allowed elsewhere gets one again.
         """
-        user = await self._stores.users.get(user_id)
-        if user.banned:
-            await self._room_changes.remove(user_id, "banned")
-            raise AccountBanned
-        if await self._stores.tokens.user_id_of(token) is None:
-            await self._room_changes.remove(user_id)
-            raise NotAuthenticated
+        user = await self._stores.tokens.user_of(token)
+        if user is None or user.banned:
+            is_banned = (await self._stores.users.get(user_id)).banned
+            await self._room_changes.remove(user_id, "banned" if is_banned else "left")
+            raise AccountBanned if is_banned else NotAuthenticated
         live_id, until = room.live_id, user.stream_forbidden_until
         if until and not user.may_stream:
             until_ms = int(until.timestamp() * 1000)

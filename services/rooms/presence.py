@@ -24,8 +24,8 @@ from rooms.members import (
 from rooms.room import Room
 from services.jobs.claimed_jobs import ClaimedJob, one_by_one
 from services.room_changes import RoomChanges
-from storage.rooms.members import MemberStore
 from storage.rooms.presence import PresenceStore
+from storage.stores import Stores
 
 log = structlog.get_logger("qlive.presence")
 
@@ -38,6 +38,9 @@ ABSENCE_CONCURRENCY = 16
 """Due absences processed concurrently."""
 ABSENCE_SECONDS = 0.5
 """Between two searches for due absences."""
+NEW_VISIT_MS = 60_000
+"""Time after entering for which a new socket notes the visit: the process that let the user in may
+have been killed before it has written it."""
 CLOCK_SKEW_MS = 2_000
 """Tolerated clock skew between Tencent and this server."""
 FLUSH_SIZE = 500
@@ -120,14 +123,13 @@ class Presence:
 
     def __init__(
         self,
-        store: PresenceStore,
-        members: MemberStore,
+        stores: Stores,
         room_changes: RoomChanges,
         lease: Lease,
         grace: GracePolicy,
     ) -> None:
-        self._store = store
-        self._members = members
+        self._store = store = stores.presence
+        self._members, self._visits = stores.members, stores.visits
         self._room_changes = room_changes
         self.lease = lease
         self._grace = grace
@@ -150,6 +152,8 @@ class Presence:
         meanwhile. Call it early: the number decides which of two sockets is newer.
         """
         member = await self._store.register_socket(user_id, live_id, self.lease.process, now_ms())
+        if member and member.role != "host" and now_ms() - member.entered_at < NEW_VISIT_MS:
+            self._visits.note_visitor(member.epoch, user_id)
         if member and member.role in ON_MIC:
             # This never raises: the caller needs the socket's number to record its end later.
             await self._mark_returned(live_id, user_id)

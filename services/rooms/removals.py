@@ -1,23 +1,40 @@
 """Removes users from a room, from all rooms, or from hosting; blocks between users; mutes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 from core.clock import now_ms
 from realtime.bus import UserEvicted
 from realtime.frames import CloseCode
-from rooms.events import NewEvent
+from rooms.events import NewEvent, NumberedEvent
 from rooms.members import Person
 from rooms.room import Room
+from rooms.state import differing
+from services.accounts.matches import MatchService
 from services.accounts.sessions import EvictionService, SessionService
 from services.chat.groups import GroupService
 from services.jobs.outbox_jobs import OutboxLane
 from services.room_changes import RoomChanges
 from storage.accounts.users import User
 from storage.database import Session
+from storage.jobs.outbox import OutboxStore
 from storage.stores import Stores
 from storage.webhooks.payloads import UserBannedPayload
+from storage.write_batch import WriteBatch
+
+
+async def mute_in_chat(
+    outbox: OutboxStore, room: Room, _events: Sequence[NumberedEvent], batch: WriteBatch
+) -> None:
+    """Have IM mute and unmute the users whose ban or mute has changed, or all of them."""
+    before = room.loaded
+    if room.epoch != before.epoch:
+        return  # bans that have ended by themselves
+    users = {*differing(before.bans, room.bans), *differing(before.muted, room.muted)}
+    everybody: list[dict[str, str]] = [{}] if room.mute_all != before.mute_all else []
+    for target in [*({"user_id": user_id} for user_id in sorted(users)), *everybody]:
+        outbox.add_to(batch, "mute", {**target, "live_id": room.live_id}, urgent=True)
 
 
 @dataclass
@@ -29,6 +46,7 @@ class RemovalService:
     _evictions: EvictionService
     _sessions: SessionService
     _groups: GroupService
+    _matches: MatchService
     _safety_lane: OutboxLane
     _: KW_ONLY
     has_im_relay: bool
@@ -60,7 +78,7 @@ class RemovalService:
         """
         other, user_id = await self._stores.users.get(other_id), user.user_id
         await self._stores.user_blocks.put(user_id, other_id)
-        await self._stores.pairs.end(user_id, other_id)
+        await self._matches.end(user_id, other_id)
         await self._room_changes.separate(user.person(), other.person())
         await self._stores.follows.drop(user_id, other_id)
         await self._stores.follows.drop(other_id, user_id)
@@ -129,7 +147,7 @@ class RemovalService:
         if user := await self._banned_user(user_id):
             await self._room_changes.remove(user_id, "banned")
             await self._room_changes.end_deputy(user.person())
-            await self._stores.pairs.end_all(user_id)
+            await self._matches.end_all(user_id)
 
     async def _banned_user(self, user_id: str) -> User | None:
         user = await self._stores.users.find(user_id)

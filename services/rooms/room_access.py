@@ -96,11 +96,11 @@ class RoomAccess:
     async def audiences(self, sessions: Sequence[tuple[int, str]]) -> dict[int, Audience]:
         """Return the numbers of users by live_id, of live sessions (live_id, epoch).
 
-        They raise the peaks in the reports of the lives, in which the host does not count.
+        They raise the peaks of the lives, in which the host does not count.
         """
         counts = await self._stores.members.counts(sessions)
-        audiences = {epoch: counts[live_id].audience - 1 for live_id, epoch in sessions}
-        await self._stores.lives.note_audiences(audiences)
+        for live_id, epoch in sessions:
+            self._stores.visits.note_audience(epoch, counts[live_id].audience - 1)
         return {
             live_id: {"audience_count": numbers.audience, "num_list": numbers.num_list}
             for live_id, numbers in counts.items()

@@ -1,7 +1,7 @@
 """Streams whose pictures or sound CSS finds suspicious: kept for operators, or stopped at once."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -10,6 +10,7 @@ import structlog
 
 from config.sections import ModerationSettings
 from rooms.errors import RoomNotFound
+from rooms.events import NumberedEvent
 from rooms.moderation import Item
 from rooms.room import Room
 from services.jobs.outbox_jobs import OutboxLane
@@ -19,8 +20,10 @@ from storage.accounts.users import User
 from storage.database import Session
 from storage.documents import fields_of
 from storage.jobs.inbox import DONE
+from storage.jobs.outbox import OutboxStore
 from storage.moderation import item_id_of
 from storage.stores import Stores
+from storage.write_batch import WriteBatch
 from tencent.callbacks import StreamVerdict
 
 log = structlog.get_logger("qlive.rooms")
@@ -31,6 +34,19 @@ STREAM_NAME = re.compile(r"[0-9]{8}_[0-9a-f]{24}")
 STREAM_FORBIDDEN = timedelta(days=1)
 """Time for which a user whose stream was stopped gets no URL to push video: an operator decides
 within a working day. CSS forbids a stream for 90 days at most."""
+
+
+async def drop_streams(
+    outbox: OutboxStore, room: Room, _events: Sequence[NumberedEvent], batch: WriteBatch
+) -> None:
+    """Have CSS cut the streams whose seats are gone.
+
+    Those that were taken away are cut first. Given up ones, which their users stop by themselves,
+    are joined to one message per user when they are sent.
+    """
+    for stream, user_id in room.streams_to_drop.items():
+        payload = {"streams": [stream]}
+        outbox.add_to(batch, "drop_stream", payload, urgent=not user_id, key=user_id)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from core.clock import day_interval, day_of, now_ms
 from core.errors import InvalidParameter
 from ledger.errors import RequestIdReused
 from rooms.errors import InvitationInvalid
+from rooms.events import NumberedEvent
 from rooms.room import Room
 from rooms.tickets import Ticket, TicketKind
 from services.errors import SessionKeyMissing
@@ -20,6 +22,7 @@ from services.room_changes import RoomChanges
 from services.rooms.live_rooms import LiveRoomService
 from storage.accounts.users import User
 from storage.stores import Stores
+from storage.write_batch import WriteBatch
 from tencent.activity_cards import PNG, ActivityCardClient
 from tencent.cos import CosClient
 from tencent.errors import InvalidEncryptedData, ServiceUnavailable
@@ -28,6 +31,26 @@ from tencent.wechat import decrypt_open_data
 LONGEST_TICKET = timedelta(days=1)
 CODE_SECONDS = 6.0
 """Longest wait for a code. An attempt at COS may take 5 s, and is then logged."""
+
+
+async def name_tickets(
+    stores: Stores, room: Room, _events: Sequence[NumberedEvent], batch: WriteBatch
+) -> None:
+    """Add the names and the pictures of new and of ended tickets."""
+    before = room.loaded.tickets
+    if room.tickets is before:
+        return
+    for ticket_id in room.tickets.keys() ^ before.keys():
+        ended, new = before.get(ticket_id), room.tickets.get(ticket_id)
+        if new:
+            stores.identities.add_to(batch, "ticket", ticket_id, room.live_id)
+        else:
+            stores.identities.drop_in(batch, "ticket", ticket_id)
+        # Of a new one, before there is a picture, which no failure then leaves behind.
+        if new and new.picture:
+            stores.outbox.add_deletion_to(batch, new.picture, timedelta(minutes=new.minutes + 1))
+        elif ended and ended.picture:
+            stores.outbox.add_deletion_to(batch, ended.picture, timedelta())
 
 
 @dataclass

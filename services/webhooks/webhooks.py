@@ -56,7 +56,7 @@ class WebhookService:
         """`allows_local`: endpoints may be on this machine, and without TLS."""
         self._webhooks = stores.webhooks
         self._deliveries = stores.deliveries
-        self._lives = stores.lives
+        self._summaries = stores.summaries
         self._bus = bus
         self._metrics = metrics
         self._allows_local = allows_local
@@ -144,7 +144,7 @@ class WebhookService:
     async def _send(self, webhook: Webhook, event: Delivery) -> Attempt:
         """Sign and send an event; a `live.ended` first gets the counts of its report."""
         if event.type == "live.ended" and event.data and "dates" not in event.data:
-            counts = await self._lives.counts(event.data["epoch"])
+            counts = await self._summaries.counts(event.data["epoch"])
             event = await self._deliveries.add_data(event, counts)
         at = datetime.now(UTC)
         if not webhook.secrets:

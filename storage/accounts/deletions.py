@@ -13,7 +13,7 @@ from typing import Any
 from ledger.refund_cases import OPEN_STATES as OPEN_CASES
 from ledger.withdrawals import OPEN_STATES as OPEN_WITHDRAWALS
 from rooms.events import NewEvent
-from storage.accounts.matches import PairStore
+from storage.accounts.matches import MatchStore
 from storage.accounts.users import IS_DEBTOR, User, identity_of, user_from
 from storage.database import Database, Document, Session
 from storage.documents import document_of, make_partial_index, starts_with
@@ -37,11 +37,11 @@ class DeletionStore:
     """Deletes users in steps, each of which may be repeated."""
 
     def __init__(
-        self, database: Database, outbox: OutboxStore, pairs: PairStore, webhooks: WebhookStore
+        self, database: Database, outbox: OutboxStore, matches: MatchStore, webhooks: WebhookStore
     ) -> None:
         self._database = database
         self._identities = IdentityStore(database)
-        self._pairs = pairs
+        self._matches = matches
         self._webhooks = webhooks
         self._in = database.collection
         self._outbox = outbox
@@ -94,10 +94,13 @@ class DeletionStore:
         return await self._database.transaction_with_retry(work)
 
     def steps(self, user: User) -> Sequence[Step]:
-        """Return the steps in order: the profile goes before its pictures, the openid last."""
+        """Return the steps in order: the profile goes before its pictures, the openid last.
+
+        The matches have ended before.
+        """
         user_id = user.user_id
         return [
-            partial(self._clear_matches, user_id),
+            partial(self._clear_partners, user_id),
             *(partial(self._handle, *rule) for rule in _rules(user_id)),
             partial(self._clear_host, user_id),
             partial(self._clear_inbox, user_id),
@@ -113,10 +116,9 @@ class DeletionStore:
             else:
                 await self._in(name).delete_many(where)
 
-    async def _clear_matches(self, user_id: str) -> None:
-        """End the matches, and clear the user in the channels of their partners."""
-        await self._pairs.end_all(user_id)
-        partners = await self._pairs.partners(user_id)
+    async def _clear_partners(self, user_id: str) -> None:
+        """Clear the user in the channels of those with whom they were matched."""
+        partners = await self._matches.partners(user_id)
         await self._clear_channels("data.user.user_id", user_id, _id={"$in": partners})
 
     async def _clear_host(self, user_id: str) -> None:
@@ -201,7 +203,7 @@ def _rules(user_id: str) -> list[tuple[Any, ...]]:
         ("withdrawals", mine, {"$set": sent}),
         ("rooms", {"host_id": user_id}, {"$set": room, "$inc": {"revision": 1}}),
         _log_rule(user_id),
-        _date_rule(user_id),
+        *_date_rules(user_id),
         ("moderation_items", {**mine, "kind": {"$ne": "report"}}),
         ("moderation_items", about, [{"$set": {"evidence": accused, "decision": ""}}]),
         _evidence_rule(user_id),
@@ -213,7 +215,7 @@ def _rules(user_id: str) -> list[tuple[Any, ...]]:
         *((name, mine) for name in ("chat_lines", "tokens", "exports")),
         ("follows", {"_id": starts_with(f"{user_id}:")}),
         ("notice_consents", {"_id": starts_with(f"{user_id}:")}),
-        ("pairs", {"users": user_id}),
+        ("matches", {"users": user_id}),
         *(("user_blocks", where) for where in (by, of)),
         *((name, {"_id": user_id}) for name in ("members", "user_channels", "follower_counts")),
     ]
@@ -243,8 +245,8 @@ def _log_rule(user_id: str) -> tuple[Any, ...]:
     return "rooms", where, [{"$set": {"log": {"$arrayToObject": events}}}]
 
 
-def _date_rule(user_id: str) -> tuple[Any, ...]:
-    """Return the rule that takes the user out of the dates in the reports of lives."""
+def _date_rules(user_id: str) -> list[tuple[Any, ...]]:
+    """Return the rules that take the user out of the dates of lives, and of their rooms."""
     guests = ("male", "female")
     left = {
         name: {"$cond": [{"$eq": [f"$$this.{name}", user_id]}, "", f"$$this.{name}"]}
@@ -252,7 +254,7 @@ def _date_rule(user_id: str) -> tuple[Any, ...]:
     }
     dates = {"$map": {"input": "$dates", "in": {"$mergeObjects": ["$$this", left]}}}
     where = {"$or": [{f"dates.{name}": user_id} for name in guests]}
-    return "lives", where, [{"$set": {"dates": dates}}]
+    return [(name, where, [{"$set": {"dates": dates}}]) for name in ("lives", "rooms")]
 
 
 def _evidence_rule(user_id: str) -> tuple[Any, ...]:

@@ -1,49 +1,26 @@
 """notice_consents: per user and template. live_notices: per live whose notices are not all sent."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from core.retry import retry_on_conflict
 from people.notices import SIX_HOURS_MS, Consent
-from rooms.room import Room
-from storage.database import Collection, Database, Document
-from storage.documents import document_of, documents_by_id, known_fields
-from storage.write_batch import GroupCommit, WriteBatch
+from storage.database import Collection, Database, Document, Session
+from storage.documents import document_of, known_fields
+from storage.versioned import VersionedStore
+from storage.write_batch import WriteBatch
 
 
-class ConsentStore:
-    """Agreements of users, saved if they are as they were loaded."""
+class ConsentStore(VersionedStore[Consent]):
+    """Agreements of users to the messages of a template."""
 
-    def __init__(self, database: Database) -> None:
-        self._consents: Collection = database.collection("notice_consents")
-        self._by_id = documents_by_id(
-            self._consents,
-            lambda row: Consent(**{**known_fields(Consent, row), "id": row["_id"]}),
-        )
-        self._commits = GroupCommit(database)
+    name, kind = "notice_consents", Consent
 
-    async def change(
-        self, user_id: str, template_id: str, rule: Callable[[Consent], Consent | None]
-    ) -> Consent | None:
-        """Save and return the result of a rule for a user's consent; None changes nothing."""
-        id_ = _id(user_id, template_id)
+    async def make_indexes(self) -> None:
+        """Make none: consents are found by their ids."""
 
-        async def attempt() -> Consent | None:
-            before = await self._by_id.get(id_) or Consent(id_, user_id)
-            after = rule(before)
-            if after is None or after == before:
-                return after
-            after, batch = replace(after, version=before.version + 1), WriteBatch()
-            document = document_of(after, "id")
-            if before.version:
-                where = {"_id": id_, "version": before.version}
-                batch.replace("notice_consents", where, document)
-            else:
-                batch.insert("notice_consents", document)
-            await self._commits.commit(batch)
-            return after
-
-        return await retry_on_conflict(attempt)
+    async def get(self, id_: str, session: Session | None = None) -> Consent:
+        """Return a user's consent, a new one if none is stored."""
+        return await self.find(id_, session) or Consent(id_, id_.partition(":")[0])
 
     async def due(
         self, user_ids: Sequence[str], template_id: str, host_id: str, now: int
@@ -53,13 +30,14 @@ class ConsentStore:
         Those who got one of hers in the last six hours are left out, and not read again in her next
         live.
         """
-        where: Document = {"_id": {"$in": [_id(user_id, template_id) for user_id in user_ids]}}
+        ids = [consent_id(user_id, template_id) for user_id in user_ids]
+        where: Document = {"_id": {"$in": ids}}
         where |= {"count": {"$gt": 0}, f"hosts.{host_id}.at": {"$not": {"$gt": now - SIX_HOURS_MS}}}
-        due = {row["user_id"] async for row in self._consents.find(where, {"user_id": 1})}
+        due = {row["user_id"] async for row in self._documents.find(where, {"user_id": 1})}
         return [user_id for user_id in user_ids if user_id in due]
 
 
-def _id(user_id: str, template_id: str) -> str:
+def consent_id(user_id: str, template_id: str) -> str:
     return f"{user_id}:{template_id}"
 
 
@@ -75,20 +53,16 @@ class LiveNotices:
 
 
 class LiveNoticeStore:
-    """Lives whose followers are not all notified; none is added while notices are off."""
+    """Lives whose followers are not all notified."""
 
-    def __init__(self, database: Database, template_id: str) -> None:
+    def __init__(self, database: Database) -> None:
         self._lives: Collection = database.collection("live_notices")
-        self._is_on = bool(template_id)
 
     async def make_indexes(self) -> None:
         await self._lives.create_index("started_at")
 
-    def add_to(self, batch: WriteBatch, room: Room) -> None:
-        """Add a live that begins with this change of the room, unless it is private."""
-        if self._is_on and room.epoch != room.loaded.epoch and room.visibility != "private":
-            live = LiveNotices(room.epoch, room.live_id, room.host_id, room.started_at)
-            batch.insert("live_notices", document_of(live, "epoch"))
+    def add_to(self, batch: WriteBatch, live: LiveNotices) -> None:
+        batch.insert("live_notices", document_of(live, "epoch"))
 
     async def latest(self) -> LiveNotices | None:
         """Return the live that began last."""

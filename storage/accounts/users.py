@@ -176,6 +176,10 @@ class UserStore:
         shown = {row["_id"]: user_from(row) async for row in self._users.find(where)}
         return [shown[user_id] for user_id in user_ids if user_id in shown]
 
+    def add_time_on_air(self, batch: WriteBatch, host_id: str, seconds: int) -> None:
+        change = {"$inc": {"continuous_time": seconds}}
+        batch.update_if_present("users", {"_id": host_id}, change)
+
     async def plan_deletion(self, user_id: str, at: datetime | None) -> datetime | None:
         """Plan the deletion for this time, or as planned before; None cancels it.
 

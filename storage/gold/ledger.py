@@ -268,8 +268,6 @@ class LedgerStore:
             writes.update("users", where, update)
             writes.after_commit.append(partial(self._changed, change.user_id, "balance"))
         self._rankings.add_writes(batch.ranking_changes, writes)
-        for epoch, income in batch.host_income.items():
-            writes.update_if_present("lives", {"_id": epoch}, {"$inc": {"income": income}})
 
     async def write_gifts(self, session: Session, context: BatchContext) -> None:
         """Write the whole batch. Raises WriteConflict if any part of it conflicts."""

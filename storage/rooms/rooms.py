@@ -1,38 +1,27 @@
 """rooms: one document per room, with its state, version and last 256 events."""
 
 import itertools
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from datetime import timedelta
-from functools import partial
+from collections.abc import Awaitable, Hashable, Sequence
 from typing import Any, TypeVar
 
 import structlog
-from pymongo.errors import PyMongoError
 
 from core.batching import BatchLoader, SingleFlight, parsed
 from core.errors import TryAgain, WriteConflict
 from core.limits import ConcurrencyLimit
 from core.retry import retry_on_conflict
-from rooms.dates import date_changes
-from rooms.events import LAST_EVENT_TYPE, LOG_SIZE, NewEvent, NumberedEvent
-from rooms.members import Member, Person
+from rooms.dates import date_fields
+from rooms.events import LOG_SIZE, NumberedEvent
+from rooms.members import Person
 from rooms.room import Room
-from rooms.state import Application, RoomState, Seat
+from rooms.state import Application, RoomState, Seat, differing
 from rooms.tickets import Ticket
-from rooms.webhooks import room_webhooks
-from storage.accounts.matches import PairStore
-from storage.accounts.notices import LiveNoticeStore
 from storage.chat import live_id_of, new_group_id
 from storage.database import Collection, Database, Document
 from storage.documents import documents_by_id, fields_of, known_fields
 from storage.errors import StorageUnavailable
 from storage.identities import IdentityStore
-from storage.jobs.outbox import RENEW_PRIVATE, OutboxStore
-from storage.rooms.lives import LiveStore
-from storage.rooms.members import MemberStore, add_membership_writes, member_from
-from storage.user_channels import UserChannelStore
-from storage.webhooks.payloads import OfRoom
-from storage.webhooks.webhooks import WebhookStore
+from storage.rooms.members import add_membership_writes, member_from
 from storage.write_batch import GroupCommit, WriteBatch
 
 log = structlog.get_logger("qlive.storage")
@@ -45,6 +34,8 @@ than the connections that there may be (storage/database.py)."""
 LOG_QUEUE_SECONDS = 2.5
 """Longest wait of such a read for others; the relay to IM renews its lease after two messages and
 the reads before them (services/chat/im_relay.py)."""
+UNREAD = ("log", "dates")
+"""Fields that grow with the live: they are appended to without being loaded."""
 TAIL_EVENTS = 16
 """Events read without the rest of the log (measured: 300 rooms in 0.10 s instead of 0.37 s)."""
 
@@ -52,27 +43,11 @@ TAIL_EVENTS = 16
 class RoomStore:
     """Rooms, and the memberships that a change concerns, under an optimistic lock."""
 
-    def __init__(
-        self,
-        database: Database,
-        members: MemberStore,
-        outbox: OutboxStore,
-        channels: UserChannelStore,
-        webhooks: WebhookStore,
-        pairs: PairStore,
-        lives: LiveStore,
-        live_notices: LiveNoticeStore,
-    ) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
         self._identities = IdentityStore(database)
-        self._pairs, self._lives = pairs, lives
-        self._channels = channels
-        self._webhooks = webhooks
-        self._live_notices = live_notices
         self._rooms: Collection = database.collection("rooms")
-        self._members = members
-        self._outbox = outbox
-        self._by_id = documents_by_id(self._rooms, room_from, exclude="log")
+        self._by_id = documents_by_id(self._rooms, room_from, *UNREAD)
         self._loads: BatchLoader[Room] = BatchLoader(self._load_many)
         self._load_numbers = itertools.count()
         self._log_reads = SingleFlight(self._read_events_since)
@@ -100,7 +75,7 @@ class RoomStore:
         live_id = await self._database.next_number("live_id")
         room = Room(live_id, new_group_id(live_id), Seat(host, ""))
         created = {name: _stored(getattr(room, name)) for name in (*_VALUES, *_MAPS)}
-        created |= {"_id": live_id, "version": 0, "group_ready": False, "log": {}}
+        created |= {"_id": live_id, "version": 0, "group_ready": False, "log": {}, "dates": []}
 
         batch = WriteBatch()
         self._identities.add_to(batch, "host", host.user_id, live_id)
@@ -158,7 +133,7 @@ class RoomStore:
         live_ids = [*{live_id for live_id, _, _ in keys}]
         steps: list[Document] = [
             {"$match": {"_id": {"$in": live_ids}}},
-            {"$unset": "log"},
+            {"$unset": [*UNREAD]},
             {"$set": {"read_at": {"$toLong": "$$NOW"}}},
         ]
         if user_ids := [*{user_id for _, ids, _ in keys for user_id in ids}]:
@@ -176,99 +151,13 @@ class RoomStore:
                 loaded[key] = parsed({**rooms[live_id], "members": found}, room_from)
         return loaded
 
-    async def save(
-        self,
-        room: Room,
-        events: Sequence[NumberedEvent],
-        add_writes: Sequence[Callable[[WriteBatch], None]] = (),
-    ) -> None:
-        """Save state, events and memberships, and what `add_writes` add, atomically.
+    async def commit(self, batch: WriteBatch) -> None:
+        """Write a batch atomically, with those of other rooms that are saved at the same time.
 
-        Rooms that are saved at the same time share a transaction; a single write needs none. Raises
-        WriteConflict if the room, a membership or a pair on mic has changed since it was loaded.
+        A single write needs no transaction. Raises WriteConflict if the room or a membership has
+        changed since it was loaded.
         """
-        batch = WriteBatch()
-        add_room_writes(room, events, batch)
-        dates = date_changes(room.loaded, events)
-        self._lives.add_writes(room, events, dates, batch)
-        await self._pairs.add_dates(batch, dates, room.live_id, room.epoch)
-        if events and events[-1].type == LAST_EVENT_TYPE:
-            lived = {"$inc": {"continuous_time": room.lasted(events[-1].ts)}}
-            batch.update_if_present("users", {"_id": room.host_id}, lived)
-        self._live_notices.add_to(batch, room)
-        self._add_messages(room, batch)
-        self._add_tickets(room, batch)
-        for user_id, event in room.user_events:
-            self._channels.add_to(batch, user_id, event)
-        for user_id in _moved_users(room):
-            batch.after_commit.append(partial(self._channels.changed, user_id, "where"))
-        for add in add_writes:
-            add(batch)
-        await self._add_webhooks(room, events, batch)
-        if len(batch):
-            await self._commits.commit(batch)
-
-    def _add_messages(self, room: Room, batch: WriteBatch) -> None:
-        """Add what Tencent must be told of the change."""
-        for stream, user_id in room.streams_to_drop.items():
-            # Those that were taken away are cut first. Given up ones, which their users stop by
-            # themselves, are joined to one message per user when they are sent.
-            payload = {"streams": [stream]}
-            self._outbox.add_to(batch, "drop_stream", payload, urgent=not user_id, key=user_id)
-        if room.must_renew and room.live:
-            renewal, key = {"live_id": room.live_id}, str(room.live_id)
-            self._outbox.add_to(batch, RENEW_PRIVATE, renewal, urgent=True, key=key)
-        for group_id in room.groups_to_destroy:
-            self._outbox.add_to(batch, "destroy_group", {"group_id": group_id}, urgent=True)
-        for target in _changed_mutes(room):
-            self._outbox.add_to(batch, "mute", {**target, "live_id": room.live_id}, urgent=True)
-
-    def _add_tickets(self, room: Room, batch: WriteBatch) -> None:
-        """Add the names and the pictures of new and of ended tickets."""
-        for ticket_id in room.tickets.keys() ^ room.loaded.tickets.keys():
-            # Of a new one, before there is a picture, which no failure then leaves behind.
-            ended, new = room.loaded.tickets.get(ticket_id), room.tickets.get(ticket_id)
-            if new:
-                self._identities.add_to(batch, "ticket", ticket_id, room.live_id)
-            else:
-                self._identities.drop_in(batch, "ticket", ticket_id)
-            if new and new.picture:
-                self._outbox.add_deletion_to(batch, new.picture, timedelta(minutes=new.minutes + 1))
-            elif ended and ended.picture:
-                self._outbox.add_deletion_to(batch, ended.picture, timedelta())
-
-    async def _add_webhooks(
-        self, room: Room, events: Sequence[NumberedEvent], batch: WriteBatch
-    ) -> None:
-        """Add what webhooks send of the change; only then the audience is read."""
-        outgoing = room_webhooks(room, events)
-        if await self._webhooks.wants(outgoing):
-            audience = (await self._members.count(room.live_id, room.epoch)).audience
-            shown = OfRoom(
-                live_id=room.live_id, epoch=room.epoch, title=room.name, audience=audience
-            )
-            about_room = [NewEvent(event.type, {**shown, **event.data}) for event in outgoing]
-            await self._webhooks.add_to(batch, *about_room)
-
-    async def clear(self, live_id: int, epoch: str) -> None:
-        """Delete the memberships of an ended live session, and complete its report.
-
-        A failure is only logged: since their epoch has ended, they are already invalid.
-        """
-        try:
-            counts = await self._members.count(live_id, epoch)
-            await self._lives.note_audiences({epoch: counts.audience - 1})
-            await self._members.clear(live_id, epoch)
-            await self._lives.complete(epoch)
-        except PyMongoError as error:
-            log.warning("memberships_cleanup_failed", live_id=live_id, error=type(error).__name__)
-
-    async def member_numbers(self, live_id: int) -> dict[str, int]:
-        """Return the number of members, the host included, of each live of the room."""
-        return await self._members.numbers(live_id)
-
-    async def membership_of(self, user_id: str) -> Member | None:
-        return await self._members.get(user_id)
+        await self._commits.commit(batch)
 
     async def log_since(self, live_id: int, epoch: str, seq: int) -> Sequence[NumberedEvent] | None:
         """Return all events of a live session after `seq`, in order.
@@ -317,11 +206,16 @@ class RoomStore:
         found = self._rooms.find({"due_at": {"$lte": now}}, {"_id": 1})
         return [row["_id"] async for row in found]
 
-    async def live(self) -> list[Room]:
-        """Return all live or paused rooms, the most recently started first."""
-        running = {"_id": {"$in": await self._lives.running()}}
-        found = self._rooms.find({**running, "status": {"$in": ["live", "paused"]}}, {"log": 0})
+    async def live(self, live_ids: Sequence[int]) -> list[Room]:
+        """Return those of the rooms that are live or paused, the most recently started first."""
+        running = {"_id": {"$in": [*live_ids]}, "status": {"$in": ["live", "paused"]}}
+        found = self._rooms.find(running, dict.fromkeys(UNREAD, 0))
         return [room_from(row) async for row in found.sort([("started_at", -1), ("_id", -1)])]
+
+    async def dates(self, live_id: int) -> list[Document]:
+        """Return the dates of the present or last live, in their order; times in ms."""
+        row = await self._rooms.find_one({"_id": live_id}, {"dates": 1})
+        return row["dates"] if row else []
 
 
 def room_from(document: Document) -> Room:
@@ -361,11 +255,14 @@ def _changes(room: Room, events: Sequence[NumberedEvent]) -> Document:
     if not (sets or unsets or events):
         return {}
     if "epoch" in sets:
-        sets["log"] = {}
+        sets |= {"log": {}, "dates": []}
     sets["version"] = room.version + len(events)
     for event in events:
         row = {"seq": event.seq, "ts": event.ts, "type": event.type, "data": event.data}
         sets[f"log.{event.seq % LOG_SIZE}"] = row
+    if room.date_changes:
+        for number, fields in date_fields(room.date_changes, events[-1].ts).items():
+            sets |= {f"dates.{number}.{name}": value for name, value in fields.items()}
     expiries = [application.expires_at for application in room.applications.values()]
     expiries += room.muted.values()
     expiries += [ticket.expires_at for ticket in room.tickets.values()]
@@ -382,39 +279,13 @@ def _differences(room: Room) -> tuple[Document, Document]:
     unsets: Document = {}
     for name in _MAPS:
         new = getattr(room, name)
-        differing = _differing(getattr(room.loaded, name), new)
-        sets |= {f"{name}.{user}": _stored(new[user]) for user in differing if user in new}
-        unsets |= {f"{name}.{user}": "" for user in differing if user not in new}
+        users = differing(getattr(room.loaded, name), new)
+        sets |= {f"{name}.{user}": _stored(new[user]) for user in users if user in new}
+        unsets |= {f"{name}.{user}": "" for user in users if user not in new}
     for name in _VALUES:
         if (new := getattr(room, name)) != getattr(room.loaded, name):
             sets[name] = _stored(new)
     return sets, unsets
-
-
-def _moved_users(room: Room) -> set[str]:
-    """Return the users who have entered the live or left it."""
-    before, after = (
-        {(member.user_id, member.epoch) for member in members.values()}
-        for members in (room.loaded.members, room.members)
-    )
-    return {user_id for user_id, _ in before ^ after}
-
-
-def _changed_mutes(room: Room) -> list[dict[str, str]]:
-    """Return the users whose ban or mute has changed, and {} if the mute of all has changed."""
-    loaded = room.loaded
-    if room.epoch != loaded.epoch:
-        return []  # bans that have ended by themselves
-    users = {*_differing(loaded.bans, room.bans), *_differing(loaded.muted, room.muted)}
-    everybody: list[dict[str, str]] = [{}] if room.mute_all != loaded.mute_all else []
-    return [{"user_id": user_id} for user_id in sorted(users)] + everybody
-
-
-def _differing(old: Mapping[str, T], new: Mapping[str, T]) -> list[str]:
-    """Return the users whose entry was added, replaced or removed."""
-    if old is new:
-        return []
-    return [user_id for user_id in old.keys() | new.keys() if old.get(user_id) != new.get(user_id)]
 
 
 def _stored(value: Any) -> Any:

@@ -116,13 +116,13 @@ class Live:
 
 
 COUNTS = {
-    Live.apply: 6,
+    Live.apply: 5,
     Live.accept: 5,
-    Live.accept_that_begins_a_date: 8,
+    Live.accept_that_begins_a_date: 7,
     Live.leave_the_mic: 6,
-    Live.leave_that_ends_a_date: 7,
-    Live.enter: 10,
-    Live.gift_to_the_host: 10,
+    Live.leave_that_ends_a_date: 6,
+    Live.enter: 7,
+    Live.gift_to_the_host: 9,
     Live.gift_to_a_guest: 9,
     Live.join: 5,
     Live.read_own_profile: 3,

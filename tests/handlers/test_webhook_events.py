@@ -87,10 +87,14 @@ async def test_a_live_is_sent_with_its_room_its_audience_and_the_counts_of_its_r
         {**room, **gift},
         {**seat, "reason": "left"},
     ]
-    report = {"audience_peak": 2, "audience_total": 2, "applications": 1, "income": 5}
+    epoch, date = room["epoch"], {"male": "1", "female": "2", "from": 1, "to": 2}
+    db.visits.insert_many([{"_id": f"{epoch}:{n}"} for n in range(2)])
+    db.follows.insert_many([{"_id": f"{n}:{host.id}", "epoch": epoch} for n in range(3)])
+    db.lives.update_one({"_id": epoch}, {"$set": {"matches": 4}})
+    counts = {"application_count": 5, "income": 6, "date_count": 2, "dates": [date, date]}
+    db.rooms.update_one({"_id": live_id}, {"$set": counts})
+    report = {"audience_peak": 1, "audience_total": 3, "applications": 5, "income": 6}
     report |= {"followers": 3, "matches": 4}
-    row = {"$set": {**report, "dates": [{}, {}]}}
-    db.lives.update_one({"_id": room["epoch"]}, row, upsert=True)
     (await host.post("qlive_room/live_end/", live_id=live_id)).ok()
     [ended] = await company.next("live.ended")
     assert ended == {**room, **report, "dates": 2, "host_id": host.id, "reason": "host"}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from people.notices import SEEN_EVENTS, SIX_HOURS_MS, Consent
+from people.notices import SEEN_EVENTS, SIX_HOURS_MS, Consent, NotDue
 
 EVENING = int(datetime(2026, 11, 28, 12, tzinfo=UTC).timestamp() * 1000)
 MIDNIGHT = int(datetime(2026, 11, 28, 16, tzinfo=UTC).timestamp() * 1000)
@@ -20,9 +20,7 @@ def consent(count: int = 1, **fields: Any) -> Consent:
 def taken(given: Consent, *host_ids: str, at: int = EVENING) -> Consent:
     """The consent after a notice of each of these hosts."""
     for host_id in host_ids:
-        after = given.take(host_id, at, 3)
-        assert after
-        given = after
+        given = given.take(host_id, at, 3)
     return given
 
 
@@ -53,12 +51,14 @@ def test_a_refusal_clears_all_agreements_that_are_not_later() -> None:
 def test_a_notice_takes_one_agreement_and_none_is_due_without() -> None:
     given = taken(consent(), "host")
     assert given.count == 0
-    assert given.take("other", EVENING, 3) is None
+    with pytest.raises(NotDue):
+        given.take("other", EVENING, 3)
 
 
 def test_a_host_sends_at_most_one_notice_in_six_hours() -> None:
     given = taken(consent(3), "host")
-    assert given.take("host", EVENING + SIX_HOURS_MS - 1, 3) is None
+    with pytest.raises(NotDue):
+        given.take("host", EVENING + SIX_HOURS_MS - 1, 3)
     after = taken(given, "host", at=EVENING + SIX_HOURS_MS)
     assert [*after.hosts] == ["host"]
     later = taken(given, "other", at=EVENING + SIX_HOURS_MS)
@@ -67,7 +67,8 @@ def test_a_host_sends_at_most_one_notice_in_six_hours() -> None:
 
 def test_a_user_receives_so_many_notices_in_a_day_in_china() -> None:
     given = taken(consent(9), "one", "two", "three")
-    assert given.take("four", MIDNIGHT - 1, 3) is None
+    with pytest.raises(NotDue):
+        given.take("four", MIDNIGHT - 1, 3)
     assert taken(given, "four", "five", "six", at=MIDNIGHT).day == "2026-11-29"
 
 
@@ -88,8 +89,8 @@ def test_a_notice_that_was_sent_or_refused_since_returns_nothing() -> None:
 
 def test_a_message_is_settled_by_its_number() -> None:
     given = taken(consent(3), "host").note_sent("host", "m1")
-    assert given.settle("m2") == given
-    delivered = given.settle("m1")
+    assert given.note_delivered("m2") == given
+    delivered = given.note_delivered("m1")
     assert (delivered.count, delivered.hosts["host"]["outcome"]) == (2, "sent")
 
 

@@ -162,10 +162,11 @@ def test_gifts_are_published_in_order() -> None:
     pairs = [(BERT, HOST), (CARL, HOST), (BERT, ANNA)]
     for sender, receiver in pairs:
         assert room.has(sender.user_id, receiver.user_id)
-        room.add_gift(gift(sender, receiver))
+        room.add_gift(gift(sender, receiver), 5)
     assert events_of(room) == [("gift", gift(*pair)) for pair in pairs]
     assert [event.seq for event in room.numbered(NOW)] == [room.version + n for n in (1, 2, 3)]
-    assert changed(room) == set()
+    assert changed(room) == {"income"}
+    assert room.income == 10, "of the two that the host got"
 
 
 @pytest.mark.parametrize("live", [True, False])

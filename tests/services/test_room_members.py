@@ -85,14 +85,14 @@ async def test_removing_removes_a_user_from_any_but_the_named_room() -> None:
 
 async def test_removing_gives_up_on_a_user_who_keeps_entering_rooms() -> None:
     fixture = RoomChangesFixture(BERT)
-    stored_membership = fixture.store.membership_of
+    stored_membership = fixture.store.get
 
     async def membership_of(user_id: str) -> Member | None:
         if user_id not in fixture.store.members:
             fixture.enter(BERT, 2)
         return await stored_membership(user_id)
 
-    fixture.store.membership_of = membership_of
+    fixture.store.get = membership_of
     with pytest.raises(TryAgain):
         await fixture.room_changes.remove(BERT.user_id, "banned")
 

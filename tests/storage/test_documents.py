@@ -31,7 +31,7 @@ async def test_documents_requested_at_once_are_one_query_without_the_excluded_fi
 ) -> None:
     await rows.insert_many([{"_id": n, "name": f"n{n}", "log": [n]} for n in (1, 2)])
     commands.clear()
-    loader = documents_by_id(rows, dict, exclude="log")
+    loader = documents_by_id(rows, dict, "log")
     one, two = {"_id": 1, "name": "n1"}, {"_id": 2, "name": "n2"}
     found = await asyncio.gather(loader.get(2), loader.get(3), loader.get_many([3, 1]))
     assert found == [two, None, [None, one]]

@@ -73,11 +73,11 @@ QUERIES: list[tuple[str, dict[str, Any], dict[str, int]]] = [
     ("lives", {"live_id": 1}, NEWEST_STARTED),
     ("lives", {}, NEWEST_STARTED),
     ("lives", {"$or": [{"dates.male": "1"}, {"dates.female": "1"}]}, {}),
-    ("visits", {"_id": {"$gte": "e:", "$lt": "e;"}}, {}),
+    ("visits", {"_id": {"$gt": "e:", "$lt": "e;"}}, {}),
     ("follows", {"epoch": {"$gt": "", "$in": ["e1", "e2"]}}, {}),
     ("follows", {"by": "1"}, {"at": -1}),
     ("rooms", {"host_id": {"$in": ["1", "2"]}, "visibility": {"$ne": "private"}}, {}),
-    ("pairs", {"users": "1", "matched_at": 0}, {}),
+    ("matches", {"users": "1", "matched_at": 0}, {}),
 ]
 """Collection, filter and order."""
 

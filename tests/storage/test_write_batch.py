@@ -228,7 +228,7 @@ def test_a_transaction_with_the_largest_updates_stays_below_48_mb() -> None:
     faces: Any = {"from": anna.public_profile(), "to": bert.public_profile()}
     room = live_room()
     for _ in range(LOG_SIZE):
-        room.add_gift({**faces, "gift": gift, "num": 1, "gold": 10, "request_id": long[:64]})
+        room.add_gift({**faces, "gift": gift, "num": 1, "gold": 10, "request_id": long[:64]}, 5)
     batch = WriteBatch()
     add_room_writes(room, room.numbered(0), batch)
     [[update]] = batch.writes.values()

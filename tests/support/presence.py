@@ -10,6 +10,7 @@ from tornado.ioloop import IOLoop
 from rooms.members import GracePolicy, MemberSocket, Person
 from rooms.room import Room
 from services.room_changes import RoomChanges
+from services.rooms.consequences import consequences
 from services.rooms.presence import Lease, Presence
 from tests.support.room_builders import EPOCH, GRACE
 from tests.support.room_changes import RecordingListener
@@ -61,7 +62,7 @@ class PresenceFixture:
         self.stores = stores
         self.database, self.members, self.rooms = stores.database, stores.members, stores.rooms
         self.presence_store = stores.presence
-        self.room_changes = RoomChanges(self.rooms, RecordingListener())
+        self.room_changes = RoomChanges(stores, consequences(stores), RecordingListener())
         self.live_id = 0
 
     async def process(self, name: str, *, lease: float = 15, grace: GracePolicy = GRACE) -> Process:
@@ -74,8 +75,8 @@ class PresenceFixture:
         """A process without a lease in the database."""
         listener, clock = RecordingListener(), MovedClock()
         own_lease = Lease(self.presence_store, name, lease, clock)
-        room_changes = RoomChanges(self.rooms, listener)
-        presence = Presence(self.presence_store, self.members, room_changes, own_lease, grace)
+        room_changes = RoomChanges(self.stores, consequences(self.stores), listener)
+        presence = Presence(self.stores, room_changes, own_lease, grace)
         return Process(presence, own_lease, name, listener, clock)
 
     async def enter(self, *people: Person) -> None:

@@ -42,7 +42,7 @@ class RoomChangesFixture:
         """`viewers` are in room 1."""
         self.store = MemoryRoomStore()
         self.listener = RecordingListener(self.store)
-        self.room_changes = RoomChanges(self.store, self.listener)
+        self.room_changes = RoomChanges(self.store.stores, [self.store.follow], self.listener)
         self.open(1, HOST)
         self.open(2, OTHER_HOST)
         for person in viewers:

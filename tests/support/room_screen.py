@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import Any
 
+from rooms.events import NumberedEvent
+
 Frame = dict[str, Any]
 FACE = ("user_id", "nickname", "face_url", "gender")
 SEATS = {1: "male", 2: "female"}
@@ -147,3 +149,22 @@ def comparable(room: Mapping[str, Any]) -> Frame:
 
 def _face(data: Frame) -> Frame:
     return {name: data[name] for name in FACE}
+
+
+def dates_of(log: Iterable[NumberedEvent]) -> list[dict[str, Any]]:
+    """The intervals (ms) in which both seats are taken; `to` of the present one is None."""
+    seats: dict[int, str] = {}
+    dates: list[dict[str, Any]] = []
+    for event in log:
+        was_date = len(seats) == 2
+        if event.type == "micro_accept":
+            seats[event.data["gender"]] = event.data["user_id"]
+        if event.type == "micro_leave":
+            del seats[event.data["gender"]]
+        if event.type == "live_end":
+            seats.clear()
+        if len(seats) == 2 and not was_date:
+            dates.append({"male": seats[1], "female": seats[2], "from": event.ts, "to": None})
+        elif was_date and len(seats) < 2:
+            dates[-1]["to"] = event.ts
+    return dates

@@ -1,8 +1,9 @@
-"""RoomStore in memory, which executes the batches that the real store writes to MongoDB."""
+"""Rooms and members in memory, which execute the batches that are written to MongoDB."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import bson
@@ -19,11 +20,10 @@ from storage.write_batch import WriteBatch
 from tests.support.room_builders import NOW, STORED, check_payloads
 
 Document = dict[str, Any]
-AddWrites = Callable[[Any], None]
 
 
 class MemoryRoomStore:
-    """Executes guarded writes as MongoDB does; all of them pass through BSON.
+    """The stores of a RoomChanges. Executes guarded writes as MongoDB does, all through BSON.
 
     Each save first runs the next of `before_save`, which another process does at this moment.
     """
@@ -35,16 +35,24 @@ class MemoryRoomStore:
         self.calls: list[tuple[Any, ...]] = []
         """Saves, and ends of lives."""
         self.loads = 0
+        self.saving: list[tuple[int, int]] = []
+        """(live_id, seq) of the events that are saved next, seq 0 without one."""
+        self.stores = SimpleNamespace(rooms=self, members=self, summaries=self)
 
     def add(self, room: Room) -> None:
         """Store a room that has never been live."""
         owner = {**fields_of(room.owner), "person": fields_of(room.owner.person)}
         names = STORED - {"live_id", "members", "owner"}
         document = {name: getattr(room, name) for name in names}
-        self.documents[room.live_id] = document | {"_id": room.live_id, "owner": owner, "log": {}}
+        self.documents[room.live_id] = document | {
+            "_id": room.live_id,
+            "owner": owner,
+            "log": {},
+            "dates": [],
+        }
 
     def read(self, live_id: int, user_ids: Sequence[str] = ()) -> Room | None:
-        """The room with the memberships of `user_ids` only."""
+        """The room with the members of `user_ids` only."""
         if live_id not in self.documents:
             return None
         document = self.documents[live_id] | {"read_at": now_ms()}
@@ -55,10 +63,13 @@ class MemoryRoomStore:
         return replace(room, members=members)
 
     def write(self, room: Room, events: Sequence[NumberedEvent]) -> None:
-        """Write all of the batch, or nothing if a guard does not match."""
         check_payloads(events)
         batch = WriteBatch()
         add_room_writes(room, events, batch)
+        self.execute(batch)
+
+    def execute(self, batch: WriteBatch) -> None:
+        """Write all of the batch, or nothing if a guard does not match."""
         rows: dict[str, dict[Any, Document]] = {
             "rooms": {id_: bson.decode(bson.encode(row)) for id_, row in self.documents.items()},
             "members": {id_: document_of(row, "user_id") for id_, row in self.members.items()},
@@ -83,19 +94,21 @@ class MemoryRoomStore:
         await asyncio.sleep(0)
         return self.read(live_id, user_ids)
 
-    async def save(
-        self,
-        room: Room,
-        events: Sequence[NumberedEvent],
-        add_writes: Sequence[AddWrites] = (),
-    ) -> None:
+    async def follow(self, room: Room, events: Sequence[NumberedEvent], _batch: Any) -> None:
+        """A consequence, which notes what `commit` saves next."""
+        check_payloads(events)
+        self.saving = [(room.live_id, event.seq) for event in events] or [(room.live_id, 0)]
+
+    async def commit(self, batch: WriteBatch) -> None:
+        saving = self.saving
         await asyncio.sleep(0)
         if act := next(self.before_save, None):
             act()
-        for add in add_writes:
-            add("transaction")
-        self.write(room, events)
-        self.calls.append(("save", room.live_id, *(event.seq for event in events)))
+        self.execute(batch)
+        self.calls.append(("save", saving[0][0], *(seq for _, seq in saving if seq)))
+
+    async def complete(self, live_id: int, epoch: str) -> None:
+        """Nothing is summarized."""
 
     async def clear(self, live_id: int, epoch: str) -> None:
         self.members = {
@@ -105,12 +118,12 @@ class MemoryRoomStore:
         }
         self.calls.append(("clear", live_id, epoch))
 
-    async def member_numbers(self, live_id: int) -> dict[str, int]:
+    async def numbers(self, live_id: int) -> dict[str, int]:
         await asyncio.sleep(0)
         epochs = [member.epoch for member in self.members.values() if member.live_id == live_id]
         return {epoch: epochs.count(epoch) for epoch in epochs}
 
-    async def membership_of(self, user_id: str) -> Member | None:
+    async def get(self, user_id: str) -> Member | None:
         await asyncio.sleep(0)
         return self.members.get(user_id)
 
@@ -154,5 +167,9 @@ def update(document: Document, changes: Mapping[str, Any]) -> None:
 
 def inner(document: Document, parents: list[str]) -> Document:
     for name in parents:
-        document = document.setdefault(name, {})
+        if isinstance(document, list):
+            document += [{}] if int(name) == len(document) else []
+            document = document[int(name)]
+        else:
+            document = document.setdefault(name, {})
     return document

@@ -23,6 +23,7 @@ from services.gold.gifts import GiftService
 from services.gold.ledger import LedgerService
 from services.moderation.user_safety import UserSafetyService
 from services.room_changes import BatchData, RoomChanges
+from services.rooms.consequences import consequences
 from storage.database import CommandLatency, Database, Document, Session
 from storage.field_cipher import FieldCipher
 from storage.gold.ledger import BatchContext, LedgerStore
@@ -152,7 +153,7 @@ class GiftProcess:
         own = StoresFixture(stores.database)
         self.listener = RecordingListener()
         self.locks = NamedLocks()
-        self.room_changes = RecordingRoomChanges(own.rooms, self.listener)
+        self.room_changes = RecordingRoomChanges(own, consequences(own), self.listener)
         self.gift_batches = RecordingLedgerStore(stores.database, own.rankings)
         no_client: Any = None
         self.gift_service = GiftService(

@@ -5,7 +5,9 @@ from typing import Any
 
 from rooms.members import Member, MemberSocket, Person
 from rooms.room import Room
+from services.rooms.consequences import consequences
 from storage.database import Document
+from storage.rooms.rooms import add_room_writes
 from storage.write_batch import WriteBatch
 from tests.support.room_builders import HOST, NOW
 from tests.support.storage import StoresFixture
@@ -36,7 +38,15 @@ async def save_room(
     now: int = NOW,
     add_writes: Sequence[Callable[[WriteBatch], None]] = (),
 ) -> None:
-    await stores.rooms.save(room, room.numbered(now), add_writes)
+    """Save the room with all that follows from its change, as RoomChanges does."""
+    batch, events = WriteBatch(), room.numbered(now)
+    add_room_writes(room, events, batch)
+    for add in add_writes:
+        add(batch)
+    for add_consequence in consequences(stores):
+        await add_consequence(room, events, batch)
+    if len(batch):
+        await stores.rooms.commit(batch)
 
 
 async def change_room(

@@ -102,7 +102,7 @@ class Leaver:
         assert await chat(self.api, user.id, sig, await group_of(user), text=WORDS) == OK
         await until(lambda: self.db.chat_lines.find_one({"user_id": user.id}))
         agree = partial(Consent.note_event, event_id="popup:1", at=1, accepted=True)
-        await self.context.stores.consents.change(user.id, "T1", agree)
+        await self.context.stores.consents.change(f"{user.id}:T1", agree)
         about = {"user_id": host.id, "live_id": live_id, "reason": "fraud", "text": REPORTED}
         (await user.post("qlive_user/report/", **about)).ok()
         about = {"user_id": user.id, "live_id": live_id, "reason": "abuse"}

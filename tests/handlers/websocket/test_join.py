@@ -22,6 +22,7 @@ from rooms.room import Room
 from services.accounts.sessions import SessionService
 from services.accounts.user_channels import UserChannelService
 from services.room_changes import RoomChanges
+from services.rooms.consequences import consequences
 from services.rooms.presence import Lease, Presence
 from services.rooms.room_access import RoomAccess
 from telemetry.metrics import Metrics
@@ -66,11 +67,9 @@ class JoinFixture:
         channels = UserChannelService(stores, self.bus, "one")
         rooms = Source(stores.rooms, access.load_room)
         self.hub = Hub(rooms, Source(stores.user_channels, channels.load), self.bus)
-        self.room_changes = RoomChanges(stores.rooms, self.hub)
+        self.room_changes = RoomChanges(stores, consequences(stores), self.hub)
         lease = Lease(stores.presence, "one")
-        self.presence = InterruptedPresence(
-            stores.presence, stores.members, self.room_changes, lease, GRACE
-        )
+        self.presence = InterruptedPresence(stores, self.room_changes, lease, GRACE)
         not_used: Any = None
         sessions = SessionService(stores, self.bus, not_used, not_used)
         services = SimpleNamespace(

@@ -396,7 +396,7 @@ async def test_a_refusal_while_a_message_is_refused_for_its_title_is_not_undone(
 
     async def refuse_meanwhile(*args: Any) -> Any:
         answer = await send(*args)
-        await notices.stores.consents.change(anna.id, TEMPLATE, Consent.clear)
+        await notices.stores.consents.change(f"{anna.id}:{TEMPLATE}", Consent.clear)
         return answer
 
     monkeypatch.setattr(notices.context.tencent.notices, "send", refuse_meanwhile)

@@ -10,6 +10,7 @@ from core.clock import now_ms
 from devtools.simulator.simulator import Simulator
 from services.chat.groups import GroupService
 from services.room_changes import RoomChanges
+from services.rooms.consequences import consequences
 from tencent.im import ImClient
 from tests.support.room_builders import BERT, CARL, HOST
 from tests.support.room_changes import RecordingListener
@@ -30,7 +31,7 @@ class GroupFixture:
         self.service = self.process()
 
     def process(self, im: Any = None) -> GroupService:
-        room_changes = RoomChanges(self.stores.rooms, self.listener)
+        room_changes = RoomChanges(self.stores, consequences(self.stores), self.listener)
         return GroupService(self.stores, room_changes, im or self.im)
 
     @property

@@ -8,9 +8,9 @@ from typing import Any, cast
 import pytest
 
 from core.clock import now_ms
-from rooms.dates import DateChange
+from people.matches import Pair
+from services.accounts.matches import MatchService
 from services.chat.outbox_actions import ImActions, live_streaming_actions
-from storage.write_batch import GroupCommit, WriteBatch
 from tencent.cloud_api import LiveStreamingClient
 from tencent.errors import ImGroupMissing
 from tencent.im import MUTED_FOR_EVER, ImClient
@@ -150,14 +150,13 @@ async def test_a_match_that_ends_during_the_command_ends_the_friendship(
 ) -> None:
     fixture = await SanctionsFixture(stores).create()
     users = await stores.create_users((0, 0), (0, 0))
-    batch, now = WriteBatch(), now_ms()
-    await stores.pairs.add_dates(batch, [DateChange(*users, at=now, on=True)], 1, "e1")
-    await GroupCommit(stores.database).commit(batch)
+    matches = MatchService(stores)
+    await stores.matches.save(Pair.of(*users), Pair.of(*users).meet(1, "e1", now_ms()))
     for by, of in (users, users[::-1]):
-        await stores.pairs.like(by, of)
+        await matches.like(by, of)
     payload = {"users": users}
     await fixture.actions["friendship"](payload)
-    fixture.im.during_next = partial(stores.pairs.end, *users)
+    fixture.im.during_next = partial(matches.end, *users)
     await fixture.actions["friendship"](payload)
     assert fixture.im.sent == [(what, *users) for what in ("add", "add", "delete")]
 

@@ -162,7 +162,7 @@ class ConcurrentModel(RoomModel):
 
     async def send(self, calls: Sequence[Call]) -> RecordingListener:
         listener = RecordingListener(self.store)
-        room_changes = RecordingRoomChanges(self.store, listener)
+        room_changes = RecordingRoomChanges(self.store.stores, [self.store.follow], listener)
         room_changes.model = self
         await asyncio.gather(*(self._send(room_changes, call) for call in calls))
         return listener

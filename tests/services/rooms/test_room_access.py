@@ -23,7 +23,7 @@ class AccessFixture:
     """A live room with two members."""
 
     def __init__(self, stores: StoresFixture) -> None:
-        urls: Any = SimpleNamespace(play=lambda stream, _now: stream)
+        urls: Any = SimpleNamespace(play=lambda stream: stream)
         self.stores, self.access = stores, RoomAccess(stores, urls)
         self.live_id, self.host, self.users = 0, Person(""), list[str]()
 
@@ -45,7 +45,8 @@ class AccessFixture:
     async def audience(self) -> tuple[int, int]:
         """What the members are sent, and the peak in the report."""
         sent = (await self.access.audiences([(self.live_id, "e1")]))[self.live_id]
-        [report] = await self.stores.lives.page_of_host(self.host.user_id, 1, 8)
+        await self.stores.visits.flush()
+        [report] = await self.stores.summaries.page_of_host(self.host.user_id, 1, 8)
         return sent["audience_count"], report["audience_peak"]
 
     async def code(self, user_id: str, live_id: int | None = None) -> CloseCode | None:

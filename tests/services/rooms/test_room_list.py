@@ -17,7 +17,7 @@ class RoomListFixture:
 
     def __init__(self, stores: StoresFixture) -> None:
         self.stores = stores
-        self.room_list = RoomList(stores.rooms, stores.members)
+        self.room_list = RoomList(stores)
         self.live_id = 0
 
     async def audiences(self) -> list[tuple[int, int]]:

@@ -22,6 +22,7 @@ from rooms.tickets import Ticket
 from services.errors import Blocked, SessionKeyMissing
 from services.moderation.user_safety import UserSafetyService
 from services.room_changes import RoomChanges
+from services.rooms.consequences import consequences
 from services.rooms.tickets import TicketService
 from storage.accounts.users import User
 from storage.jobs.outbox import DELETE_OBJECT
@@ -84,7 +85,7 @@ class ProcessFixture:
     def __init__(self, stores: StoresFixture) -> None:
         self.stores = StoresFixture(stores.database)
         listener: Any = RecordingListener()
-        self.room_changes = RoomChanges(self.stores.rooms, listener)
+        self.room_changes = RoomChanges(self.stores, consequences(self.stores), listener)
         self.wechat: Any = WechatFixture()
         lives: Any = Lives(self.room_changes)
         no_checks: Any = None
@@ -348,7 +349,7 @@ async def test_a_user_who_enters_while_the_live_becomes_one_for_followers_has_to
     other.live_id, other.host = live.live_id, live.host
     anna = (await live.user("anna")).person()
     for follows in (False, True):
-        run_before(live.stores.rooms, "save", lambda: other.set_visibility("followers"))
+        run_before(live.stores.rooms, "commit", lambda: other.set_visibility("followers"))
         entry = live.room_changes.enter(live.live_id, anna, follows=follows)
         outcome = (await asyncio.gather(entry, return_exceptions=True))[0]
         assert isinstance(outcome, Room if follows else FollowersOnly), outcome
@@ -368,7 +369,7 @@ async def test_a_user_who_enters_while_the_live_becomes_private_needs_a_ticket(
         await live.room_changes.remove(anna.user_id)
     other = LiveFixture(live.stores)
     other.live_id, other.host = live.live_id, live.host
-    run_before(live.stores.rooms, "save", lambda: other.set_visibility("private"))
+    run_before(live.stores.rooms, "commit", lambda: other.set_visibility("private"))
     entry = live.room_changes.enter(live.live_id, anna.person(), ticket, MAX_MEMBERS)
     outcome = (await asyncio.gather(entry, return_exceptions=True))[0]
     assert isinstance(outcome, Room if with_ticket else InvitationRequired), outcome

@@ -5,7 +5,7 @@ from typing import Any, get_type_hints
 from rooms.events import NewEvent
 from rooms.room import Room
 from services.webhooks.room_events import add_room_webhooks, room_webhooks
-from storage.rooms.lives import COUNTS
+from storage.rooms.summaries import COUNTS
 from storage.webhooks.payloads import WEBHOOK_PAYLOADS, LiveEndedPayload, OfRoom
 from storage.write_batch import GroupCommit, WriteBatch
 from tests.support.room_builders import (
@@ -50,7 +50,8 @@ def test_seats_and_gifts_are_sent_in_the_order_of_their_events() -> None:
             "num": 2,
             "gold": 20,
             "request_id": "r",
-        }
+        },
+        5,
     )
     room.leave_mic(HOST, BERT.user_id)
     seat = {"user_id": BERT.user_id, "seat": "male"}

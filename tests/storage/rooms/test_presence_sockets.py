@@ -8,6 +8,7 @@ from core.clock import now_ms
 from core.errors import TryAgain
 from rooms.members import Person
 from services.room_changes import RoomChanges
+from services.rooms.consequences import consequences
 from tests.support.room_builders import ANNA, BERT, CARL, GRACE, HOST, KIM, NOW
 from tests.support.room_changes import RecordingListener
 from tests.support.storage import StoresFixture, profile_queries
@@ -108,7 +109,7 @@ async def test_eviction_covers_the_sockets_opened_before_whatever_the_clock_of_t
     older = await register_socket(stores, BERT, live_id)
     await leave(stores, live_id, BERT)
     listener = RecordingListener()
-    room_changes = RoomChanges(stores.rooms, listener)
+    room_changes = RoomChanges(stores, consequences(stores), listener)
     monkeypatch.setattr("services.room_changes.now_ms", lambda: now_ms() + skew_ms)
     await room_changes.change(live_id, lambda room: room.leave(BERT.user_id), BERT.user_id)
     monkeypatch.undo()

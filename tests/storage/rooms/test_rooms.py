@@ -147,7 +147,7 @@ async def test_live_rooms_are_listed_newest_first(stores: StoresFixture) -> None
         )
         ids.append(live_id)
     await change_room(stores, ids[1], lambda room: room.close("host"))
-    assert [room.live_id for room in await stores.rooms.live()] == [ids[2], ids[0]]
+    assert [room.live_id for room in await stores.rooms.live(ids)] == [ids[2], ids[0]]
     versions = {ids[0]: ("e0", 0), ids[1]: ("e1", 1)}
     assert await stores.rooms.versions([*ids[:2], 99]) == versions
 

@@ -91,4 +91,4 @@ async def test_members_are_counted_by_live(stores: StoresFixture) -> None:
     await open_room(stores, host=ANNA)
     left = {"_id": "gone", "live_id": live_id, "epoch": "e0"}
     await stores.rows("members").insert_one(left)
-    assert await stores.rooms.member_numbers(live_id) == {"e1": 3, "e0": 1}
+    assert await stores.members.numbers(live_id) == {"e1": 3, "e0": 1}

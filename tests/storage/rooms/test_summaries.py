@@ -1,4 +1,4 @@
-"""Reports of lives on a real MongoDB, against counts from the log, the journal and the answers."""
+"""Summaries of lives on MongoDB, against counts from the log, the journal and the answers."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,14 +9,15 @@ from typing import Any, Literal
 import pytest
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import strategies as st
+from pymongo.asynchronous.collection import AsyncCollection
 from tornado.ioloop import IOLoop
 
 from core.errors import QLiveError
 from rooms.members import Person
 from rooms.room import Room
-from storage.rooms import lives
 from tests.support.hypothesis_profiles import example_settings
 from tests.support.room_builders import ANNA, BERT, HOST, NOW
+from tests.support.room_screen import dates_of
 from tests.support.storage import GiftProcess, StoresFixture, rose
 from tests.support.stored_rooms import accept_user, change_room, open_room
 
@@ -29,6 +30,9 @@ TOGETHER = 4
 """Calls at the same time, which change the room in batches."""
 
 
+LIVES = ("lives", "matches", "visits")
+
+
 class Evening:
     """A live whose host and five guests have users; `entered` are those who were let in."""
 
@@ -39,7 +43,16 @@ class Evening:
         self.entered: set[str] = set()
 
     async def open(self) -> "Evening":
-        for name in ("users", "ledger", "rankings", "rooms", "members", "lives", "visits"):
+        for name in (
+            "users",
+            "ledger",
+            "rankings",
+            "rooms",
+            "members",
+            "lives",
+            "visits",
+            "matches",
+        ):
             await self.stores.rows(name).delete_many({})
         host, *guests = await self.stores.create_users(*[(GOLD, 0)] * 6)
         self.host = Person(host, "host", gender=2)
@@ -87,33 +100,14 @@ class Evening:
         }
 
     async def reported(self) -> dict[str, Any]:
-        [row], _ = await self.stores.lives.page("", 9)
-        dates = [(d["male"], d["female"], ms(d["from"]), ms(d["to"])) for d in row["dates"]]
+        [row], _ = await self.stores.summaries.page("", 9)
+        dates = [{**d, "from": ms(d["from"]), "to": ms(d["to"])} for d in row["dates"]]
         times = {"ended_at": ms(row["ended_at"]), "dates": dates}
         return {name: {**row, **times}[name] for name in await self.counted()}
 
 
 def ms(at: Any) -> int | None:
     return at and round(at.timestamp() * 1000)
-
-
-def dates_of(log: Any) -> list[tuple[str, str, int, int | None]]:
-    """(man, woman, from, to) of each interval in which both seats are taken."""
-    seats: dict[int, str] = {}
-    dates: list[Any] = []
-    for event in log:
-        was_date = len(seats) == 2
-        if event.type == "micro_accept":
-            seats[event.data["gender"]] = event.data["user_id"]
-        if event.type == "micro_leave":
-            del seats[event.data["gender"]]
-        if event.type == "live_end":
-            seats.clear()
-        if len(seats) == 2:
-            dates.append((seats[1], seats[2], event.ts, None)) if not was_date else None
-        elif was_date:
-            dates.append((*dates.pop()[:3], event.ts))
-    return dates
 
 
 @example_settings(
@@ -133,7 +127,7 @@ def test_a_report_is_what_the_whole_log_the_journal_and_the_answers_count(
         assert await evening.reported() == await evening.counted()
         await evening.changes.change(evening.live_id, lambda room: room.close("operator"))
         assert await evening.reported() == await evening.counted()
-        [row], _ = await stores.lives.page("", 9)
+        [row], _ = await stores.summaries.page("", 9)
         assert bool(evening.entered) <= row["audience_peak"] <= row["audience_total"]
         assert await stores.rows("visits").count_documents({}) == 0
 
@@ -147,11 +141,16 @@ async def test_gifts_follows_and_peaks_at_once_are_all_counted(stores: StoresFix
     host_id = evening.host.user_id
     follows = [stores.follows.put(f"follower{n}", host_id, "e1") for n in range(count)]
     gifts = [evening.run("tip", n % 5) for n in range(count)]
-    peaks = [stores.lives.note_audiences({"e1": n}) for n in range(count)]
+    peaks = [note_peak(StoresFixture(stores.database), n) for n in range(count)]
     await asyncio.gather(*follows, *gifts, *peaks)
-    [row], _ = await stores.lives.page("", 9)
+    [row], _ = await stores.summaries.page("", 9)
     numbers = (row["followers"], row["income"], row["audience_peak"])
     assert numbers == (count, 5 * count, count - 1)
+
+
+async def note_peak(stores: StoresFixture, audience: int, epoch: str = "e1") -> None:
+    stores.visits.note_audience(epoch, audience)
+    await stores.visits.flush()
 
 
 # ---- ends, killed processes, and readers
@@ -164,7 +163,7 @@ async def end(stores: StoresFixture, live_id: int) -> None:
 
 async def report(stores: StoresFixture) -> dict[str, Any]:
     """The newest report of HOST."""
-    return (await stores.lives.page_of_host(HOST.user_id, 1, 8))[0]
+    return (await stores.summaries.page_of_host(HOST.user_id, 1, 8))[0]
 
 
 async def test_a_reader_counts_the_audience_that_a_killed_process_has_not_counted(
@@ -176,7 +175,7 @@ async def test_a_reader_counts_the_audience_that_a_killed_process_has_not_counte
     assert (await report(stores))["audience_total"] is None
     await end(stores, live_id)
     readers = await asyncio.gather(*(report(stores) for _ in range(4)))
-    await stores.rooms.clear(live_id, "e1")
+    await stores.summaries.complete(live_id, "e1")
     for row in (*readers, await report(stores)):
         assert (row["audience_peak"], row["audience_total"]) in [(1, 2), (2, 2)]
     assert await stores.rows("visits").count_documents({}) == 0
@@ -193,7 +192,7 @@ async def test_a_report_counts_those_who_began_to_follow_in_the_live_and_still_d
     await stores.follows.drop("20000001", HOST.user_id)
     await end(stores, live_id)
     if not is_killed:
-        await stores.rooms.clear(live_id, "e1")
+        await stores.summaries.complete(live_id, "e1")
     assert (await report(stores))["followers"] == 1
     await stores.follows.drop("20000002", HOST.user_id)
     assert (await report(stores))["followers"] == 1
@@ -211,26 +210,27 @@ async def test_following_writes_no_document_that_gifts_in_the_live_write(
 async def test_a_report_outlives_the_next_live_of_its_room(stores: StoresFixture) -> None:
     live_id = await open_room(stores, ANNA)
     await end(stores, live_id)
-    await stores.rooms.clear(live_id, "e1")
+    await stores.summaries.complete(live_id, "e1")
     first = await report(stores)
     await open_room(stores, BERT, epoch="e2")
-    assert await stores.lives.page_of_host(HOST.user_id, 2, 1) == [first]
-    assert await stores.lives.page_of_host(HOST.user_id, 3, 1) == []
-    assert await stores.lives.page_of_host(ANNA.user_id, 1, 8) == []
-    (second, last), cursor = await stores.lives.page("", 9, live_id=live_id)
+    assert await stores.summaries.page_of_host(HOST.user_id, 2, 1) == [first]
+    assert await stores.summaries.page_of_host(HOST.user_id, 3, 1) == []
+    assert await stores.summaries.page_of_host(ANNA.user_id, 1, 8) == []
+    (second, last), cursor = await stores.summaries.page("", 9, live_id=live_id)
     assert (second["_id"], last, cursor) == ("e2", first, None)
-    assert await stores.lives.page("", 9, host_id=ANNA.user_id) == ([], None)
+    assert await stores.summaries.page("", 9, host_id=ANNA.user_id) == ([], None)
 
 
 async def test_the_peak_is_the_largest_number_and_a_smaller_one_writes_nothing(
     stores: StoresFixture, commands: list[str]
 ) -> None:
     live_id = await open_room(stores, ANNA)
-    other_process = StoresFixture(stores.database).lives
-    await stores.lives.note_audiences({"e1": 5})
-    await other_process.note_audiences({"e1": 3, "unknown": 9})
+    other_process = StoresFixture(stores.database)
+    await note_peak(stores, 5)
+    await note_peak(other_process, 3)
+    await note_peak(other_process, 9, "unknown")
     commands.clear()
-    await stores.lives.note_audiences({"e1": 5})
+    await note_peak(stores, 5)
     assert commands == []
     assert (await report(stores))["audience_peak"] == 5
     await end(stores, live_id)
@@ -244,17 +244,53 @@ async def test_a_live_without_an_audience_has_no_peak(stores: StoresFixture) -> 
     assert (row["audience_peak"], row["audience_total"]) == (0, 0)
 
 
-async def test_a_report_keeps_so_many_dates(
+async def test_what_a_live_counts_writes_its_room_alone_until_the_end(
+    stores: StoresFixture,
+) -> None:
+    live_id = await open_room(stores, ANNA, BERT)
+    begun = await stores.rows("lives").find_one()
+    for _ in range(3):
+        for person in (ANNA, BERT):
+            await change_room(
+                stores, live_id, partial(Room.apply, person=person, now=NOW), person.user_id
+            )
+            await accept_user(stores, live_id, person)
+        for person in (BERT, ANNA):
+            leave = partial(Room.leave_mic, actor=person, target=person.user_id)
+            await change_room(stores, live_id, leave, person.user_id)
+    assert await stores.rows("lives").find_one() == begun
+    running = await report(stores)
+    assert (running["applications"], len(running["dates"])) == (6, 3)
+    await end(stores, live_id)
+    ended = await report(stores)
+    assert {name: ended[name] for name in ("applications", "dates")} == {
+        name: running[name] for name in ("applications", "dates")
+    }
+
+
+async def test_members_whose_process_was_killed_before_it_wrote_their_visits_count_at_the_end(
+    stores: StoresFixture,
+) -> None:
+    live_id = await open_room(stores, ANNA, BERT)
+    other_process = StoresFixture(stores.database)
+    await end(other_process, live_id)
+    assert (await report(other_process))["audience_total"] == 2
+
+
+async def test_a_failed_flush_is_repeated(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lives, "MAX_DATES", 2)
-    live_id = await open_room(stores, ANNA, BERT)
-    await accept_user(stores, live_id, ANNA)
-    for _ in range(3):
-        await accept_user(stores, live_id, BERT)
-        leave = partial(Room.leave_mic, actor=BERT, target=BERT.user_id)
-        await change_room(stores, live_id, leave, BERT.user_id)
-    dates = (await report(stores))["dates"]
-    assert [(date["male"], date["female"], ms(date["to"])) for date in dates] == [
-        (BERT.user_id, ANNA.user_id, NOW)
-    ] * 2
+    await open_room(stores, ANNA)
+    stores.visits.note_audience("e1", 7)
+    with monkeypatch.context() as patch:
+        patch.setattr(AsyncCollection, "bulk_write", fail)
+        with pytest.raises(ConnectionError):
+            await stores.visits.flush()
+    await stores.visits.flush()
+    assert (await report(stores))["audience_peak"] == 7
+    visitor = await stores.rows("visits").find_one({"_id": f"e1:{ANNA.user_id}"})
+    assert visitor is not None
+
+
+async def fail(*_args: object, **_options: object) -> None:
+    raise ConnectionError

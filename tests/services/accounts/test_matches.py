@@ -10,6 +10,7 @@ import pytest
 
 from core.retry import retry_on_conflict
 from rooms.members import Person
+from services.accounts.matches import MatchService
 from storage.database import Database
 from tests.support.races import run_after
 from tests.support.room_builders import HOST
@@ -22,8 +23,8 @@ Users = tuple[str, str]
 async def couple_of(stores: StoresFixture) -> Users:
     """A man and a woman who like one another and have had no date."""
     man, woman = await stores.create_users((0, 0), (0, 0))
-    await stores.pairs.like(man, woman)
-    await stores.pairs.like(woman, man)
+    await MatchService(stores).like(man, woman)
+    await MatchService(stores).like(woman, man)
     return man, woman
 
 
@@ -56,18 +57,18 @@ async def friendships(stores: StoresFixture) -> list[Any]:
 
 
 async def partners(stores: StoresFixture, user_id: str) -> list[str]:
-    return [pair.other(user_id) for pair in await stores.pairs.matches(user_id, 0, 9)]
+    return [pair.other(user_id) for pair in await stores.matches.matches(user_id, 0, 9)]
 
 
 async def test_like_is_one_way_stored_once_and_lasts_until_removed(stores: StoresFixture) -> None:
     async def likes() -> set[str]:
-        return {*(await stores.pairs.find("anna", "bert")).likes}
+        return {*(await stores.matches.of("anna", "bert")).likes}
 
-    await asyncio.gather(*(stores.pairs.like("anna", "bert") for _ in range(10)))
-    assert await stores.rows("pairs").count_documents({}) == 1
+    await asyncio.gather(*(MatchService(stores).like("anna", "bert") for _ in range(10)))
+    assert await stores.rows("matches").count_documents({}) == 1
     assert await likes() == {"anna"}
     for _ in range(2):
-        await stores.pairs.unlike("anna", "bert")
+        await MatchService(stores).unlike("anna", "bert")
     assert await likes() == set()
 
 
@@ -83,8 +84,8 @@ async def test_likes_and_date_at_once_in_two_processes_make_one_match(
             change
             for (man, woman), live_id in zip(couples, rooms, strict=True)
             for change in (
-                stores.pairs.like(man, woman),
-                other.pairs.like(woman, man),
+                MatchService(stores).like(man, woman),
+                MatchService(other).like(woman, man),
                 date(other, live_id, (man, woman)),
             )
         )
@@ -113,16 +114,16 @@ async def test_a_date_makes_the_match_that_both_are_told_of(stores: StoresFixtur
     [(_, match)] = await stores.told(man)
     assert match["user"].keys() == {"user_id", "nickname", "face_url", "gender"}
     assert (man, "events") in stores.changed
-    assert await stores.pairs.matches(man, 1, 9) == []
+    assert await stores.matches.matches(man, 1, 9) == []
 
 
 async def test_a_match_that_was_ended_is_not_made_again(stores: StoresFixture) -> None:
     man, woman = couple = await couple_of(stores)
     await meet(stores, couple)
     for _ in range(2):
-        await stores.pairs.end(woman, man)
-    await stores.pairs.unlike(man, woman)
-    await stores.pairs.like(man, woman)
+        await MatchService(stores).end(woman, man)
+    await MatchService(stores).unlike(man, woman)
+    await MatchService(stores).like(man, woman)
     assert await partners(stores, man) == await partners(stores, woman) == []
     assert [len(await stores.told(user)) for user in couple] == [1, 1]
     assert await friendships(stores) == [sorted(couple)] * 2
@@ -140,7 +141,7 @@ async def test_a_user_who_is_away_or_apart_is_not_matched(stores: StoresFixture,
     assert await partners(stores, man) == []
     await stores.users.update(woman, banned=False, deleted_at=None)
     await stores.user_blocks.drop(woman, man)
-    await stores.pairs.like(man, woman)
+    await MatchService(stores).like(man, woman)
     assert await partners(stores, man) == [woman], "a like that is repeated checks again"
 
 
@@ -153,10 +154,10 @@ async def test_a_ban_or_block_while_the_match_is_made_leaves_none(
     async def part() -> None:
         if is_ban:
             await stores.users.update(woman, banned=True)
-            await stores.pairs.end_all(woman)
+            await MatchService(stores).end_all(woman)
         else:
             await stores.user_blocks.put(woman, man)
-            await stores.pairs.end(woman, man)
+            await MatchService(stores).end(woman, man)
 
     live_id = await room_of(stores, couple)
     run_after(stores.user_blocks, "among", part)
@@ -169,7 +170,7 @@ async def test_all_matches_of_a_banned_user_end(stores: StoresFixture) -> None:
     man, woman = couple = await couple_of(stores)
     await meet(stores, couple)
     for _ in range(2):
-        await stores.pairs.end_all(woman)
+        await MatchService(stores).end_all(woman)
     assert await partners(stores, man) == []
     assert len(await friendships(stores)) == 2
 
@@ -181,9 +182,10 @@ async def test_a_deleted_user_is_taken_out_of_the_events_of_partners_alone(
     await meet(stores, couple)
     user = await stores.users.get(woman)
     for _ in range(2):
+        await MatchService(stores).end_all(woman)
         for step in stores.deletions.steps(user):
             await step()
-    assert await stores.rows("pairs").count_documents({}) == 0
+    assert await stores.rows("matches").count_documents({}) == 0
     row = await stores.rows("user_channels").find_one({"_id": man})
     assert [event["data"] for event in row["log"]] == [None]
     assert len(await friendships(stores)) == 2
