@@ -1,9 +1,10 @@
-"""Rules of the tickets that invite users into a live, and of deputies. Times are in ms."""
+"""Rules of the tickets that invite users into a live, of deputies and mutes. Times are in ms."""
 
 from dataclasses import dataclass, replace
 
 from core.errors import InvalidParameter
 from people.user_events import InvitationEndReason
+from rooms.changing_room import MAX_MARKS, ChangingRoom, first_to_end, without
 from rooms.errors import (
     FollowersOnly,
     InvitationInvalid,
@@ -15,9 +16,8 @@ from rooms.errors import (
     TooManyDeputies,
     TooManyInvitations,
 )
-from rooms.events import DeputyChange
+from rooms.events import ChatMuteAll, DeputyChange
 from rooms.members import Person
-from rooms.state import ChangingRoom, without
 from rooms.tickets import Ticket
 
 MAX_TICKETS = 100
@@ -31,7 +31,7 @@ MAX_DEPUTIES = 3
 
 @dataclass(slots=True)
 class InvitingRoom(ChangingRoom):
-    """A room that users enter by tickets, and where deputies help."""
+    """A room that users enter by tickets, and where deputies help to keep order in the chat."""
 
     # ---- tickets
 
@@ -117,6 +117,33 @@ class InvitingRoom(ChangingRoom):
             if inviter.user_id == self.host_id:
                 self.end_deputy(invited)
                 self.end_tickets("blocked", user_id=invited.user_id)
+
+    # ---- mutes in the chat
+
+    def mute(self, actor: Person, user_id: str, until: int) -> None:
+        """Mute a user in the chat until `until` (ms), as the host or a deputy; 0 lifts the mute.
+
+        It holds also while the user is away. The end of the live ends all mutes.
+        """
+        self._check_may_moderate(actor.user_id, user_id)
+        if user_id == self.host_id:
+            raise InvalidParameter({"user_id": "the host cannot be muted"})
+        if not self.live:
+            raise NotLive
+        deputy = self._as_deputy(actor)
+        if until and user_id not in self.muted and len(self.muted) >= MAX_MARKS:
+            self._set_mute(first_to_end(self.muted), 0, deputy)
+        self._set_mute(user_id, until, deputy)
+
+    def set_mute_all(self, host_id: str, *, on: bool) -> None:
+        """Close the chat for everyone but the host, or open it, as the host."""
+        self._check_host(host_id)
+        if not self.live:
+            raise NotLive
+        if on == self.mute_all:
+            return
+        self.mute_all = on
+        self._add_event("mute_all", ChatMuteAll(mute_all=on))
 
     # ---- steps of the rules
 

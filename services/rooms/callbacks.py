@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from core.clock import now_ms
 from rooms.errors import NotHost, NotInRoom, NotLive, RoomNotFound
-from rooms.room import INVITATION_SECONDS
+from rooms.seating_room import INVITATION_SECONDS
 from services.chat.groups import queue_group_message
 from services.room_changes import RoomChanges
 from services.rooms.presence import Presence

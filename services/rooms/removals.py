@@ -7,10 +7,10 @@ from typing import Any
 from core.clock import now_ms
 from realtime.bus import UserEvicted
 from realtime.frames import CloseCode
+from rooms.changing_room import differing
 from rooms.events import NewEvent, NumberedEvent
 from rooms.members import Person
 from rooms.room import Room
-from rooms.state import differing
 from services.accounts.matches import MatchService
 from services.accounts.sessions import EvictionService, SessionService
 from services.chat.groups import GroupService

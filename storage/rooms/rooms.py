@@ -10,11 +10,12 @@ from core.batching import BatchLoader, SingleFlight, parsed
 from core.errors import TryAgain, WriteConflict
 from core.limits import ConcurrencyLimit
 from core.retry import retry_on_conflict
+from rooms.changing_room import differing
 from rooms.dates import date_fields
 from rooms.events import LOG_SIZE, NumberedEvent
 from rooms.members import Person
 from rooms.room import Room
-from rooms.state import Application, RoomState, Seat, differing
+from rooms.state import Application, RoomState, Seat
 from rooms.tickets import Ticket
 from storage.chat import live_id_of, new_group_id
 from storage.database import Collection, Database, Document

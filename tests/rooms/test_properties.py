@@ -14,7 +14,8 @@ from core.errors import QLiveError
 from rooms.events import EVENT_PAYLOADS, NumberedEvent, Visibility
 from rooms.inviting_room import MAX_DEPUTIES
 from rooms.members import SEAT_OF_GENDER, MemberCounts, Person
-from rooms.room import Admission, Room
+from rooms.room import Room
+from rooms.seating_room import Admission
 from rooms.state import Seat
 from rooms.tickets import Ticket
 from tests.support.hypothesis_profiles import FEW_EXAMPLES, example_settings
@@ -49,9 +50,10 @@ Rule = Callable[[Room], Any]
 @pytest.fixture(autouse=True, scope="module")
 def short_queues() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rooms.room.QUEUE_SIZE", QUEUE_SIZE)
-        patch.setattr("rooms.room.MAX_MARKS", MAX_MUTES)
-        patch.setattr("rooms.room.APPLICATION_SECONDS", 120)
+        patch.setattr("rooms.seating_room.QUEUE_SIZE", QUEUE_SIZE)
+        for module in ("rooms.room", "rooms.seating_room", "rooms.inviting_room"):
+            patch.setattr(f"{module}.MAX_MARKS", MAX_MUTES)
+        patch.setattr("rooms.seating_room.APPLICATION_SECONDS", 120)
         yield
 
 

@@ -17,7 +17,8 @@ from rooms.errors import (
     SeatTaken,
 )
 from rooms.members import Member, Person
-from rooms.room import Admission, Room
+from rooms.room import Room
+from rooms.seating_room import Admission
 from rooms.state import Application, Seat
 from tests.support.room_builders import (
     ANNA,

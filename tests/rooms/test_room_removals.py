@@ -4,9 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
+from rooms.changing_room import MAX_MARKS
 from rooms.errors import NotAdmitted, RemovedFromRoom
 from rooms.members import Person
-from rooms.room import MAX_BANS, MAX_MARKS, Admission, Room
+from rooms.room import MAX_BANS, Room
+from rooms.seating_room import Admission
 from tests.support.room_builders import (
     BERT,
     CARL,

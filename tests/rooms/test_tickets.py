@@ -9,7 +9,8 @@ import pytest
 from core.errors import InvalidParameter
 from people.user_events import USER_EVENT_PAYLOADS
 from rooms.errors import NotHost, NotLive, TooManyInvitations
-from rooms.room import INVITATION_SECONDS, Room
+from rooms.room import Room
+from rooms.seating_room import INVITATION_SECONDS
 from rooms.tickets import Ticket
 from tests.support.room_builders import (
     ANNA,
