@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from core.errors import InvalidParameter, QLiveError
-from rooms import room as room_module
+from rooms import seating_room as room_module
 from rooms.errors import (
     AlreadyOnMic,
     NoGender,
