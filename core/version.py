@@ -8,8 +8,8 @@ VERSION = "1.0.0"
 """As in pyproject.toml and in the package.json of the SDK."""
 ROOT = Path(__file__).parents[1]
 PACKAGES = (
-    *("config", "core", "handlers", "ledger", "realtime", "rooms", "runtime", "services"),
-    *("storage", "telemetry", "tencent"),
+    *("config", "core", "handlers", "ledger", "people", "realtime", "rooms", "runtime"),
+    *("services", "storage", "telemetry", "tencent"),
 )
 """The folders of a server in production."""
 BUILD_DIGITS = 8
