@@ -1,19 +1,12 @@
-"""Dependencies of the handlers: the groups built by the container, and the settings."""
+"""Dependencies of the handlers: the parts of the process, its services, and limits of requests."""
 
 import asyncio
 from dataclasses import dataclass, field
 
-from config.settings import Settings
 from core.limits import ConcurrencyLimit, Rate, TokenBuckets
 from handlers.limits import RequestLimits
-from realtime.bus import Bus
-from realtime.hub import Hub
-from services.room_changes import RoomChanges
+from services.parts import Parts
 from services.services import Services
-from storage.database import Database
-from storage.stores import Stores
-from telemetry.metrics import Metrics
-from tencent.clients import TencentClients
 
 CONCURRENT_JOINS = 256
 """Sockets that may join at the same time; the queries of more would delay those of calls. Joins
@@ -37,27 +30,13 @@ class Lifecycle:
     """Requests in progress."""
 
 
-@dataclass(slots=True)
-class Context:
+class Context(Parts):
     """Everything that handlers and jobs may use; one for each process."""
 
-    settings: Settings
-    metrics: Metrics
-    database: Database
-    stores: Stores
-    tencent: TencentClients
-    bus: Bus
-    hub: Hub
-    room_changes: RoomChanges
-    services: Services
-    process_id: str
-    """Identifies this process among all server processes for its lifetime."""
-    join_limit: ConcurrencyLimit = field(init=False)
-    request_limits: RequestLimits = field(init=False)
-    refused_callback_limit: TokenBuckets = field(init=False)
-    lifecycle: Lifecycle = field(default_factory=Lifecycle)
-
-    def __post_init__(self) -> None:
+    def __init__(self, parts: Parts, services: Services) -> None:
+        super().__init__(**vars(parts))
+        self.services = services
+        self.lifecycle = Lifecycle()
         self.join_limit = ConcurrencyLimit(CONCURRENT_JOINS, JOIN_QUEUE_SECONDS)
-        self.request_limits = RequestLimits(self.settings.limits.factor, self.metrics)
+        self.request_limits = RequestLimits(parts.settings.limits.factor, parts.metrics)
         self.refused_callback_limit = TokenBuckets(REFUSED_CALLBACKS)

@@ -12,6 +12,8 @@ from realtime.resume import Source
 from rooms.members import DEFAULT_GRACE
 from services.accounts.user_channels import UserChannelService
 from services.chat.im_relay import ImPublisher, ImRelay
+from services.jobs.outbox_jobs import OutboxLanes
+from services.parts import Parts
 from services.room_changes import RoomChanges
 from services.rooms.consequences import consequences
 from services.rooms.presence import LEASE_SECONDS, Lease, Presence
@@ -59,33 +61,19 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
     room_changes = RoomChanges(stores, follow, hub, relay)
     lease = Lease(stores.presence, process_id, LEASE_SECONDS)
     presence = Presence(stores, room_changes, lease, DEFAULT_GRACE)
-    services = Services(
-        settings,
-        database,
-        stores,
-        tencent,
-        bus,
-        hub,
-        room_changes,
-        access,
-        user_channels,
-        relay,
-        presence,
-        process_id,
-        metrics,
+    parts = Parts(
+        settings=settings,
+        process_id=process_id,
+        metrics=metrics,
+        database=database,
+        stores=stores,
+        tencent=tencent,
+        bus=bus,
+        hub=hub,
+        room_changes=room_changes,
+        lanes=OutboxLanes(stores.outbox),
     )
-    return Context(
-        settings,
-        metrics,
-        database,
-        stores,
-        tencent,
-        bus,
-        hub,
-        room_changes,
-        services,
-        process_id,
-    )
+    return Context(parts, Services(parts, access, user_channels, relay, presence))
 
 
 async def close(context: Context) -> None:

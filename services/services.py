@@ -1,11 +1,7 @@
-"""Builds all use cases of one process on shared stores and clients, noun by noun."""
+"""Builds all use cases of one process on its parts, noun by noun."""
 
 from typing import Any
 
-from config.settings import Settings
-from core.limits import NamedLocks
-from realtime.bus import Bus
-from realtime.hub import Hub
 from services.accounts import AccountServices
 from services.accounts.user_channels import UserChannelService
 from services.chat import ChatServices
@@ -15,24 +11,19 @@ from services.doctor.arrivals import ArrivalService
 from services.doctor.switches import SwitchService
 from services.gold import GoldServices
 from services.jobs.claimed_jobs import ClaimedJob
-from services.jobs.outbox_jobs import OutboxLanes
 from services.moderation import ModerationServices
 from services.moderation.decisions import DecisionService
 from services.operators import OperatorServices
+from services.parts import Parts
 from services.payments import PaymentServices
 from services.payments.payment_notifications import Followers
 from services.payouts import PayoutServices
 from services.refunds.refund_cases import RefundCaseService
-from services.room_changes import RoomChanges
 from services.rooms import RoomServices
 from services.rooms.presence import Presence
 from services.rooms.room_access import RoomAccess
 from services.webhooks.webhooks import WebhookService
-from storage.database import Database
 from storage.jobs.outbox import DELETE_OBJECT
-from storage.stores import Stores
-from telemetry.metrics import Metrics
-from tencent.clients import TencentClients
 
 
 class Services:
@@ -40,51 +31,21 @@ class Services:
 
     def __init__(
         self,
-        settings: Settings,
-        database: Database,
-        stores: Stores,
-        tencent: TencentClients,
-        bus: Bus,
-        hub: Hub,
-        room_changes: RoomChanges,
+        parts: Parts,
         access: RoomAccess,
         user_channels: UserChannelService,
         relay: ImRelay | None,
         presence: Presence,
-        process_id: str,
-        metrics: Metrics,
     ) -> None:
-        lock, lanes = NamedLocks().lock, OutboxLanes(stores.outbox)
-        self.arrivals = ArrivalService(stores.arrivals, metrics)
-        self.switches = SwitchService(settings, stores, database)
-        self.moderation = ModerationServices(settings, stores, tencent.content_security)
-        self.chat = ChatServices(settings, stores, tencent.im, room_changes, relay, self.moderation)
-        self.accounts = AccountServices(
-            settings,
-            stores,
-            tencent,
-            bus,
-            hub,
-            room_changes,
-            user_channels,
-            process_id,
-            lanes,
-            self.moderation,
-            self.chat.groups.retire_host,
-            metrics,
-        )
+        settings, stores, tencent = parts.settings, parts.stores, parts.tencent
+        self.arrivals = ArrivalService(stores.arrivals, parts.metrics)
+        self.switches = SwitchService(settings, stores, parts.database)
+        self.moderation = ModerationServices(parts)
+        self.chat = ChatServices(parts, relay, self.moderation)
+        retire_host = self.chat.groups.retire_host
+        self.accounts = AccountServices(parts, user_channels, self.moderation, retire_host)
         self.rooms = RoomServices(
-            settings,
-            stores,
-            tencent,
-            bus,
-            room_changes,
-            access,
-            presence,
-            lanes,
-            self.moderation,
-            self.chat,
-            self.accounts,
+            parts, access, presence, self.moderation, self.chat, self.accounts
         )
         self.decisions = DecisionService(
             stores,
@@ -97,32 +58,26 @@ class Services:
                 "stream": self.rooms.streams.apply,
             },
         )
-        self.gold = GoldServices(
-            settings,
-            stores,
-            room_changes,
-            bus,
-            lock,
-            self.accounts.age_verification,
-            self.moderation.user_safety,
-        )
-        self.operators = OperatorServices(settings, stores, self.gold)
-        self.payouts = PayoutServices(settings, stores, tencent, lock, self.operators)
+        self.gold = GoldServices(parts, self.accounts.age_verification, self.moderation.user_safety)
+        self.operators = OperatorServices(parts, self.gold)
+        self.payouts = PayoutServices(parts, self.operators)
         self.refunds = RefundCaseService(
             stores,
             self.operators.approvals,
             self.payouts.withdrawals,
             tencent.providers,
-            lock,
+            parts.locks.lock,
         )
         followers = Followers(
             self.refunds.apply,
             self.payouts.transfers.reprocess,
             self.accounts.data_requests.plan_deletion_of,
         )
-        self.payments = PaymentServices(settings, stores, tencent, metrics, lock, followers)
+        self.payments = PaymentServices(parts, followers)
         is_development = settings.environment == "development"
-        self.webhooks = WebhookService(stores, bus, metrics, allows_local=is_development)
+        self.webhooks = WebhookService(
+            stores, parts.bus, parts.metrics, allows_local=is_development
+        )
         im_actions = ImActions(
             tencent.im,
             stores,
@@ -132,7 +87,7 @@ class Services:
             self.rooms.lives.renew,
         )
         self.claimed_jobs: list[ClaimedJob[Any]] = [
-            *lanes.jobs(
+            *parts.lanes.jobs(
                 im_actions.by_kind,
                 live_streaming_actions(tencent.live_streaming),
                 {DELETE_OBJECT: self.accounts.pictures.delete},

@@ -1,38 +1,31 @@
 """Gold: the catalogue, gifts, and the ledger."""
 
-from config.settings import Settings
 from ledger.giving import GivingRules
-from realtime.bus import Bus
 from services.accounts.age_verification import AgeVerificationService
 from services.gold.catalogue import CatalogueService
 from services.gold.gifts import GiftService
-from services.gold.ledger import LedgerService, LockUsers
+from services.gold.ledger import LedgerService
 from services.gold.ledger_audit import LedgerAudit
 from services.moderation.user_safety import UserSafetyService
-from services.room_changes import RoomChanges
-from storage.stores import Stores
+from services.parts import Parts
 
 
 class GoldServices:
     def __init__(
         self,
-        settings: Settings,
-        stores: Stores,
-        room_changes: RoomChanges,
-        bus: Bus,
-        lock: LockUsers,
+        parts: Parts,
         age_verification: AgeVerificationService,
         user_safety: UserSafetyService,
     ) -> None:
-        rules = GivingRules(**settings.giving.model_dump())
-        self.catalogue = CatalogueService(stores.gifts, stores.configs, bus)
+        stores, lock = parts.stores, parts.locks.lock
+        self.catalogue = CatalogueService(stores.gifts, stores.configs, parts.bus)
         self.gifts = GiftService(
             stores.ledger,
             stores.members,
-            room_changes,
+            parts.room_changes,
             lock,
             self.catalogue,
-            rules,
+            GivingRules(**parts.settings.giving.model_dump()),
             stores.webhooks,
             age_verification,
             user_safety,

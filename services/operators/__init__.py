@@ -1,15 +1,13 @@
 """Operators: their accounts, and what waits for a second one of them."""
 
-from config.settings import Settings
 from services.gold import GoldServices
 from services.operators.approvals import ApprovalService
 from services.operators.operators import OperatorService
-from storage.stores import Stores
+from services.parts import Parts
 
 
 class OperatorServices:
-    def __init__(self, settings: Settings, stores: Stores, gold: GoldServices) -> None:
+    def __init__(self, parts: Parts, gold: GoldServices) -> None:
+        stores, limit = parts.stores, parts.settings.ops.second_person_gold
         self.operators = OperatorService(stores.operators, stores.operator_sessions)
-        self.approvals = ApprovalService(
-            stores, gold.ledger, gold.catalogue, settings.ops.second_person_gold
-        )
+        self.approvals = ApprovalService(stores, gold.ledger, gold.catalogue, limit)

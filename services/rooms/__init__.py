@@ -1,12 +1,9 @@
 """Rooms: access, entering, presence, seats, deputies, blocks, removals, Tencent's callbacks."""
 
-from config.settings import Settings
-from realtime.bus import Bus
 from services.accounts import AccountServices
 from services.chat import ChatServices
-from services.jobs.outbox_jobs import OutboxLanes
 from services.moderation import ModerationServices
-from services.room_changes import RoomChanges
+from services.parts import Parts
 from services.rooms.callbacks import CallbackService
 from services.rooms.deputies import DeputyService
 from services.rooms.live_rooms import LiveRoomService, RoomList
@@ -16,35 +13,30 @@ from services.rooms.removals import RemovalService
 from services.rooms.room_access import RoomAccess
 from services.rooms.streams import StreamModerationService
 from services.rooms.tickets import TicketService
-from storage.stores import Stores
-from tencent.clients import TencentClients
 
 
 class RoomServices:
     def __init__(
         self,
-        settings: Settings,
-        stores: Stores,
-        tencent: TencentClients,
-        bus: Bus,
-        room_changes: RoomChanges,
+        parts: Parts,
         access: RoomAccess,
         presence: Presence,
-        lanes: OutboxLanes,
         moderation: ModerationServices,
         chat: ChatServices,
         accounts: AccountServices,
     ) -> None:
-        stream_urls, self.access = tencent.stream_urls, access
+        settings, stores, tencent = parts.settings, parts.stores, parts.tencent
+        room_changes, lanes, user_safety = parts.room_changes, parts.lanes, moderation.user_safety
+        self.access = access
         self.list = RoomList(stores)
         self.presence = presence
         self.lives = LiveRoomService(
             stores,
-            bus,
+            parts.bus,
             room_changes,
             presence,
             chat.groups,
-            stream_urls,
+            tencent.stream_urls,
             accounts.pictures,
             moderation.proposals,
             settings.rooms.private_members,
@@ -53,16 +45,16 @@ class RoomServices:
             stores,
             room_changes,
             self.lives,
-            moderation.user_safety,
+            user_safety,
             tencent.activity_cards,
             tencent.cos,
             settings.uploads,
             settings.links.page,
         )
         self.mic = MicService(
-            stores, room_changes, stream_urls, moderation.user_safety, settings.micro
+            stores, room_changes, tencent.stream_urls, user_safety, settings.micro
         )
-        self.deputies = DeputyService(stores, room_changes, moderation.user_safety)
+        self.deputies = DeputyService(stores, room_changes, user_safety)
         self.streams = StreamModerationService(
             stores, room_changes, lanes.live_streaming_safety, settings.moderation
         )
