@@ -19,7 +19,7 @@ from handlers.operator_routes import OPS_ROUTES, permissions
 from handlers.pages import WEB, ConsoleHandler, StaticHandler, pages
 from handlers.payments import payments
 from handlers.payouts import withdrawals
-from handlers.rooms import bans, callbacks, deputies, lives, mic, rooms, tickets
+from handlers.rooms import bans, callbacks, deputies, mic, rooms, summaries, tickets
 from handlers.websocket import handshake
 
 BASE = "/wx/api/qlive/"
@@ -66,7 +66,7 @@ API_ROUTES: list[Route] = [
     Route("qlive_room/deputy/", deputies.DeputyHandler, "rooms.Deputy"),
     Route("qlive_room/deputies/", deputies.DeputiesHandler, "rooms.Deputies"),
     Route("qlive_room/live_end/", rooms.LiveEndHandler, "rooms.LiveEnd"),
-    Route("qlive_room/lives/", lives.LivesHandler, "rooms.Lives"),
+    Route("qlive_room/lives/", summaries.LivesHandler, "rooms.Lives"),
     Route("qlive_room/rank/", gifts.RankHandler, "rooms.Rank"),
     Route("qlive_room/day_rank/", gifts.DayRankHandler, "rooms.DayRank"),
     Route("qlive_gift/", gifts.GiftListHandler, "gifts.GiftList"),

@@ -1,4 +1,4 @@
-"""Reports of the caller's own lives."""
+"""Summaries of the caller's own lives."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
