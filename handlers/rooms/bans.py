@@ -8,8 +8,8 @@ from core.clock import now_ms
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
 from handlers.models import BanMinutes, FaceView, LiveRequest, MuteMinutes
-from handlers.rooms.mic import InviteMicroRequest
-from rooms.errors import BannedByOperator, NotHost, NotLive, RoomNotFound
+from handlers.rooms.mic import HOST_ERRORS, InviteMicroRequest
+from rooms.errors import BannedByOperator, NotHost, RoomNotFound
 from rooms.room import Room
 from storage.errors import UserNotFound
 
@@ -45,7 +45,7 @@ class RemoveUserHandler(ActiveUserHandler):
     A deputy may remove neither a guest nor a deputy.
     """
 
-    @endpoint(limit="room_change", errors=[NotHost, RoomNotFound, UserNotFound, NotLive])
+    @endpoint(limit="room_change", errors=[*HOST_ERRORS, UserNotFound])
     async def post(self, params: RemoveUserRequest) -> None:
         await self.context.services.rooms.removals.ban_from_room(
             params.live_id, params.user_id, params.minutes, self.user.person()
@@ -81,7 +81,7 @@ class MuteHandler(ActiveUserHandler):
     A deputy may mute no deputy.
     """
 
-    @endpoint(limit="room_change", errors=[NotHost, RoomNotFound, UserNotFound, NotLive])
+    @endpoint(limit="room_change", errors=[*HOST_ERRORS, UserNotFound])
     async def post(self, params: MuteRequest) -> None:
         target_id = (await self.context.stores.users.get(params.user_id)).user_id
         until = now_ms() + params.minutes * 60_000 if params.minutes else 0
@@ -94,7 +94,7 @@ class MuteHandler(ActiveUserHandler):
 class MuteAllHandler(ActiveUserHandler):
     """Close the room's chat for everyone but its host until the live ends, or open it."""
 
-    @endpoint(limit="room_change", errors=[NotHost, RoomNotFound, NotLive])
+    @endpoint(limit="room_change", errors=HOST_ERRORS)
     async def post(self, params: MuteAllRequest) -> None:
         await self.context.services.rooms.removals.change(
             params.live_id, lambda room: room.set_mute_all(self.user_id, on=params.on)

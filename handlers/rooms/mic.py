@@ -43,6 +43,8 @@ class SeatedResponse(OnMicResponse):
     gender: int
 
 
+HOST_ERRORS = [NotHost, RoomNotFound, NotLive]
+"""Refusals of what a host, or a deputy, does in a live."""
 CANDIDATE_ERRORS = [RoomNotFound, NotLive, NotInRoom, NoGender, AlreadyOnMic]
 """Refusals of a user who can neither apply, nor be invited, nor take a seat."""
 

@@ -24,7 +24,7 @@ from handlers.models import (
     Response,
     Text,
 )
-from handlers.rooms.mic import OnMicResponse, on_mic_response
+from handlers.rooms.mic import HOST_ERRORS, OnMicResponse, on_mic_response
 from handlers.rooms.tickets import TicketId
 from rooms.errors import (
     FollowersOnly,
@@ -159,6 +159,10 @@ class MatchmakerEnterResponse(Response):
     group_id: str
 
 
+IM_ERRORS = (ImRefused, ServiceUnavailable("im"))
+"""Errors of every call that makes a chat group."""
+
+
 class GetLivelistHandler(ActiveUserHandler):
     """The live rooms, largest audience first."""
 
@@ -266,10 +270,7 @@ class MatchmakerEnterHandler(ActiveUserHandler):
 
     soft_errors = {AccountBanned: "status"}
 
-    @endpoint(
-        limit="room_change",
-        errors=[NotMatchmaker, StreamForbidden, NotLive, ImRefused, ServiceUnavailable("im")],
-    )
+    @endpoint(limit="room_change", errors=[NotMatchmaker, StreamForbidden, NotLive, *IM_ERRORS])
     async def post(self, params: EnterRequest) -> MatchmakerEnterResponse:
         context = self.context
         room = await context.services.rooms.lives.open(self.user, self.token, params.visibility)
@@ -294,15 +295,7 @@ class UpdateRoomHandler(ActiveUserHandler):
 
     @endpoint(
         limit="profile",
-        errors=[
-            NotHost,
-            RoomNotFound,
-            NotLive,
-            ContentRefused("room_name"),
-            *PICTURE_ERRORS,
-            ImRefused,
-            ServiceUnavailable("im"),
-        ],
+        errors=[*HOST_ERRORS, ContentRefused("room_name"), *PICTURE_ERRORS, *IM_ERRORS],
     )
     async def post(self, params: UpdateRoomRequest) -> RoomUpdatedResponse:
         room = await self.context.services.rooms.lives.update_info(

@@ -9,8 +9,9 @@ from core.clock import now_ms
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
 from handlers.models import LiveRequest, RequestId, Response, Time, UserId, Whole
+from handlers.rooms.mic import HOST_ERRORS
 from ledger.errors import RequestIdReused
-from rooms.errors import NotHost, NotLive, RoomNotFound, TooManyInvitations
+from rooms.errors import NotHost, RoomNotFound, TooManyInvitations
 from rooms.tickets import Ticket, TicketKind
 from services.errors import Blocked
 from storage.errors import UserNotFound
@@ -74,15 +75,7 @@ class TicketHandler(ActiveUserHandler):
 
     @endpoint(
         limit="ticket",
-        errors=[
-            NotHost,
-            RoomNotFound,
-            NotLive,
-            UserNotFound,
-            Blocked,
-            RequestIdReused,
-            TooManyInvitations,
-        ],
+        errors=[*HOST_ERRORS, UserNotFound, Blocked, RequestIdReused, TooManyInvitations],
     )
     async def post(self, params: InvitationRequest) -> InvitationIssuedResponse:
         """Invite users into the live by a ticket, as its host or a deputy."""
