@@ -82,9 +82,7 @@ class BlocksHandler(ActiveUserHandler):
     async def get(self) -> BlocksResponse:
         stores = self.context.stores
         user_ids = await stores.user_blocks.blocked_by(self.user_id)
-        return BlocksResponse.model_validate(
-            [user.person().public_profile() for user in await stores.users.find_many(user_ids)]
-        )
+        return BlocksResponse.model_validate(await stores.users.find_many(user_ids))
 
 
 # ---- operators

@@ -207,15 +207,10 @@ class SimulatedIm:
     def _account_check(self, content: dict[str, Any]) -> Outcome:
         """Return which accounts exist; the administrator's does without an import."""
         known = {*self.accounts, self._settings.admin}
-        user_ids = [item["UserID"] for item in content["CheckItem"]]
-        results = [
-            {
-                "UserID": user_id,
-                "ResultCode": 0,
-                "AccountStatus": "Imported" if user_id in known else "NotImported",
-            }
-            for user_id in user_ids
-        ]
+        results = []
+        for item in content["CheckItem"]:
+            status = "Imported" if item["UserID"] in known else "NotImported"
+            results.append({"UserID": item["UserID"], "ResultCode": 0, "AccountStatus": status})
         return 0, {"ResultItem": results}
 
     def _account_import(self, content: dict[str, Any]) -> Outcome:

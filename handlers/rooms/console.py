@@ -153,7 +153,7 @@ class OpsRoomHandler(OperatorHandler):
             **dict(_row(self, room, counts[room.live_id])),
             put_out=await room_bans(context, room),
             deputies=[
-                FaceView.model_validate(user.person().public_profile())
+                FaceView.model_validate(user)
                 for user in await context.stores.users.find_many([*room.deputies])
             ],
             events=[*(events or ())],  # None if a new live has begun since the room was read

@@ -53,4 +53,4 @@ class DeputiesHandler(ActiveUserHandler):
         stores = self.context.stores
         room = await stores.rooms.of_host(self.user_id)
         users = await stores.users.find_many([*room.deputies] if room else [])
-        return DeputiesResponse.model_validate([user.person().public_profile() for user in users])
+        return DeputiesResponse.model_validate(users)
