@@ -40,7 +40,7 @@ async def test_an_application_and_an_invitation_expire_by_themselves(
     api: ApiFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("APPLICATION_SECONDS", "INVITATION_SECONDS"):
-        monkeypatch.setattr(f"rooms.room.{name}", 0)
+        monkeypatch.setattr(f"rooms.seating_room.{name}", 0)
     host = await api.host()
     anna = await api.guest("anna", 2, host.live_id)
     socket = await host.watch()
