@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 import core.retry
 from core.errors import TryAgain, WriteConflict
@@ -76,6 +77,21 @@ async def test_expired_applications_end_before_the_rule_runs() -> None:
     await fixture.room_changes.change(1, apply(CARL), CARL.user_id)
     assert ("publish", 1, (2, "micro_refuse"), (3, "micro_apply")) in fixture.take_calls()
     assert list(fixture.room().applications) == [CARL.user_id]
+
+
+async def test_the_end_of_a_live_stands_when_what_follows_it_fails() -> None:
+    fixture = RoomChangesFixture(BERT)
+
+    async def fail(_live_id: int, _epoch: str) -> None:
+        raise ConnectionError
+
+    fixture.store.complete = fail
+    with capture_logs() as lines:
+        await fixture.room_changes.change(1, lambda room: room.end(HOST.user_id), HOST.user_id)
+    assert fixture.take_calls() == [("save", 1, 1), ("publish", 1, (1, "live_end"))]
+    assert [(line["event"], line["error"]) for line in lines] == [
+        ("memberships_cleanup_failed", "ConnectionError")
+    ]
 
 
 class Recorder:
