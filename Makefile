@@ -23,7 +23,7 @@ ifdef MONGOD
 export MONGOD
 endif
 
-.PHONY: help setup run quick quick-tests quick-lint test test-long check lint bench chaos loadtest pictures sdk miniprogram-check lock clean
+.PHONY: help setup run quick quick-tests quick-lint test test-long check lint lint-api bench chaos loadtest pictures sdk miniprogram-check lock clean
 
 help:
 	@echo "make run        start the server on http://127.0.0.1:8000 with an embedded MongoDB and the simulator"
@@ -33,7 +33,8 @@ help:
 	@echo "  WORKERS=6     number of test workers; 4 by default"
 	@echo "  MONGOD=/path  run on another mongod than that of the wheel"
 	@echo "make lint       format, lint, types, import rules, lock files: 15 s"
-	@echo "make check      make lint; coverage of the last make test COVER=1"
+	@echo "make lint-api   linters of OpenAPI and AsyncAPI, on the documents of this server: 5 s"
+	@echo "make check      make lint and lint-api; coverage of the last make test COVER=1"
 	@echo "make test-long  property tests with 16,000 to 100,000 examples each, longer storm tests"
 	@echo "make chaos      6 storms and seven other fault scenarios: about 30 min; fails if a guarantee is violated"
 	@echo "make bench      compare with other servers, as ratios within one run: 14 min; writes docs/benchmarks.md"
@@ -81,7 +82,7 @@ test-long:
 	@scripts/setup test
 	QLIVE_EXAMPLES=long $(PYTEST) $(SCALED)
 
-check: lint
+check: lint lint-api
 	@test -f .coverage || { echo "There is no coverage yet; run \`make test COVER=1\`." >&2; exit 2; }
 	$(BIN)/coverage report --format=total --fail-under=95
 	$(BIN)/coverage report --include='$(RULES)' --fail-under=100
@@ -93,6 +94,10 @@ lint:
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
 	scripts/lock --check
+
+lint-api:
+	@scripts/setup sdk
+	$(BIN)/python scripts/api-linters/check
 
 sdk:
 	@scripts/setup sdk

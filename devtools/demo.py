@@ -74,7 +74,10 @@ async def store_demo_data(context: Context) -> None:
 
 
 class DemoOperatorLoginHandler(Handler):
-    """Log in to the operators' API as an admin, in development only."""
+    """Log in to the operators' API as an admin.
+
+    This exists in development only, and needs no password.
+    """
 
     label = "Sim"
 

@@ -111,7 +111,10 @@ class PhoneLoginHandler(SimulatorHandler):
 
 
 class PhonePayHandler(SimulatorHandler):
-    """Pay an order of POST qlive_pay/; the gold is credited at once."""
+    """Pay an order of POST qlive_pay/.
+
+    The simulated WeChat then notifies the server, which credits the gold.
+    """
 
     @endpoint(errors=[UNREACHABLE])
     async def post(self, params: PhonePayRequest) -> SimulatorResponse:
@@ -119,7 +122,10 @@ class PhonePayHandler(SimulatorHandler):
 
 
 class ConfirmTransferHandler(SimulatorHandler):
-    """Confirm a withdrawal on WeChat's page; the money is paid at once."""
+    """Confirm a withdrawal as on WeChat's page.
+
+    The simulated WeChat then notifies the server that the income is paid.
+    """
 
     @endpoint(errors=[UNREACHABLE])
     async def post(self, params: ConfirmTransferRequest) -> SimulatorResponse:

@@ -43,7 +43,10 @@ class MetricsResponse(TextResponse):
 
 
 class HealthzHandler(Handler):
-    """Liveness: 200 while the process answers."""
+    """Report liveness.
+
+    200 while the process answers, whatever its dependencies do.
+    """
 
     @endpoint()
     async def get(self) -> AliveResponse:
@@ -51,7 +54,10 @@ class HealthzHandler(Handler):
 
 
 class ReadyzHandler(Handler):
-    """Readiness: state of each dependency; 503 while MongoDB is down or the process drains."""
+    """Report readiness, and the state of each dependency.
+
+    503 while MongoDB is down or the process drains: a load balancer then sends nobody here.
+    """
 
     @endpoint()
     async def get(self) -> ReadyResponse:
@@ -63,7 +69,10 @@ class ReadyzHandler(Handler):
 
 
 class MetricsHandler(Handler):
-    """Prometheus metrics of this process."""
+    """Report the metrics of this process to Prometheus.
+
+    Each process has its own; docs/operations.md lists them.
+    """
 
     @endpoint()
     async def get(self) -> MetricsResponse:

@@ -59,7 +59,7 @@ MuteMinutes = Annotated[Whole, Field(ge=0, le=1440, description="0 lifts the mut
 PictureUrl = Annotated[
     str,
     StringConstraints(
-        max_length=512, pattern=r"^(https?://[^\s\x00-\x1f\"'<>\\]+|uploads/[0-9a-z/.]+)$"
+        max_length=512, pattern=r"^(https?://[^\s\x00-\x1f\x22'<>\\]+|uploads/[0-9a-z/.]+)$"
     ),
     Field(description="An address, or the key of an upload."),
 ]

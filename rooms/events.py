@@ -201,6 +201,7 @@ GiftEvent = TypedDict(
         "request_id": str,
     },
 )
+GiftEvent.__doc__ = """A gift was given in the room, to the host or to a guest."""
 
 EVENT_PAYLOADS: dict[str, type] = {
     "micro_apply": MicroApply,

@@ -17,6 +17,7 @@ from tests.support.paths import ROOT
 
 SUFFIXES = {".py", ".yaml", ".yml", ".toml", ".md", ".js", ".json", ".html", ".sh", ".txt"}
 NODE_LOCK = "package-lock.json"
+NODE_FOLDERS = ("clients", "examples", "scripts")
 """It has a hash of each package."""
 PUBLIC = {"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"}
 """GUID of the WebSocket handshake (RFC 6455, section 1.3)."""
@@ -54,8 +55,8 @@ def test_source_contains_no_keys():
 
 
 def test_locks_of_node_packages_have_hashes_and_no_registry():
-    locks = [*ROOT.glob(f"clients/*/{NODE_LOCK}"), *ROOT.glob(f"examples/*/{NODE_LOCK}")]
-    assert locks
+    locks = [path for folder in NODE_FOLDERS for path in ROOT.glob(f"{folder}/*/{NODE_LOCK}")]
+    assert len(locks) == len(NODE_FOLDERS)
     for path in locks:
         packages = json.loads(path.read_text())["packages"]
         installed = [row for name, row in packages.items() if "node_modules/" in name]

@@ -226,6 +226,7 @@ export interface components {
             gold: number;
             effect: string;
         };
+        /** @description A gift was given in the room, to the host or to a guest. */
         GiftEvent: {
             from: components["schemas"]["PublicProfile"];
             to: components["schemas"]["PublicProfile"];

@@ -21,6 +21,12 @@ from services.accounts.user_channels import Balances, UserSnapshot, Where
 from services.rooms.room_access import Audience
 
 CHANNEL = "#/channels/room"
+SERVER = {
+    "host": "{host}",
+    "protocol": "wss",
+    "description": "The server of the HTTP API; `ws` in development.",
+    "variables": {"host": {"default": "127.0.0.1:8000"}},
+}
 
 ABOUT = """\
 One socket is one member's connection to one room or, without `live_id`, to a user channel, whose
@@ -145,9 +151,9 @@ def document(path: str) -> Json:
     messages: dict[str, Json] = {}
     for type_, model in {**SERVER_FRAMES, **CLIENT_FRAMES}.items():
         payload = schemas.of(model, "validation" if type_ in CLIENT_FRAMES else "serialization")
-        about = inspect.cleandoc(model.__doc__ or "")
-        summary = {"summary": about} if about else {}
-        messages[type_] = {"name": type_, **summary, "payload": payload}
+        summary, _, details = inspect.cleandoc(model.__doc__).partition("\n\n")
+        description = {"description": details} if details else {}
+        messages[type_] = {"name": type_, "summary": summary, **description, "payload": payload}
     codes = "".join(f"- {int(code)} `{code.reason}`: {_advice(code)}\n" for code in CloseCode)
     query = {"type": "object", "properties": SOCKET_QUERY}
     return {
@@ -157,6 +163,7 @@ def document(path: str) -> Json:
             "version": VERSION,
             "description": f"{ABOUT}\n{codes}",
         },
+        "servers": {"this": SERVER},
         "defaultContentType": "application/json",
         "channels": {
             "room": {
@@ -210,7 +217,8 @@ def page(document: Json) -> str:
         lines.append(f"<h2>{escape(operation['summary'])}</h2>")
         for reference in operation["messages"]:
             message = components["messages"][reference["$ref"].rpartition("/")[2]]
-            name, about = escape(message["name"]), _prose(message.get("summary", ""))
+            paragraphs = (message["summary"], message.get("description", ""))
+            name, about = escape(message["name"]), _prose("\n\n".join(filter(None, paragraphs)))
             lines.append(f'<h3 id="{name}"><code>{name}</code></h3>')
             lines.append(f"<p>{about} {_schema(message['payload'])}</p>")
     lines.append("<h2>Schemas</h2>")

@@ -1,5 +1,6 @@
 """OpenAPI document of every endpoint, generated from the routes and their models."""
 
+import re
 from collections.abc import Iterable
 from typing import NoReturn, get_args
 
@@ -73,7 +74,7 @@ def document(routes: Iterable[Route], intro: str) -> Json:
     """Return the OpenAPI 3.1 document of the routes; `intro` is the end of its description."""
     found = list(endpoints(routes))
     schemas = SchemaRegistry(
-        [endpoint.call.request for endpoint in found if endpoint.call.request],
+        [end.call.request for end in found if end.call.request and end.method != "get"],
         [
             *(ErrorResponse, *BODIES.values()),
             *(model for endpoint in found for model in endpoint.responses.values()),
@@ -107,7 +108,7 @@ def _operation(endpoint: Endpoint, schemas: SchemaRegistry, responses: dict[str,
         tag = "login" if tag == "ops.login" else "operators"
     summary, details = endpoint.documentation()
     variables = [
-        _parameter(name, {"type": "string", "pattern": pattern}, "path", required=True)
+        _parameter(name, _variable(pattern), "path", required=True)
         for name, pattern in endpoint.variables.items()
     ]
     security: list[Json] = []
@@ -122,7 +123,7 @@ def _operation(endpoint: Endpoint, schemas: SchemaRegistry, responses: dict[str,
         "tags": [tag],
         "summary": summary,
         "description": _description(endpoint, details),
-        "parameters": [*variables, *_query(endpoint, schemas)],
+        "parameters": [*variables, *_query(endpoint)],
         "responses": error_responses(endpoint, schemas, responses)
         | _success_responses(endpoint, schemas),
         "security": security,
@@ -149,13 +150,21 @@ def _description(endpoint: Endpoint, details: str) -> str:
     return "\n\n".join(filter(None, (details, note)))
 
 
-def _query(endpoint: Endpoint, schemas: SchemaRegistry) -> list[Json]:
+def _variable(pattern: str) -> Json:
+    """Return the schema of a variable of a path by its pattern, as an integer where it is one."""
+    if most_digits := re.fullmatch(r"\^\[0-9\]\{1,(\d+)\}\$", pattern):
+        return {"type": "integer", "minimum": 0, "maximum": 10 ** int(most_digits[1]) - 1}
+    return {"type": "string", "pattern": pattern}
+
+
+def _query(endpoint: Endpoint) -> list[Json]:
     """Return the query parameters, of a GET request only; null cannot be expressed in them."""
     if endpoint.handler is RoomSocketHandler:
         return [_parameter(n, s, "query", required=False) for n, s in SOCKET_QUERY.items()]
     if endpoint.method != "get" or endpoint.call.request is None:
         return []
-    model = schemas.whole(schemas.of(endpoint.call.request, "validation"))
+    own = SchemaRegistry([endpoint.call.request], [])  # its model is shown as parameters only
+    model = own.whole(own.of(endpoint.call.request, "validation"))
     found = []
     for name, schema in model.get("properties", {}).items():
         choices = [choice for choice in schema.get("anyOf", ()) if choice.get("type") != "null"]

@@ -38,6 +38,7 @@ def webhooks(schemas: SchemaRegistry) -> Json:
                 "operationId": type_,
                 "summary": body.__doc__,
                 "description": ABOUT,
+                "security": [],  # the signature is a header
                 "parameters": headers,
                 "requestBody": {
                     "required": True,

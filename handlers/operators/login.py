@@ -158,7 +158,10 @@ class OpsLoginOptionsHandler(Handler):
 
 
 class OpsLoginSetupHandler(LoginAttemptHandler):
-    """Get the second factor to be set up at the first login, with a one-time password."""
+    """Get the second factor to be set up at the first login, with a one-time password.
+
+    It replaces an earlier one, and counts once a code of it logs in.
+    """
 
     @endpoint(errors=[LoginRefused])
     async def post(self, params: LoginSetupRequest) -> SecondFactorResponse:
@@ -169,7 +172,10 @@ class OpsLoginSetupHandler(LoginAttemptHandler):
 
 
 class OpsFirstLoginHandler(LoginAttemptHandler):
-    """Set password and second factor with a one-time password, and log in."""
+    """Set password and second factor with a one-time password, and log in.
+
+    The one-time password ends with this.
+    """
 
     @endpoint(errors=[LoginRefused, RoleRequired])
     async def post(self, params: FirstLoginRequest) -> OperatorLoginResponse:

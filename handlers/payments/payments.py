@@ -115,7 +115,10 @@ class PayHandler(ActiveUserHandler):
 
 
 class JsapiCallbackHandler(MerchantCallbackHandler):
-    """Payments and refunds; answers 204, any other status makes WeChat Pay retry."""
+    """Receive a payment or a refund.
+
+    Answers 204 once it is stored; WeChat Pay repeats it after any other status.
+    """
 
     @endpoint()
     async def post(self) -> NoContentResponse:
@@ -126,7 +129,10 @@ class JsapiCallbackHandler(MerchantCallbackHandler):
 class XpayCallbackHandler(CallbackHandler):
     @endpoint()
     async def get(self) -> EchoResponse:
-        """URL verification by the WeChat console, which expects `echostr` in return."""
+        """Prove to the WeChat console that this URL is ours.
+
+        The console expects `echostr` in return, if the signature is its own.
+        """
         echo = self.context.tencent.message_push.verify_url(self.query, time.time())
         if echo is None:
             self.refuse()

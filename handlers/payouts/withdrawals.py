@@ -107,7 +107,10 @@ class WithdrawalsResponse(Response):
 
 
 class TransferCallbackHandler(MerchantCallbackHandler):
-    """Final states of transfers; answers 204, any other status makes WeChat Pay retry."""
+    """Receive the final state of a transfer.
+
+    Answers 204 once it is stored; WeChat Pay repeats it after any other status.
+    """
 
     @endpoint()
     async def post(self) -> NoContentResponse:
