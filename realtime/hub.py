@@ -3,7 +3,8 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence, Set
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +23,7 @@ from realtime.bus import (
 )
 from realtime.channel import Channel, Fanout, Joins
 from realtime.frames import CloseCode, Key
-from realtime.resume import Resume, ResumePosition, Source, View
+from realtime.resume import Resume, ResumePosition, Source
 from realtime.socket_writer import SocketWriter
 from rooms.events import LAST_EVENT_TYPE, NumberedEvent
 from rooms.members import MemberSocket
@@ -95,17 +96,13 @@ class Hub:
         """Register an open connection, which may never join a room."""
         self._open.add(writer)
 
-    async def join(
-        self,
-        key: Key,
-        writer: SocketWriter,
-        since: ResumePosition | None,
-        load_view: Callable[[], Awaitable[View]],
-    ) -> None:
-        """Send the snapshot or the missed events, then every later event without a gap.
+    @asynccontextmanager
+    async def joining(
+        self, key: Key, writer: SocketWriter, since: ResumePosition | None
+    ) -> AsyncIterator[Resume]:
+        """Subscribe to the channel while a user joins it, who is authorized within.
 
-        `load_view`, called after the subscription, reads the room or the user, may set the number
-        of `writer`, and raises if the user may not listen. A room's older socket is replaced.
+        The Resume makes the first frames of what is read within; `add` sends them.
         """
         channel = self._channels.get(key)
         if channel is None:
@@ -115,20 +112,20 @@ class Hub:
         try:
             # Before the read, or events in between are lost.
             await self._bus.open_channel(key)
-            resume = Resume(channel, self.backfills.source_of(channel), writer.user_id, since)
-            first_frames = await resume.read(load_view)
-            # No await from here on: the frames lead to the channel's present position.
-            self._register(channel, writer, b"".join(first_frames), resumes=since is not None)
+            yield Resume(channel, self.backfills.source_of(channel), writer.user_id, since)
         finally:
             joins.count -= 1
             if not joins.count:
                 channel.joins = None
             self.drop_if_idle(channel)
 
-    def _register(
-        self, channel: Channel, writer: SocketWriter, first_frames: bytes, *, resumes: bool
-    ) -> None:
-        """Add a socket that has read the channel at its present position, unless it is replaced."""
+    def add(self, resume: Resume, writer: SocketWriter, first_frames: bytes) -> None:
+        """Send the frames that `resume` has just read, and from now on every event.
+
+        Call it without an await after `resume.read`. A room's older socket of the user is replaced;
+        if a newer one is known, this one is closed.
+        """
+        channel = resume.channel
         belongs_here = not (channel.is_user_channel and writer.member_socket)
         older = channel.sockets.get(channel.slot_of(writer))
         announced = channel.joins.newest.get(writer.user_id, 0) if channel.joins else 0
@@ -142,7 +139,7 @@ class Hub:
                 older.close(CloseCode.REPLACED)
             channel.add(writer)
             writer.begin(first_frames)
-            if not channel.is_user_channel or resumes or channel.latest:
+            if not channel.is_user_channel or resume.since or channel.latest:
                 channel.refresh()  # what the first frame shows of it may be stale
             if channel.behind:
                 self.backfills.start(channel)

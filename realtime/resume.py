@@ -76,32 +76,38 @@ class ResumePosition:
 
 @dataclass(slots=True)
 class Resume:
-    """Builds the first frames of one socket in one channel."""
+    """Builds the first frames of one socket in one channel, to which the hub has subscribed."""
 
     channel: Channel
     source: Source
     user_id: str
     since: ResumePosition | None
+    _evictions: int = field(init=False)
+    """Evictions of the user from the channel before the view was read."""
     _doubted: str | None = None
+    _reads: int = 0
 
-    async def read(self, load_view: Callable[[], Awaitable[View]]) -> list[bytes]:
+    def __post_init__(self) -> None:
+        self._evictions = self._count_evictions()
+
+    async def read(self, view: View) -> bytes | None:
         """Return frames that bring the socket exactly to the channel's position.
 
-        Nothing is awaited after the last read, so that the caller can add the socket before another
-        event is delivered. Raises TryAgain when it changes faster than it is read.
+        None if the user was evicted, or the view is older than the channel: the caller reads it
+        again. Nothing is awaited after the last read, so that the caller can add the socket before
+        another event is delivered. Raises TryAgain when the view changes faster than it is read.
         """
-        for _ in range(MAX_READS):
-            evictions = self._evictions
-            view = await load_view()
-            if not await self._advance_channel(view):
-                continue
+        if await self._advance_channel(view):
             first_frames = await self._first_frames(view)
-            if first_frames is not None and self._evictions == evictions:
-                return first_frames
-        raise TryAgain
+            if first_frames is not None and self._evictions == self._count_evictions():
+                return b"".join(first_frames)
+        self._evictions = self._count_evictions()
+        self._reads += 1
+        if self._reads == MAX_READS:
+            raise TryAgain
+        return None
 
-    @property
-    def _evictions(self) -> int:
+    def _count_evictions(self) -> int:
         return self.channel.joins.evictions[self.user_id] if self.channel.joins else 0
 
     async def _advance_channel(self, view: View) -> bool:

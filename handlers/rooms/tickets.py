@@ -84,9 +84,9 @@ class TicketHandler(ActiveUserHandler):
             self.user,
             params.by,
             params.minutes,
-            params.uses,
-            params.user_id,
-            params.request_id,
+            uses=params.uses,
+            user_id=params.user_id,
+            request_id=params.request_id,
         )
         is_whole = ticket.by == "app" or part or ticket.activity_id
         return InvitationIssuedResponse(

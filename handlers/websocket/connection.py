@@ -4,20 +4,17 @@ import asyncio
 import random
 import time
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import NamedTuple
 
 import structlog
 from tornado.iostream import IOStream, StreamClosedError
 
 from core.clock import now_ms
-from core.errors import TryAgain
 from handlers.context import Context
 from realtime import frames, wire
 from realtime.frames import CloseCode
-from realtime.resume import ResumePosition, View
+from realtime.resume import ResumePosition
 from realtime.socket_writer import SocketWriter
-from rooms.members import MemberSocket
 from services.rooms.room_access import close_code_for
 from storage.documents import token_id
 
@@ -31,8 +28,6 @@ FRAMES_PER_SECOND = 20
 """Frames that a client may send in a second: it needs one to log in, and a ping in some seconds."""
 BACKLOG_BYTES = 262_144
 """A client with more unsent data is closed."""
-SUPERSEDE_CHECK_SECONDS = 1.0
-"""Time before its registration from which on a join checks for a newer socket of the same user."""
 log = structlog.get_logger("qlive.socket")
 
 
@@ -182,12 +177,7 @@ class Connection:
         self._joining = asyncio.get_running_loop().create_task(self._join(token))
 
     async def _join(self, token: str) -> None:
-        """Join the room once there is a slot; an error becomes a `bye` frame.
-
-        The hub subscribes to the room before `_load_view` registers the socket and reads the room.
-        So whatever is decided after a read reaches this socket: a ban or a logout by the user or
-        the token, a removal from the room by the subscription.
-        """
+        """Join the room once there is a slot; an error becomes a `bye` frame."""
         queued_at, context, writer = time.monotonic(), self._context, self.writer
         try:
             async with context.join_limit:
@@ -205,16 +195,13 @@ class Connection:
 
     async def _join_channels(self, queued_at: float) -> None:
         """Join the room, or the user channel, or both in this order."""
-        request, writer, hub = self._request, self.writer, self._context.hub
-        channels = self._context.services.accounts.channels
+        request, writer, joins = self._request, self.writer, self._context.services.rooms.joins
         if request.live_id is None:
-            load_own = partial(channels.connect, writer)
-            await hub.join(writer.user_id, writer, request.since, load_own)
+            await joins.join_user_channel(writer, request.since)
             return
-        await hub.join(request.live_id, writer, request.since, partial(self._load_view, queued_at))
+        await joins.join_room(request.live_id, writer, request.since, queued_at)
         if request.own:
-            load_own = partial(channels.authorize, writer.user_id)
-            await hub.join(writer.user_id, writer, request.own_since, load_own)
+            await joins.join_user_channel(writer, request.own_since)
 
     async def _authenticate(self, token: str) -> None:
         """Find the user of the token. Raises NotAuthenticated or AccountBanned."""
@@ -228,24 +215,3 @@ class Connection:
             writer.user_id = user.user_id
             structlog.contextvars.bind_contextvars(user_id=user.user_id)
         await self._context.services.accounts.sessions.check_active(user, token)
-
-    async def _load_view(self, queued_at: float) -> View:
-        rooms, writer, live_id = self._context.services.rooms, self.writer, self._request.live_id
-        assert live_id is not None
-        if writer.member_socket:  # the user was evicted, or the room changed, meanwhile
-            return await rooms.access.authorize(live_id, writer.user_id)
-        if time.monotonic() - queued_at >= SUPERSEDE_CHECK_SECONDS:
-            # An abandoned socket must not get a higher number than its successor. Sockets opened
-            # earlier by up to the time of this query count, too: a needless restart is harmless.
-            age_ms = await self._context.stores.presence.socket_age_ms(writer.user_id)
-            if age_ms is not None and age_ms < (time.monotonic() - queued_at) * 1000:
-                raise TryAgain
-        if writer.closed:
-            raise TryAgain
-        member = await rooms.presence.connect(writer.user_id, live_id)
-        if member:
-            writer.member_socket = MemberSocket(
-                writer.user_id, live_id, member.epoch, member.socket
-            )
-            writer.number = member.socket
-        return await rooms.access.load_view(live_id, writer.user_id, member)

@@ -20,15 +20,13 @@ class GoldServices:
         stores, lock = parts.stores, parts.locks.lock
         self.catalogue = CatalogueService(stores.gifts, stores.configs, parts.bus)
         self.gifts = GiftService(
-            stores.ledger,
-            stores.members,
+            stores,
             parts.room_changes,
-            lock,
             self.catalogue,
-            GivingRules(**parts.settings.giving.model_dump()),
-            stores.webhooks,
             age_verification,
             user_safety,
+            lock=lock,
+            rules=GivingRules(**parts.settings.giving.model_dump()),
         )
         self.ledger = LedgerService(stores.ledger, lock)
         self.audit = LedgerAudit(stores.job_leases, stores.ledger_reconciler, stores.orders)

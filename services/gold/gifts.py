@@ -18,10 +18,9 @@ from services.moderation.user_safety import UserSafetyService
 from services.room_changes import BatchData, RoomChanges
 from storage.accounts.users import User
 from storage.errors import UserNotFound
-from storage.gold.ledger import BatchContext, LedgerStore
-from storage.rooms.members import MemberStore
+from storage.gold.ledger import BatchContext
+from storage.stores import Stores
 from storage.webhooks.payloads import GiftGivenPayload
-from storage.webhooks.webhooks import WebhookStore
 
 
 class GiftService:
@@ -33,24 +32,23 @@ class GiftService:
 
     def __init__(
         self,
-        ledger: LedgerStore,
-        members: MemberStore,
+        stores: Stores,
         room_changes: RoomChanges,
-        lock: LockUsers,
         catalogue: CatalogueService,
-        rules: GivingRules,
-        webhooks: WebhookStore,
         age_verification: AgeVerificationService,
         user_safety: UserSafetyService,
+        *,
+        lock: LockUsers,
+        rules: GivingRules,
     ) -> None:
         """Take a `lock` of users within the process, and the `rules` of the house."""
-        self._ledger = ledger
-        self._members = members
+        self._ledger = ledger = stores.ledger
+        self._members = stores.members
+        self._webhooks = stores.webhooks
         self._room_changes = room_changes
         self._lock = lock
         self._catalogue = catalogue
         self.rules = rules
-        self._webhooks = webhooks
         self._age_verification = age_verification
         self._user_safety = user_safety
         self._batch_data = BatchData(ledger.load_context, ledger.add_writes)

@@ -10,7 +10,7 @@ from services.rooms.live_rooms import LiveRoomService, RoomList
 from services.rooms.mic import MicService
 from services.rooms.presence import Presence
 from services.rooms.removals import RemovalService
-from services.rooms.room_access import RoomAccess
+from services.rooms.room_access import JoinService, RoomAccess
 from services.rooms.streams import StreamModerationService
 from services.rooms.tickets import TicketService
 
@@ -28,6 +28,7 @@ class RoomServices:
         settings, stores, tencent = parts.settings, parts.stores, parts.tencent
         room_changes, lanes, user_safety = parts.room_changes, parts.lanes, moderation.user_safety
         self.access = access
+        self.joins = JoinService(stores, parts.hub, access, presence, accounts.channels)
         self.list = RoomList(stores)
         self.presence = presence
         self.lives = LiveRoomService(
@@ -35,21 +36,21 @@ class RoomServices:
             parts.bus,
             room_changes,
             presence,
-            chat.groups,
-            tencent.stream_urls,
-            accounts.pictures,
-            moderation.proposals,
-            settings.rooms.private_members,
+            groups=chat.groups,
+            stream_urls=tencent.stream_urls,
+            pictures=accounts.pictures,
+            proposals=moderation.proposals,
+            private_members=settings.rooms.private_members,
         )
         self.tickets = TicketService(
             stores,
             room_changes,
             self.lives,
             user_safety,
-            tencent.activity_cards,
-            tencent.cos,
-            settings.uploads,
-            settings.links.page,
+            wechat=tencent.activity_cards,
+            cos=tencent.cos,
+            uploads=settings.uploads,
+            page=settings.links.page,
         )
         self.mic = MicService(
             stores, room_changes, tencent.stream_urls, user_safety, settings.micro
@@ -65,7 +66,7 @@ class RoomServices:
             accounts.sessions,
             chat.groups,
             accounts.matches,
-            lanes.im_safety,
+            safety_lane=lanes.im_safety,
             has_im_relay=chat.relay is not None,
         )
         self.callbacks = CallbackService(stores, presence, room_changes, self.streams)

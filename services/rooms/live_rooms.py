@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 
 import structlog
@@ -92,11 +92,12 @@ class LiveRoomService:
     _bus: Bus
     _room_changes: RoomChanges
     _presence: Presence
-    _groups: GroupService
-    _stream_urls: StreamUrls
-    _pictures: PictureService
-    _proposals: ProposalService
-    _private_members: int
+    _: KW_ONLY
+    groups: GroupService
+    stream_urls: StreamUrls
+    pictures: PictureService
+    proposals: ProposalService
+    private_members: int
     """Maximum number of members of a private live, the host included."""
 
     # ---- lives
@@ -104,7 +105,7 @@ class LiveRoomService:
     async def enter(self, live_id: int, user: User, token: str, ticket_id: str = "") -> Room:
         """Make the user a member of the room. Raises as RoomChanges.enter."""
         enter = partial(
-            self._room_changes.enter, live_id, user.person(), ticket_id, self._private_members
+            self._room_changes.enter, live_id, user.person(), ticket_id, self.private_members
         )
         try:
             room = await enter()
@@ -127,14 +128,14 @@ class LiveRoomService:
         host = user.person()
         live_id, group_id, has_group = await self._stores.rooms.get_or_create(host)
         if not has_group:
-            await self._groups.create(live_id, group_id, host)
+            await self.groups.create(live_id, group_id, host)
         await self._room_changes.remove(host.user_id, but=live_id)
-        word, stream = visibility or "public", self._stream_urls.new_stream(host.user_id)
+        word, stream = visibility or "public", self.stream_urls.new_stream(host.user_id)
         room = await self._room_changes.load(live_id)
         needs_group = not room.live and room.needs_new_group(word)
         first = "" if has_group else room.group_id  # it is new, and has no members
         needs_group = needs_group and not first
-        async with self._groups.new(live_id, host) if needs_group else nullcontext(first) as group:
+        async with self.groups.new(live_id, host) if needs_group else nullcontext(first) as group:
 
             def start(room: Room) -> tuple[Room, bool]:
                 epoch, now = secrets.token_hex(8), now_ms()
@@ -189,9 +190,9 @@ class LiveRoomService:
         """Change who may enter a live; return the room, or None if it was so already."""
         if (room.visibility == visibility) != renews:
             return None
-        host, urls = room.owner.person, self._stream_urls
+        host, urls = room.owner.person, self.stream_urls
         needs_group = room.needs_new_group(visibility)
-        new_group = self._groups.new(room.live_id, host) if needs_group else nullcontext("")
+        new_group = self.groups.new(room.live_id, host) if needs_group else nullcontext("")
         async with new_group as group:
 
             def rule(room: Room) -> Room:
@@ -224,13 +225,13 @@ class LiveRoomService:
         if visibility and not room.live:
             raise NotLive
         if cover not in (None, "", room.cover):
-            cover = await self._pictures.address_of("cover", user_id, cover)
+            cover = await self.pictures.address_of("cover", user_id, cover)
         proposed = {"title": title, "cover": cover}
         proposals = []
         for kind, name in NAMES.items():
             if (value := proposed[name]) is not None:
                 before = getattr(room, name)
-                proposal = await self._proposals.propose(kind, host, value, before, live_id)
+                proposal = await self.proposals.propose(kind, host, value, before, live_id)
                 await self._stores.moderation.put(proposal)
                 proposals.append(proposal)
         changed = await self._set_visibility(room, visibility) if visibility else None

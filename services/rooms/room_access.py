@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 from math import ceil
 from typing import Any, TypedDict
@@ -12,26 +12,29 @@ import structlog
 
 from core.batching import BatchLoader
 from core.clock import now_ms
-from core.errors import QLiveError
+from core.errors import QLiveError, TryAgain
 from realtime.bus import Bus
 from realtime.channel import Channel
 from realtime.frames import CloseCode
 from realtime.hub import Hub
-from realtime.resume import View
+from realtime.resume import ResumePosition, View
 from realtime.socket_writer import SocketWriter
 from rooms.errors import NotAMember, NotLive, RemovedFromRoom, RoomNotFound
 from rooms.members import Member, MemberSocket
 from rooms.room import Room
 from rooms.state import Snapshot
 from services.accounts.sessions import EvictionService
+from services.accounts.user_channels import UserChannelService
 from services.errors import AccountBanned, NotAuthenticated
-from services.rooms.presence import Lease
+from services.rooms.presence import Lease, Presence
 from storage.errors import UserNotFound, storage_error
 from storage.stores import Stores
 from tencent.cloud_api import StreamUrls
 
 log = structlog.get_logger("qlive.socket")
 
+SUPERSEDE_CHECK_SECONDS = 1.0
+"""Time before its registration from which on a join checks for a newer socket of the same user."""
 RECONCILE_SECONDS = 0.5
 """Between two runs of the reconciler: an eviction takes a second at most, also without the bus."""
 TOKEN_ROUND_SECONDS = 240
@@ -124,6 +127,72 @@ class RoomAccess:
         return room.snapshot(counts, self._stream_urls.play)
 
 
+class JoinService:
+    """Joins sockets to a room or a user channel.
+
+    The hub subscribes to the channel before the socket is registered and the channel is read. So
+    whatever is decided after a read reaches the socket: a ban or a logout by the user or the token,
+    a removal from the room by the subscription.
+    """
+
+    def __init__(
+        self,
+        stores: Stores,
+        hub: Hub,
+        access: RoomAccess,
+        presence: Presence,
+        channels: UserChannelService,
+    ) -> None:
+        self._stores = stores
+        self._hub = hub
+        self._access = access
+        self._presence = presence
+        self._channels = channels
+
+    async def join_room(
+        self, live_id: int, writer: SocketWriter, since: ResumePosition | None, asked_at: float
+    ) -> None:
+        """Send the snapshot or the missed events, then every later event without a gap.
+
+        `asked_at`: when the client asked to join, on the monotonic clock. Raises TryAgain, or as
+        RoomAccess.authorize.
+        """
+        async with self._hub.joining(live_id, writer, since) as resume:
+            view = await self._connect(live_id, writer, asked_at)
+            while (first_frames := await resume.read(view)) is None:
+                view = await self._access.authorize(live_id, writer.user_id)
+            self._hub.add(resume, writer, first_frames)
+
+    async def join_user_channel(self, writer: SocketWriter, since: ResumePosition | None) -> None:
+        """Send the user's snapshot or missed events, then every later event without a gap.
+
+        Raises TryAgain, or as UserChannelService.connect.
+        """
+        async with self._hub.joining(writer.user_id, writer, since) as resume:
+            first_frames = None
+            while first_frames is None:
+                first_frames = await resume.read(await self._channels.connect(writer))
+            self._hub.add(resume, writer, first_frames)
+
+    async def _connect(self, live_id: int, writer: SocketWriter, asked_at: float) -> View:
+        """Register the socket of a member and return the view of the room."""
+        if time.monotonic() - asked_at >= SUPERSEDE_CHECK_SECONDS:
+            # An abandoned socket must not get a higher number than its successor. Sockets opened
+            # earlier by up to the time of this query count, too: a needless restart is harmless.
+            age_ms = await self._stores.presence.socket_age_ms(writer.user_id)
+            if age_ms is not None and age_ms < (time.monotonic() - asked_at) * 1000:
+                raise TryAgain
+        if writer.closed:
+            raise TryAgain
+        member = await self._presence.connect(writer.user_id, live_id)
+        if member:
+            writer.member_socket = MemberSocket(
+                writer.user_id, live_id, member.epoch, member.socket
+            )
+            writer.number = member.socket
+        return await self._access.load_view(live_id, writer.user_id, member)
+
+
 def close_code_for(error: Exception) -> CloseCode:
     """Return the close code for an error; RESTART (reconnect) when the client is not at fault."""
     refusal = error if isinstance(error, QLiveError) else storage_error(error)
@@ -158,14 +227,15 @@ class SocketReconciler:
     _stores: Stores
     _evictions: EvictionService
     _room_access: RoomAccess
-    _clock: Callable[[], float] = time.monotonic
-    _gaps: tuple[int, int] = (0, 0)
-    _missing: set[MemberSocket] = field(default_factory=set)
-    _unchecked: list[str] = field(default_factory=list)
-    _share: int = 0
+    _: KW_ONLY
+    clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
-        self._checked_at = self._compared_at = self._clock()
+        self._checked_at = self._compared_at = self.clock()
+        self._gaps = 0, 0
+        self._missing: set[MemberSocket] = set()
+        self._unchecked: list[str] = []
+        self._share = 0
 
     async def run(self) -> None:
         await self._evictions.receive()  # first: they carry the more specific close code
@@ -174,7 +244,7 @@ class SocketReconciler:
 
     async def _check_memberships(self) -> None:
         """Compare sockets and stored memberships, and correct either, if that is due."""
-        now, seconds = self._clock(), self._lease.seconds
+        now, seconds = self.clock(), self._lease.seconds
         # While its lease had lapsed, other processes may have marked the members served here away.
         gaps = self._bus.gaps, self._lease.lapses
         interval = seconds if self._bus.healthy else seconds / 3

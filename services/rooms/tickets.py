@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
@@ -61,10 +61,11 @@ class TicketService:
     _room_changes: RoomChanges
     _lives: LiveRoomService
     _user_safety: UserSafetyService
-    _wechat: ActivityCardClient
-    _cos: CosClient
-    _uploads: UploadsSettings
-    _page: str
+    _: KW_ONLY
+    wechat: ActivityCardClient
+    cos: CosClient
+    uploads: UploadsSettings
+    page: str
     """Page of the mini-program that a ticket opens."""
 
     # ---- issuing
@@ -75,6 +76,7 @@ class TicketService:
         inviter: User,
         by: TicketKind,
         minutes: int,
+        *,
         uses: int = 1,
         user_id: str | None = None,
         request_id: str | None = None,
@@ -91,7 +93,7 @@ class TicketService:
             if not user_id:
                 raise InvalidParameter({"user_id": "this is required"})
             ticket = replace(ticket, user_id=user_id, uses=1)
-        elif by == "code" and self._uploads.bucket:
+        elif by == "code" and self.uploads.bucket:
             # The ticket cannot be read from the picture's address.
             key = f"pictures/code/{secrets.token_hex(16)}.jpg"
             ticket = replace(ticket, picture=key)
@@ -104,7 +106,7 @@ class TicketService:
             await self._check_pairs(user, room.host_id, inviter.user_id)
         elif is_new and by == "friend":
             with suppress(ServiceUnavailable):
-                activity_id = await self._wechat.activity_id(inviter.app_id, inviter.openid)
+                activity_id = await self.wechat.activity_id(inviter.app_id, inviter.openid)
                 ticket = replace(ticket, activity_id=activity_id)
         issued = await self._room_changes.change(
             live_id, lambda room: room.issue_ticket(ticket), inviter.user_id
@@ -121,26 +123,26 @@ class TicketService:
             if ticket.picture:
                 async with asyncio.timeout(CODE_SECONDS):
                     await self._make_code(ticket, app_id)
-                return f"{self._uploads.address}/{ticket.picture}"
+                return f"{self.uploads.address}/{ticket.picture}"
         return ""
 
     async def _link_of_today(self, app_id: str) -> str:
         """Return the link of all tickets of a day in China: one spares the quota of WeChat."""
-        name, day = f"ticket_link:{app_id}:{self._page}", day_of(datetime.now(UTC))
+        name, day = f"ticket_link:{app_id}:{self.page}", day_of(datetime.now(UTC))
         made = await self._stores.job_leases.last_result(name)
         if made.get("at") != str(day):
             expires_at = day_interval(day)[1] + LONGEST_TICKET
-            link = await self._wechat.url_link(app_id, self._page, expires_at)
+            link = await self.wechat.url_link(app_id, self.page, expires_at)
             made = {"at": str(day), "link": link}
             await self._stores.job_leases.store_result(name, made)
         return str(made["link"])
 
     async def _make_code(self, ticket: Ticket, app_id: str) -> None:
         """Store a code with the ticket as its scene, unless there is one."""
-        if await self._cos.head(ticket.picture) is None:
-            picture = await self._wechat.code(app_id, self._page, ticket.id)
+        if await self.cos.head(ticket.picture) is None:
+            picture = await self.wechat.code(app_id, self.page, ticket.id)
             content_type = "image/png" if picture.startswith(PNG) else "image/jpeg"
-            await self._cos.put(ticket.picture, picture, content_type)
+            await self.cos.put(ticket.picture, picture, content_type)
 
     # ---- entering
 

@@ -1,6 +1,7 @@
 """User channels in the hub: their sockets, hints, transient frames and checks."""
 
 from collections.abc import Sequence, Set
+from functools import partial
 from typing import Any
 
 import pytest
@@ -46,8 +47,7 @@ async def test_a_room_beside_the_user_channel_sends_the_heartbeats_of_both(
 ) -> None:
     """An event of either reaches the socket, which is counted once and closed with the room."""
     both, alone = WriterSpy(USER, 1), user_socket(2)
-    user_hub.hub.connect(both)  # type: ignore[arg-type]
-    await user_hub.hub.join(ROOM, both, None, user_hub.stored.load_view)  # type: ignore[arg-type]
+    await user_hub.join(both, key=ROOM)
     await user_hub.join(both)
     await user_hub.join(alone)
     user_hub.stored.save()
@@ -112,12 +112,7 @@ async def test_a_frame_for_some_users_reaches_each_of_their_sockets_once(
     user_hub: HubFixture,
 ) -> None:
     """Those of rooms receive it, too; one that is joining, or has closed meanwhile, does not."""
-
-    async def join_room(writer: WriterSpy) -> WriterSpy:
-        user_hub.hub.connect(writer)  # type: ignore[arg-type]
-        await user_hub.hub.join(ROOM, writer, None, user_hub.stored.load_view)  # type: ignore[arg-type]
-        return writer
-
+    join_room = partial(user_hub.join, key=ROOM)
     alone, both = await user_hub.join(user_socket(1)), await join_room(WriterSpy(USER, 2))
     beside = await join_room(WriterSpy("10000002", 3))
     others = [await join_room(WriterSpy(str(number), number)) for number in range(READ_SIZE)]
@@ -170,7 +165,7 @@ async def test_lost_hints_of_users_are_found_by_turns_and_at_once_after_a_gap(
     for n in range(2 * USER_CHECKS):
         writer = writers[str(n)] = WriterSpy(str(n), 1)
         writer.member_socket = None
-        await user_hub.hub.join(str(n), writer, None, user_hub.stored.load_view)  # type: ignore[arg-type]
+        await user_hub.join(writer, key=str(n))
     user_hub.stored.save()
     for checks in range(1, USER_CHECKS + 1):
         await user_hub.hub.backfills.check_users()

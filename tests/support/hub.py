@@ -147,10 +147,15 @@ class HubFixture:
         writer: WriterSpy | None = None,
         since: ResumePosition | None = None,
         load_view: Callable[[], Awaitable[View]] | None = None,
+        key: Key | None = None,
     ) -> WriterSpy:
-        writer = writer or WriterSpy()
+        writer, load_view = writer or WriterSpy(), load_view or self.stored.load_view
         self.hub.connect(writer)
-        await self.hub.join(self.key, writer, since, load_view or self.stored.load_view)
+        async with self.hub.joining(key or self.key, writer, since) as resume:
+            first_frames = None
+            while first_frames is None:
+                first_frames = await resume.read(await load_view())
+            self.hub.add(resume, writer, first_frames)
         return writer
 
     async def wait_backfilled(self) -> None:

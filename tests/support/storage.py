@@ -154,18 +154,16 @@ class GiftProcess:
         self.listener = RecordingListener()
         self.locks = NamedLocks()
         self.room_changes = RecordingRoomChanges(own, consequences(own), self.listener)
-        self.gift_batches = RecordingLedgerStore(stores.database, own.rankings)
+        self.gift_batches = own.ledger = RecordingLedgerStore(stores.database, own.rankings)
         no_client: Any = None
         self.gift_service = GiftService(
-            self.gift_batches,
-            own.members,
+            own,
             self.room_changes,
-            self.locks.lock,
             CatalogueService(own.gifts, own.configs, Bus()),
-            NO_RULES,
-            own.webhooks,
             AgeVerificationService(own.users, no_client, SETTINGS.age_verification),
             UserSafetyService(own, no_client, SETTINGS.moderation),
+            lock=self.locks.lock,
+            rules=NO_RULES,
         )
         self.ledger_service = LedgerService(own.ledger, self.locks.lock)
 

@@ -76,10 +76,10 @@ async def _serve_socket(hub: Hub, writer: SocketWriter, stream: Any) -> None:
     async def no_data() -> dict[str, Any]:
         return {}
 
-    async def load_view() -> View:
-        return View("a", 0, no_data)
-
-    await hub.join(1, writer, None, load_view)
+    async with hub.joining(1, writer, None) as resume:
+        first_frames = await resume.read(View("a", 0, no_data))
+        assert first_frames is not None  # an empty log has nothing newer
+        hub.add(resume, writer, first_frames)
     parser = wire.FrameParser(16_384)
     with suppress(StreamClosedError):
         while True:

@@ -17,9 +17,9 @@ from tornado.iostream import IOStream
 from websockets.protocol import CLIENT, OPEN, Protocol
 
 from core.limits import ConcurrencyLimit
-from handlers.websocket import connection as connection_module
 from handlers.websocket.connection import FRAME_BYTES, FRAMES_PER_SECOND, Connection, ConnectRequest
 from runtime.process import ServerProcess
+from services.rooms import room_access
 from storage.accounts.users import User
 from tests.support.api import ApiFixture
 from tests.support.client_frames import BINARY, CLOSE, PING, PONG, TEXT
@@ -215,7 +215,7 @@ async def test_socket_that_waited_for_a_slot_does_not_replace_a_newer_one(
     api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A client that changes networks reconnects before the server notices the loss."""
-    monkeypatch.setattr(connection_module, "SUPERSEDE_CHECK_SECONDS", 0)
+    monkeypatch.setattr(room_access, "SUPERSEDE_CHECK_SECONDS", 0)
     host = await api.host()
     guest = await api.guest("bert", 1, host.live_id)
     server.context.join_limit = full_limit = ConcurrencyLimit(limit=1)

@@ -24,7 +24,7 @@ from services.accounts.user_channels import UserChannelService
 from services.room_changes import RoomChanges
 from services.rooms.consequences import consequences
 from services.rooms.presence import Lease, Presence
-from services.rooms.room_access import RoomAccess
+from services.rooms.room_access import JoinService, RoomAccess
 from telemetry.metrics import Metrics
 from tests.support.room_builders import GRACE, HOST
 from tests.support.storage import StoresFixture
@@ -72,8 +72,9 @@ class JoinFixture:
         self.presence = InterruptedPresence(stores, self.room_changes, lease, GRACE)
         not_used: Any = None
         sessions = SessionService(stores, self.bus, not_used, not_used)
+        joins = JoinService(stores, self.hub, access, self.presence, channels)
         services = SimpleNamespace(
-            rooms=SimpleNamespace(access=access, presence=self.presence),
+            rooms=SimpleNamespace(joins=joins, presence=self.presence),
             accounts=SimpleNamespace(sessions=sessions, channels=channels),
         )
         self._context: Any = SimpleNamespace(

@@ -40,7 +40,7 @@ class ReconcilerFixture:
         evictions = EvictionService(stores.evictions, self.bus, HERE)
         access: Any = self
         self.reconciler = SocketReconciler(
-            self.bus, self.hub, lease, stores, evictions, access, self.clock
+            self.bus, self.hub, lease, stores, evictions, access, clock=self.clock
         )
 
     async def authorize(self, live_id: int, user_id: str) -> None:

@@ -95,10 +95,10 @@ class ProcessFixture:
             self.room_changes,
             lives,
             safety,
-            self.wechat,
-            self.wechat,
-            UploadsSettings(bucket="qlive-1250000000", secret_id="AKID", secret_key="key"),
-            "pages/room/room",
+            wechat=self.wechat,
+            cos=self.wechat,
+            uploads=UploadsSettings(bucket="qlive-1250000000", secret_id="AKID", secret_key="key"),
+            page="pages/room/room",
         )
 
     async def user(self, name: str) -> User:
@@ -224,7 +224,7 @@ async def test_the_same_request_id_gives_the_same_ticket_on_two_processes(
     live: LiveFixture, other: ProcessFixture
 ) -> None:
     requests = [
-        process.service.issue(live.live_id, live.host, "link", 60, 2, request_id="r1")
+        process.service.issue(live.live_id, live.host, "link", 60, uses=2, request_id="r1")
         for process in (live, other) * 3
     ]
     issued = await asyncio.gather(*requests)
