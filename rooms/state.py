@@ -202,9 +202,10 @@ class RoomState:
 
     def seat_of(self, user_id: str) -> Seat | None:
         """Return the seat of a guest, not of the host."""
-        return next(
-            (s for s in (self.male, self.female) if s and s.person.user_id == user_id), None
-        )
+        for seat in (self.male, self.female):
+            if seat and seat.person.user_id == user_id:
+                return seat
+        return None
 
     def shown_role(self, user_id: str) -> Role:
         """Return the role by seat and application.

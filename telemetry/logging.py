@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import MutableMapping
+from functools import partial
 from typing import Any
 
 import structlog
@@ -27,9 +28,11 @@ def _mask_secrets(
     return event
 
 
-def _add_pid(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _add_pid(
+    pid: int, _logger: Any, _name: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
     """Add the pid of this process, unless the event names another one."""
-    event.setdefault("pid", os.getpid())
+    event.setdefault("pid", pid)
     return event
 
 
@@ -62,7 +65,7 @@ def configure_logging(level: str, *, as_json: bool) -> None:
     )
     if as_json:
         shared.append(structlog.processors.format_exc_info)
-        shared.append(_add_pid)
+        shared.append(partial(_add_pid, os.getpid()))
         renderer = structlog.processors.JSONRenderer(ensure_ascii=False, default=repr)
     structlog.configure(
         processors=[*shared, renderer],

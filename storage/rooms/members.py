@@ -7,7 +7,7 @@ from typing import Any
 from core.batching import BatchLoader
 from core.clock import now_ms
 from rooms.errors import GenderInUse
-from rooms.members import Member, MemberCounts, Person, Role
+from rooms.members import Member, MemberCounts, Role
 from rooms.room import Room
 from rooms.state import Application, RoomState, Seat
 from storage.database import Collection, Database, Document, Session
@@ -142,6 +142,8 @@ def add_membership_writes(room: Room, batch: WriteBatch) -> None:
     written = set()
     for user_id, member in members.items():
         old = loaded.get(user_id)
+        if member is old:
+            continue
         if old is None or replace(old, role=member.role) != member:
             written.add(user_id)
             document = {**document_of(member, "user_id"), "seen_at": member.entered_at}
@@ -170,8 +172,9 @@ def _move(room: Room, user_id: str, batch: WriteBatch) -> None:
     member = room.loaded.members.get(user_id)
     where: Document = {"_id": user_id, "live_id": room.live_id, "epoch": room.epoch}
     change: Document = {"$inc": {"version": 1}}
-    if _role_and_stream(room, user_id) != _role_and_stream(room.loaded, user_id):
-        change |= _new_role(room.shown_role(user_id), member, now_ms())
+    role, stream = _role_and_stream(room, user_id)
+    if (role, stream) != _role_and_stream(room.loaded, user_id):
+        change |= _new_role(role, member, now_ms())
     if member:
         batch.update("members", {**where, "version": member.version}, change)
     elif "$set" in change:
@@ -184,8 +187,7 @@ def _moved(room: Room) -> set[str]:
         return set()  # the memberships end with the live
     before, after = room.loaded.places, room.places
     users = before.keys() | after.keys()
-    replaced = {user_id for user_id in users if before.get(user_id) is not after.get(user_id)}
-    moved = {user for user in replaced if _standing(before.get(user)) != _standing(after.get(user))}
+    moved = {user_id for user_id in users if _differ(before.get(user_id), after.get(user_id))}
     # A seat must not be taken while the stream is being forbidden.
     bans, earlier = room.stream_bans, room.loaded.stream_bans
     moved |= {user_id for user_id in bans if bans[user_id] != earlier.get(user_id)}
@@ -193,9 +195,11 @@ def _moved(room: Room) -> set[str]:
     return moved | ({*room.deputies} - {*room.loaded.deputies})
 
 
-def _standing(place: Seat | Application | None) -> object:
-    """Return the place without the profile that it shows."""
-    return place and replace(place, person=Person(""))
+def _differ(old: Seat | Application | None, new: Seat | Application | None) -> bool:
+    """Return whether these places differ in more than the profile that they show."""
+    if old is new or old is None or new is None:
+        return old is not new
+    return replace(old, person=new.person) != new
 
 
 def _role_and_stream(state: RoomState, user_id: str) -> tuple[Role, str]:

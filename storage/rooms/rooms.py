@@ -284,7 +284,8 @@ def _differences(room: Room) -> tuple[Document, Document]:
         sets |= {f"{name}.{user}": _stored(new[user]) for user in users if user in new}
         unsets |= {f"{name}.{user}": "" for user in users if user not in new}
     for name in _VALUES:
-        if (new := getattr(room, name)) != getattr(room.loaded, name):
+        new, old = getattr(room, name), getattr(room.loaded, name)
+        if new is not old and new != old:
             sets[name] = _stored(new)
     return sets, unsets
 
