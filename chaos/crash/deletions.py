@@ -10,7 +10,7 @@ from chaos.crash.withdrawals import PREPARED
 
 DELETION = "deletion"
 FOUND_BY_NAME = ("users", "rooms", "moderation_items", "audit")
-FOUND_BY_ID = {"tokens": "user_id", "pairs": "users", "members": "_id"}
+FOUND_BY_ID = {"tokens": "user_id", "matches": "users", "members": "_id"}
 """Where a user is found: collections with the name, and fields of others with the id."""
 
 

@@ -57,7 +57,7 @@ class Matches:
         for user_id, friends in {man.id: women, **{id_: {man.id} for id_ in women}}.items():
             if (found := env.simulator.im.friends[user_id]) != friends:
                 env.violations.add("friends", f"{user_id}: {found}")
-        matched = await env.rows("pairs", {"matched_at": {"$gt": 0}, "ended": False})
+        matched = await env.rows("matches", {"matched_at": {"$gt": 0}, "ended": False})
         return {"couples": len(women), "matches": len(matched)}
 
     async def _woman_after_a_date(self) -> UserClient:
