@@ -72,7 +72,7 @@ class CallbackHandler(Handler):
             report("platform_event_received", platform_event=result.event)
         structlog.contextvars.bind_contextvars(callback=result.reason or result.outcome)
         if result.outcome == "refused":
-            self.context.metrics.callbacks_refused.labels(message.source, result.reason).inc()
+            self.context.metrics.refused.callbacks.labels(message.source, result.reason).inc()
             raise CallbackRefused
 
     def message(self, source: str, id_: str, query: str = "") -> InboxMessage:

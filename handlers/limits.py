@@ -154,7 +154,7 @@ class RequestLimits:
         self._names.give_back(f"{name} {address}")
 
     def _refused(self, limit: LimitClass | Literal["in_progress"], by: By, key: str) -> None:
-        self._metrics.requests_limited.labels(limit, by).inc()
+        self._metrics.refused.requests.labels(limit, by).inc()
         self._unlogged[limit] += 1
         now = time.monotonic()
         if now >= self._next_log_at.get(limit, now):

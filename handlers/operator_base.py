@@ -138,7 +138,7 @@ class OperatorHandler(Handler):
                 return operator
         self.limit_address("anonymous")
         if not SESSION_TOKEN.fullmatch(token):  # probably that of a session that has ended
-            self.context.metrics.operator_tokens_refused.inc()
+            self.context.metrics.refused.operator_tokens.inc()
         log.warning("operator_token_refused", address=limit_key(self.remote_ip))
         raise InvalidOperatorToken
 

@@ -34,7 +34,7 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
     process_id, metrics = secrets.token_hex(8), Metrics()
     database = Database(uri, settings.mongodb.database, [CommandLatency(metrics.observe_mongo)])
     tencent = TencentClients(
-        settings, lambda *labels: metrics.xpay_rejections.labels(*labels).inc()
+        settings, lambda *labels: metrics.refused.xpay_calls.labels(*labels).inc()
     )
     bus = (
         RedisBus(settings.redis.url, settings.mongodb.database, process_id)

@@ -78,18 +78,22 @@ class Services:
         self.webhooks = WebhookService(
             stores, parts.bus, parts.metrics, allows_local=is_development
         )
+        self.claimed_jobs = self._claimed_jobs(parts)
+        """Jobs that share one loop. The relay has its own, since it works all the time."""
+
+    def _claimed_jobs(self, parts: Parts) -> list[ClaimedJob[Any]]:
         im_actions = ImActions(
-            tencent.im,
-            stores,
+            parts.tencent.im,
+            parts.stores,
             self.chat.groups,
             self.accounts.profiles.show_in_room,
             self.rooms.removals.enforce_ban,
             self.rooms.lives.renew,
         )
-        self.claimed_jobs: list[ClaimedJob[Any]] = [
+        return [
             *parts.lanes.jobs(
                 im_actions.by_kind,
-                live_streaming_actions(tencent.live_streaming),
+                live_streaming_actions(parts.tencent.live_streaming),
                 {DELETE_OBJECT: self.accounts.pictures.delete},
             ),
             *self.payments.unpaid_orders.jobs.values(),
@@ -97,8 +101,7 @@ class Services:
             self.refunds.job,
             self.decisions.job,
             self.accounts.data_requests.job,
-            presence.job,
-            *([self.accounts.notices.job] if settings.notices.template_id else []),
+            self.rooms.presence.job,
+            *([self.accounts.notices.job] if parts.settings.notices.template_id else []),
             self.webhooks.job,
         ]
-        """Jobs that share one loop. The relay has its own, since it works all the time."""

@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import Self
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+NewGauge = Callable[..., Gauge]
 STATE, KIND = ("state",), ("kind",)
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -33,6 +35,45 @@ class OpenWork:
     oldest_seconds: Gauge
     problems: Gauge | None = None
 
+    @classmethod
+    def of_withdrawals(cls, gauge: NewGauge) -> Self:
+        return cls(
+            gauge("withdrawals_open", "Withdrawals that are neither paid nor returned.", STATE),
+            gauge(
+                "oldest_withdrawal_seconds",
+                "Longest time that an open withdrawal has been in its state.",
+                STATE,
+            ),
+            gauge(
+                "transfer_problems",
+                "Open withdrawals whose last call to WeChat Pay failed, by code.",
+                ("code",),
+            ),
+        )
+
+    @classmethod
+    def of_refunds(cls, gauge: NewGauge) -> Self:
+        return cls(
+            gauge("refunds_open", "Refund cases that are neither closed nor dropped.", STATE),
+            gauge(
+                "oldest_refund_seconds",
+                "Time since the oldest open refund case was confirmed.",
+                STATE,
+            ),
+            gauge(
+                "refund_problems",
+                "Orders of refund cases whose provider is asked again, by problem.",
+                ("problem",),
+            ),
+        )
+
+    @classmethod
+    def of_moderation(cls, gauge: NewGauge) -> Self:
+        return cls(
+            gauge("moderation_open", "Items of the moderation queue, by kind.", KIND),
+            gauge("moderation_oldest_seconds", "Age of the oldest open item, by kind.", KIND),
+        )
+
     def show(
         self,
         states: Mapping[str, int],
@@ -46,6 +87,37 @@ class OpenWork:
         _set_all(self.oldest_seconds, ages)
         if self.problems:
             _set_all(self.problems, problems or {})
+
+
+class Refusals:
+    """Counters of what was refused."""
+
+    def __init__(self, counter: Callable[..., Counter]) -> None:
+        self.requests = counter(
+            "requests_limited",
+            "Requests, joins and handshakes refused by a rate limit.",
+            ("class", "by"),
+        )
+        self.operator_tokens = counter(
+            "operator_tokens_refused",
+            "Requests with a wrong operators' token, without those of ended sessions.",
+        )
+        self.operator_logins = counter(
+            "operator_logins_refused", "Logins of operators that were refused."
+        )
+        self.callbacks = counter(
+            "callbacks_refused",
+            "Callbacks of Tencent and WeChat that were refused.",
+            ("source", "reason"),
+        )
+        self.messages = counter(
+            "messages_refused",
+            "Messages of users that IM was told not to send, by reason.",
+            ("reason",),
+        )
+        self.xpay_calls = counter(
+            "xpay_rejections", "Calls of virtual payment that WeChat rejected.", ("call", "errcode")
+        )
 
 
 @dataclass(slots=True)
@@ -94,65 +166,14 @@ class Metrics:
             "outbox_oldest_seconds",
             "Age of the oldest call to Tencent that waits in the outbox; 0 if none does.",
         )
-        self.withdrawals = OpenWork(
-            gauge("withdrawals_open", "Withdrawals that are neither paid nor returned.", STATE),
-            gauge(
-                "oldest_withdrawal_seconds",
-                "Longest time that an open withdrawal has been in its state.",
-                STATE,
-            ),
-            gauge(
-                "transfer_problems",
-                "Open withdrawals whose last call to WeChat Pay failed, by code.",
-                ("code",),
-            ),
-        )
-        self.refunds = OpenWork(
-            gauge("refunds_open", "Refund cases that are neither closed nor dropped.", STATE),
-            gauge(
-                "oldest_refund_seconds",
-                "Time since the oldest open refund case was confirmed.",
-                STATE,
-            ),
-            gauge(
-                "refund_problems",
-                "Orders of refund cases whose provider is asked again, by problem.",
-                ("problem",),
-            ),
-        )
-        self.moderation = OpenWork(
-            gauge("moderation_open", "Items of the moderation queue, by kind.", KIND),
-            gauge("moderation_oldest_seconds", "Age of the oldest open item, by kind.", KIND),
-        )
+        self.withdrawals = OpenWork.of_withdrawals(gauge)
+        self.refunds = OpenWork.of_refunds(gauge)
+        self.moderation = OpenWork.of_moderation(gauge)
         self.handshakes = counter("handshakes", "WebSocket handshakes accepted.")
+        self.refused = Refusals(counter)
         self.closes = counter("closes", "Closed sockets, by close code.", ("code",))
-        self.requests_limited = counter(
-            "requests_limited",
-            "Requests, joins and handshakes refused by a rate limit.",
-            ("class", "by"),
-        )
-        self.operator_tokens_refused = counter(
-            "operator_tokens_refused",
-            "Requests with a wrong operators' token, without those of ended sessions.",
-        )
-        self.operator_logins_refused = counter(
-            "operator_logins_refused", "Logins of operators that were refused."
-        )
-        self.callbacks_refused = counter(
-            "callbacks_refused",
-            "Callbacks of Tencent and WeChat that were refused.",
-            ("source", "reason"),
-        )
-        self.messages_refused = counter(
-            "messages_refused",
-            "Messages of users that IM was told not to send, by reason.",
-            ("reason",),
-        )
         self.platform_events = counter(
             "platform_events", "Events of WeChat and CSS that move no gold.", ("event",)
-        )
-        self.xpay_rejections = counter(
-            "xpay_rejections", "Calls of virtual payment that WeChat rejected.", ("call", "errcode")
         )
         self.notices = counter(
             "notices", "Notices of lives for followers, by what became of them.", ("outcome",)

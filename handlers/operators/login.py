@@ -128,7 +128,7 @@ class LoginAttemptHandler(Handler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         if isinstance(kwargs.get("exc_info", (None, None))[1], LoginRefused | OperatorLocked):
-            self.context.metrics.operator_logins_refused.inc()
+            self.context.metrics.refused.operator_logins.inc()
             log.warning("operator_login_refused", operator=self._operator, address=self._address)
         super().write_error(status_code, **kwargs)
 

@@ -85,7 +85,7 @@ class ImCallbackHandler(CallbackHandler):
         """Allow or refuse a message before IM sends it; IM sends it after any other answer."""
         if refusal is None:
             return ImAckResponse()
-        self.context.metrics.messages_refused.labels(refusal).inc()
+        self.context.metrics.refused.messages.labels(refusal).inc()
         code = refusal_code(refusal, in_group=command == GROUP_MESSAGE)
         return ImAckResponse(error_code=code, error_info=refusal)
 

@@ -19,7 +19,7 @@ class PaymentServices:
             stores, self.payments, followers, tencent.jsapi, tencent.xpay
         )
         self.unpaid_orders = UnpaidOrderSweep(
-            stores.orders, self.payments, providers, parts.metrics.callbacks_refused
+            stores.orders, self.payments, providers, parts.metrics.refused.callbacks
         )
         types = bill_types(settings, uses_jsapi=tencent.jsapi is not None)
         self.bills = BillService(stores, tencent.bills, self.payments, providers, types)

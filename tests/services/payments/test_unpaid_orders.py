@@ -46,7 +46,7 @@ class SweepFixture:
             MemoryLocks(),
         )
         self.sweep = UnpaidOrderSweep(
-            self, payments, {"xpay": FakeProvider(self)}, Metrics().callbacks_refused
+            self, payments, {"xpay": FakeProvider(self)}, Metrics().refused.callbacks
         )
 
     async def claim(self, provider: object, _lease: timedelta) -> ClaimedOrder | None:
