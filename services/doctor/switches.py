@@ -44,10 +44,8 @@ class Switch:
     arrivals: Sequence[str] = ()
 
 
-SWITCHES = [
-    Switch(**row)
-    for row in yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
-]
+_ROWS = Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")
+SWITCHES = [Switch(**row) for row in yaml.load(_ROWS, Loader=yaml.CSafeLoader)]
 CONSOLES = {
     "WeChat": "mp.weixin.qq.com",
     "WeChat Pay": "pay.weixin.qq.com",
