@@ -44,6 +44,7 @@ OPS_ROUTES: list[Route] = [
     Route(f"{USER}/settle", users.OpsDebtHandler, "ops.users.SettleDebt", None, FINANCE),
     Route("rooms", rooms.OpsRoomsHandler, "ops.rooms.Rooms", VIEWER),
     Route(ROOM, rooms.OpsRoomHandler, "ops.rooms.OneRoom", VIEWER),
+    Route(f"{ROOM}/streams", rooms.OpsRoomStreamsHandler, "ops.rooms.Streams", None, MODERATOR),
     Route(f"{ROOM}/people", rooms.OpsRoomMembersHandler, "ops.rooms.Members", VIEWER),
     Route(f"{ROOM}/end", rooms.OpsEndLiveHandler, "ops.rooms.EndLive", None, MODERATOR),
     Route(f"{ROOM}/put_out", rooms.OpsRemoveUserHandler, "ops.rooms.RemoveUser", None, MODERATOR),

@@ -148,7 +148,7 @@ class SeatUrls(TypedDict):
 class VisibilityChange(TypedDict):
     """Who may enter has changed; in a private live, every stream has a new URL.
 
-    Without `by` it stays private: it has new streams because a member was put out.
+    Without `by` it stays private: it has new streams because a member has left.
     """
 
     visibility: Visibility

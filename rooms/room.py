@@ -18,7 +18,6 @@ from rooms.errors import (
 )
 from rooms.events import (
     DEPARTURE_REASONS,
-    GIVEN_UP_REASONS,
     LAST_EVENT_TYPE,
     Actor,
     EndReason,
@@ -107,21 +106,17 @@ class Room(SeatingRoom):
         group_id: str,
         new_stream: Callable[[str], str],
         play_url: PlayUrl,
-        *,
-        renews: bool = False,
     ) -> None:
-        """Change who may enter the live, as the host.
+        """Change who may enter the live, as the host; the present visibility changes nothing.
 
         A private live gets another chat group and new streams: those who have left can neither
         read, hear nor see it. When it is made accessible again, it gets another group, because
-        newcomers must not read the private messages. The present visibility changes nothing, unless
-        `renews` gives a private live another group and streams; other lives stay as they are.
-        Raises TryAgain as `open`.
+        newcomers must not read the private messages. Raises TryAgain as `open`.
         """
         self._check_host(user_id)
         if not self.live:
             raise NotLive
-        if (visibility == self.visibility) != renews:
+        if visibility == self.visibility:
             return
         needs_group = self.needs_new_group(visibility)
         if needs_group and not group_id:
@@ -130,14 +125,27 @@ class Room(SeatingRoom):
         if needs_group:
             self._use_group(group_id)
             self._add_event("group", GroupChange(group_id=group_id))
-        change = VisibilityChange(visibility=visibility)
-        if not renews:
-            change["by"] = Actor(user_id=user_id, nickname=self.owner.person.nickname)
+        by = Actor(user_id=user_id, nickname=self.owner.person.nickname)
+        change = VisibilityChange(visibility=visibility, by=by)
         if visibility == "private":
             change["play_urls"] = self._renew_streams(new_stream, play_url)
         self._add_event("visibility", change)
         if needs_group and visibility != "private":
             self.public_since = self.version + len(self.events)
+
+    def renew_streams(
+        self, known: str, new_stream: Callable[[str], str], play_url: PlayUrl
+    ) -> None:
+        """Give a private live new streams, if its host still has the stream `known`."""
+        if self.live and (self.visibility, self.owner.stream) == ("private", known):
+            urls = self._renew_streams(new_stream, play_url)
+            self._add_event("visibility", VisibilityChange(visibility="private", play_urls=urls))
+
+    def renew_group(self, known: str, group_id: str) -> None:
+        """Give a private live another chat group, if it still has the group `known`."""
+        if self.live and (self.visibility, self.group_id) == ("private", known):
+            self._use_group(group_id)
+            self._add_event("group", GroupChange(group_id=group_id))
 
     # ---- entering, leaving, bans
 
@@ -180,8 +188,8 @@ class Room(SeatingRoom):
         closed with a code that forbids reconnecting.
         """
         as_guest, as_host = DEPARTURE_REASONS[reason]
-        is_put_out = as_guest not in GIVEN_UP_REASONS and self._member(user_id) is not None
-        self.must_renew = self.must_renew or (is_put_out and self.visibility == "private")
+        is_private = self.visibility == "private"
+        self.must_renew = self.must_renew or (is_private and self._member(user_id) is not None)
         if self.role_of(user_id) == "host":
             self.close(as_host)
             return
@@ -367,14 +375,11 @@ class Room(SeatingRoom):
             self._add_event("live_pause" if away else "live_resume", LivePause(**face))
 
     def _renew_streams(self, new_stream: Callable[[str], str], play_url: PlayUrl) -> SeatUrls:
-        urls = SeatUrls(owner="", male=None, female=None)
         for name in ("owner", *SEAT_OF_GENDER.values()):
             if seat := getattr(self, name):
                 self.streams_to_drop[seat.stream] = ""
-                seat = replace(seat, stream=new_stream(seat.person.user_id))
-                setattr(self, name, seat)
-                urls[name] = play_url(seat.stream)  # type: ignore[literal-required]
-        return urls
+                setattr(self, name, replace(seat, stream=new_stream(seat.person.user_id)))
+        return self.play_urls(play_url)
 
     def _use_group(self, group_id: str) -> None:
         if group_id != self.group_id:

@@ -5,10 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypedDict
 
 from people.profiles import PublicProfile
-from rooms.events import (
-    MutedUser,
-    Visibility,
-)
+from rooms.events import MutedUser, SeatUrls, Visibility
 from rooms.members import SEAT_OF_GENDER, Member, MemberCounts, Person, Role
 from rooms.tickets import Ticket
 
@@ -224,6 +221,13 @@ class RoomState:
         """The seats and applications, by user."""
         seats = [seat for seat in (self.owner, self.male, self.female) if seat]
         return {**self.applications, **{seat.person.user_id: seat for seat in seats}}
+
+    def play_urls(self, play_url: PlayUrl) -> SeatUrls:
+        return SeatUrls(
+            owner=play_url(self.owner.stream),
+            male=play_url(self.male.stream) if self.male else None,
+            female=play_url(self.female.stream) if self.female else None,
+        )
 
     def snapshot(self, counts: MemberCounts, play_url: PlayUrl) -> Snapshot:
         """Return the first frame of a socket that does not resume."""

@@ -1,7 +1,7 @@
 """Operators' endpoints for rooms and reports of lives: list, inspect, end a live, remove users."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
@@ -30,7 +30,7 @@ from rooms.errors import NotLive, RoomNotFound
 from rooms.events import NumberedEvent
 from rooms.members import MemberCounts, Role
 from rooms.room import Room
-from rooms.state import Snapshot
+from rooms.state import PlayUrl, Snapshot
 from storage.database import Document
 from storage.errors import UserNotFound
 from storage.stores import Stores
@@ -65,14 +65,25 @@ class RoomRowResponse(Response):
         dict[str, Any],
         GetPydanticSchema(lambda _dict, schema_of: schema_of(pydantic_type(Snapshot))),
     ]
-    """Same as the data of the WebSocket's `snapshot` frame."""
+    """Same as the data of the WebSocket's `snapshot` frame; `play_url` is "" in lists, for viewers,
+    and of a private live."""
 
 
 class RoomDetailResponse(RoomRowResponse):
     put_out: list[RoomBanView]
     deputies: list[FaceView]
     events: list[NumberedEvent]
-    """Events after `since`, in order; the latest if it is missing, of another live or too old."""
+    """Events after `since`, in order; the latest if it is missing, of another live or too old.
+
+    Their play URLs are left out."""
+
+
+class RoomStreamsResponse(Response):
+    """Play URLs of the seats; null for an empty one."""
+
+    owner: str
+    male: str | None
+    female: str | None
 
 
 class LiveSearchRequest(CursorRequest):
@@ -132,8 +143,7 @@ class OpsRoomsHandler(OperatorHandler):
         counts = await self.context.stores.members.counts(
             (room.live_id, room.epoch) for room in rooms
         )
-        rows = [_row(self, room, counts[room.live_id]) for room in rooms]
-        return Page[RoomRowResponse].of(rows)
+        return Page[RoomRowResponse].of([_row(room, counts[room.live_id]) for room in rooms])
 
 
 class OpsRoomHandler(OperatorHandler):
@@ -149,15 +159,31 @@ class OpsRoomHandler(OperatorHandler):
         if events is None:
             latest = max(0, room.version - LATEST_EVENTS)
             events = await log_since(room.live_id, room.epoch, latest)
+        is_shown = self.operator.may("moderator") and room.visibility != "private"
+        play_url = context.tencent.stream_urls.play if is_shown else _no_url
         return RoomDetailResponse(
-            **dict(_row(self, room, counts[room.live_id])),
+            **dict(_row(room, counts[room.live_id], play_url)),
             put_out=await room_bans(context, room),
             deputies=[
                 FaceView.model_validate(user)
                 for user in await context.stores.users.find_many([*room.deputies])
             ],
-            events=[*(events or ())],  # None if a new live has begun since the room was read
+            # None if a new live has begun since the room was read
+            events=[_without_play_urls(event) for event in events or ()],
         )
+
+
+class OpsRoomStreamsHandler(OperatorHandler):
+    """Play URLs of the seats of a live, also of a private one; the audit log keeps the reason."""
+
+    @endpoint(errors=[RoomNotFound, NotLive])
+    async def post(self, live_id: str, params: ReasonRequest) -> RoomStreamsResponse:
+        del params  # the reason is in the audit log
+        room = await self.context.room_changes.load(int(live_id))
+        if not room.live:
+            raise NotLive
+        urls = room.play_urls(self.context.tencent.stream_urls.play)
+        return RoomStreamsResponse(**urls)
 
 
 class OpsRoomMembersHandler(OperatorHandler):
@@ -252,13 +278,23 @@ class OpsLiftRoomBanHandler(RoomBanTargetHandler):
         )
 
 
-def _row(handler: OperatorHandler, room: Room, counts: MemberCounts) -> RoomRowResponse:
+def _no_url(_stream: str) -> str:
+    return ""
+
+
+def _without_play_urls(event: NumberedEvent) -> NumberedEvent:
+    hidden = {"play_url", "play_urls"} & event.data.keys()
+    data = {name: value for name, value in event.data.items() if name not in hidden}
+    return replace(event, data=data) if hidden else event
+
+
+def _row(room: Room, counts: MemberCounts, play_url: PlayUrl = _no_url) -> RoomRowResponse:
     return RoomRowResponse(
         id=room.live_id,
         epoch=room.epoch,
         seq=room.version,
         started_at=room.started_at,
-        room=dict(room.snapshot(counts, handler.context.tencent.stream_urls.play)),
+        room=dict(room.snapshot(counts, play_url)),
     )
 
 

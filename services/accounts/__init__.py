@@ -27,7 +27,7 @@ class AccountServices:
         user_safety = moderation.user_safety
         self.channels = channels
         self.evictions = EvictionService(stores.evictions, bus, parts.process_id)
-        self.sessions = SessionService(stores, bus, self.evictions, parts.lanes.im_safety)
+        self.sessions = SessionService(stores, bus, self.evictions)
         self.age_verification = AgeVerificationService(
             stores.users, tencent.faceid, settings.age_verification
         )

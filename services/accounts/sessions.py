@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from core.cache import Cache
 from realtime.bus import Bus, TokenRevoked, UserEvicted, pack, unpack
 from services.errors import AccountBanned, NotAuthenticated
-from services.jobs.outbox_jobs import OutboxLane
 from storage.accounts.tokens import EvictionStore
 from storage.accounts.users import User
 from storage.documents import token_id
@@ -53,12 +52,9 @@ class SessionService:
     their UserSigs end at Tencent IM.
     """
 
-    def __init__(
-        self, stores: Stores, bus: Bus, evictions: EvictionService, safety_lane: OutboxLane
-    ) -> None:
+    def __init__(self, stores: Stores, bus: Bus, evictions: EvictionService) -> None:
         self._stores = stores
         self._evictions = evictions
-        self._safety_lane = safety_lane
         self._owners: Cache[str, str | None] = Cache(
             CACHED_SECONDS, MAX_CACHED, version=bus.cache_version, keeps=bool
         )
@@ -126,7 +122,6 @@ class SessionService:
         payload = {"user_id": user_id, "even_if_signed_in": even_if_signed_in}
         key = f"{user_id}:{even_if_signed_in}"
         await self._stores.outbox.add("kick", payload, urgent=True, key=key)
-        self._safety_lane.wake()
 
     async def _close(self, token_ids: list[str]) -> None:
         await asyncio.gather(*(self._evictions.evict(TokenRevoked(id_)) for id_ in token_ids))

@@ -30,7 +30,7 @@ class ImActions:
     _show_in_room: Callable[[str], Awaitable[None]]
     """Repeats an update of a user's room that may have been cut short."""
     _enforce_ban: Callable[[str], Awaitable[None]]
-    _renew_private: Callable[[int], Awaitable[None]]
+    _renew_private: Callable[..., Awaitable[None]]
 
     @property
     def by_kind(self) -> Actions:
@@ -47,7 +47,7 @@ class ImActions:
                 payload["live_id"], payload["group_id"]
             ),
             "ban": lambda payload: self._enforce_ban(payload["user_id"]),
-            RENEW_PRIVATE: lambda payload: self._renew_private(payload["live_id"]),
+            RENEW_PRIVATE: lambda payload: self._renew_private(**payload),
             "kick": self._kick,
             "mute": self._mute,
             MUTE_AGAIN: self._mute,

@@ -6,9 +6,8 @@ delivery, so every action must be idempotent at the receiver.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -38,25 +37,12 @@ DELIVERY_SECONDS = 60.0
 LEASE = timedelta(seconds=2 * DELIVERY_SECONDS)  # outlives a delivery: no other process repeats it
 
 
-@dataclass
-class OutboxLane:
-    """Messages that are delivered in an order of their own, and that delay no others.
-
-    Services wake a lane, whose actions may need these services: its job is built after them.
-    """
+class OutboxLane(NamedTuple):
+    """Messages that are delivered in an order of their own, and that delay no others."""
 
     name: str
     store: OutboxStore
     idle: float = 1.0
-    _wake: list[Callable[[], None]] = field(default_factory=list)
-
-    def subscribe(self, wake: Callable[[], None]) -> None:
-        self._wake.append(wake)
-
-    def wake(self) -> None:
-        """Deliver what was added at once. Never waits."""
-        for wake in self._wake:
-            wake()
 
 
 class OutboxLanes:
@@ -108,7 +94,7 @@ class OutboxJob(ClaimedJob[OutboxMessage]):
         self._now = now
         self._store = lane.store
         self._actions = actions
-        lane.subscribe(self.wake)
+        lane.store.on_urgent(self.wake)
 
     async def _claim_due(self, limit: int) -> list[OutboxMessage]:
         now = self._now()

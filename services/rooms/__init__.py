@@ -26,7 +26,7 @@ class RoomServices:
         accounts: AccountServices,
     ) -> None:
         settings, stores, tencent = parts.settings, parts.stores, parts.tencent
-        room_changes, lanes, user_safety = parts.room_changes, parts.lanes, moderation.user_safety
+        room_changes, user_safety = parts.room_changes, moderation.user_safety
         self.access = access
         self.joins = JoinService(stores, parts.hub, access, presence, accounts.channels)
         self.list = RoomList(stores)
@@ -56,9 +56,7 @@ class RoomServices:
             stores, room_changes, tencent.stream_urls, user_safety, settings.micro
         )
         self.deputies = DeputyService(stores, room_changes, user_safety)
-        self.streams = StreamModerationService(
-            stores, room_changes, lanes.live_streaming_safety, settings.moderation
-        )
+        self.streams = StreamModerationService(stores, room_changes, settings.moderation)
         self.removals = RemovalService(
             stores,
             room_changes,
@@ -66,7 +64,6 @@ class RoomServices:
             accounts.sessions,
             chat.groups,
             accounts.matches,
-            safety_lane=lanes.im_safety,
             has_im_relay=chat.relay is not None,
         )
         self.callbacks = CallbackService(stores, presence, room_changes, self.streams)

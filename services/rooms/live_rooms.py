@@ -80,7 +80,8 @@ async def renew_private(
 ) -> None:
     """Have a private live renewed after a departure; see LiveRoomService.renew."""
     if room.must_renew and room.live:
-        payload, key = {"live_id": room.live_id}, str(room.live_id)
+        known = {"group_id": room.group_id, "stream": room.owner.stream}
+        payload, key = {"live_id": room.live_id, **known}, str(room.live_id)
         outbox.add_to(batch, RENEW_PRIVATE, payload, urgent=True, key=key)
 
 
@@ -178,17 +179,26 @@ class LiveRoomService:
             await self._room_changes.change(live_id, lambda room: room.allow_stream(user_id))
         return user
 
-    async def renew(self, live_id: int) -> None:
-        """Replace the group and streams of a private live, which a removed member knows."""
-        room = await self._room_changes.load(live_id)
-        if room.live:
-            await self._set_visibility(room, "private", renews=True)
+    async def renew(self, live_id: int, group_id: str, stream: str) -> None:
+        """Replace the streams and the group of a private live, as a former member knew them.
 
-    async def _set_visibility(
-        self, room: Room, visibility: Visibility, *, renews: bool = False
-    ) -> Room | None:
+        `stream` is that of the host. The streams do not wait for IM. What has been replaced since
+        stays, so that departures at the same time, and repetitions, renew the live once.
+        """
+        urls = self.stream_urls
+        await self._room_changes.change(
+            live_id, lambda room: room.renew_streams(stream, urls.new_stream, urls.play)
+        )
+        room = await self._room_changes.load(live_id)
+        if room.live and room.group_id == group_id:
+            async with self.groups.new(live_id, room.owner.person) as new:
+                await self._room_changes.change(
+                    live_id, lambda room: room.renew_group(group_id, new)
+                )
+
+    async def _set_visibility(self, room: Room, visibility: Visibility) -> Room | None:
         """Change who may enter a live; return the room, or None if it was so already."""
-        if (room.visibility == visibility) != renews:
+        if room.visibility == visibility:
             return None
         host, urls = room.owner.person, self.stream_urls
         needs_group = room.needs_new_group(visibility)
@@ -196,9 +206,7 @@ class LiveRoomService:
         async with new_group as group:
 
             def rule(room: Room) -> Room:
-                room.set_visibility(
-                    host.user_id, visibility, group, urls.new_stream, urls.play, renews=renews
-                )
+                room.set_visibility(host.user_id, visibility, group, urls.new_stream, urls.play)
                 return room
 
             return await self._room_changes.change(room.live_id, rule)

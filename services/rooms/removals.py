@@ -14,7 +14,6 @@ from rooms.room import Room
 from services.accounts.matches import MatchService
 from services.accounts.sessions import EvictionService, SessionService
 from services.chat.groups import GroupService
-from services.jobs.outbox_jobs import OutboxLane
 from services.room_changes import RoomChanges
 from storage.accounts.users import User
 from storage.database import Session
@@ -48,7 +47,6 @@ class RemovalService:
     _groups: GroupService
     _matches: MatchService
     _: KW_ONLY
-    safety_lane: OutboxLane
     has_im_relay: bool
 
     async def ban_from_room(
@@ -62,14 +60,12 @@ class RemovalService:
         person = (await self._stores.users.get(user_id)).person()
         until = now_ms() + minutes * 60_000
         on_mic = await self._room_changes.ban(live_id, person, until, actor)
-        self.safety_lane.wake()
         removed_at = await self._stores.evictions.now_ms()
         await self._evictions.evict(UserEvicted(user_id, live_id, CloseCode.PUT_OUT, removed_at))
         if self.has_im_relay and not on_mic:  # for a user on mic the relay acts on the event
             group_id = (await self._room_changes.load(live_id)).group_id
             payload = {"user_id": user_id, "group_id": group_id, "n": until}
             await self._stores.outbox.add("kick_out", payload, urgent=True)
-            self.safety_lane.wake()
 
     async def block(self, user: User, other_id: str) -> None:
         """Block a user, which ends follows, matches, invitations and deputyships between the two.
@@ -86,7 +82,6 @@ class RemovalService:
     async def change(self, live_id: int, rule: Callable[[Room], None], *user_ids: str) -> None:
         """Lift a ban, or set or lift a mute, by a rule; the room's change orders it at IM."""
         await self._room_changes.change(live_id, rule, *user_ids)
-        self.safety_lane.wake()
 
     async def change_user(self, user_id: str, changes: Mapping[str, Any]) -> User:
         """Store an operator's changes and apply their effects; return the changed user.
@@ -126,7 +121,6 @@ class RemovalService:
             await self._stores.webhooks.add(session, banned)
 
         user = await self._stores.users.update_with(user_id, enqueue, **changes)
-        self.safety_lane.wake()
         await self.enforce_ban(user_id)  # at once, although the outbox repeats it
         return user
 
@@ -162,7 +156,6 @@ class RemovalService:
 
         changes = {**changes, "ban_reason": ""}
         user = await self._stores.users.update_with(user_id, unmute, **changes)
-        self.safety_lane.wake()
         return replace(user, muted_in=0)
 
     async def _enqueue_mute(self, user_id: str, live_id: int, session: Session) -> None:

@@ -13,7 +13,6 @@ from rooms.errors import RoomNotFound
 from rooms.events import NumberedEvent
 from rooms.moderation import Item
 from rooms.room import Room
-from services.jobs.outbox_jobs import OutboxLane
 from services.moderation.decisions import Confirm
 from services.room_changes import RoomChanges
 from storage.accounts.users import User
@@ -55,7 +54,6 @@ class StreamModerationService:
 
     _stores: Stores
     _room_changes: RoomChanges
-    _safety_lane: OutboxLane
     _settings: ModerationSettings
 
     async def judge(self, verdict: StreamVerdict) -> str:
@@ -115,7 +113,6 @@ class StreamModerationService:
             await self._stores.outbox.add("forbid_stream", payload, session, urgent=True)
 
         await self._stores.users.update_with(user_id, enqueue, stream_forbidden_until=until)
-        self._safety_lane.wake()
         log.warning("stream_stopped", user_id=user_id, stream=stream)
         until_ms = int(until.timestamp() * 1000)
         await self._change_room(user_id, lambda room: room.stop_stream(user_id, until_ms))

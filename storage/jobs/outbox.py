@@ -1,8 +1,9 @@
 """outbox: the persistent outbox of calls to Tencent that no request waits for."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from operator import itemgetter
 from typing import Any, Self
 
@@ -34,6 +35,9 @@ FAILED_KEPT = timedelta(days=30)
 MAX_DONE = 100
 """Messages deleted by one command."""
 
+Listener = tuple[Document, Callable[[], None]]
+"""Kinds of urgent messages, and what is called after the commit of one."""
+
 
 @dataclass(frozen=True, slots=True)
 class OutboxMessage:
@@ -48,12 +52,21 @@ class OutboxMessage:
 class OutboxStore:
     """Durable at-least-once queue: a message is leased, then done, rescheduled or failed."""
 
-    def __init__(self, database: Database, where: Document | None = None) -> None:
-        """Create the queue; `where` selects the messages that `claim` takes."""
+    def __init__(
+        self,
+        database: Database,
+        where: Document | None = None,
+        listeners: list[Listener] | None = None,
+    ) -> None:
+        """Create the queue, or a view of it.
+
+        `where` selects the messages that `claim` takes; all views share the `listeners`.
+        """
         self._database = database
         self._messages: Collection = database.collection("outbox")
         self._done: RequestBatcher[str, None] = RequestBatcher(self._delete, MAX_DONE)
         self._where = where or {"state": NORMAL}
+        self._listeners = [] if listeners is None else listeners
 
     def view(self, lane: str, *, only: Sequence[str] = (), without: Sequence[str] = ()) -> Self:
         """Return a view of the queue that claims messages of one lane, and only some kinds.
@@ -61,7 +74,17 @@ class OutboxStore:
         An unresponsive service then does not delay the messages of another.
         """
         kinds: Document = {"$in": [*only]} if only else {"$nin": [*without]}
-        return type(self)(self._database, {"state": lane, "kind": kinds})
+        return type(self)(self._database, {"state": lane, "kind": kinds}, self._listeners)
+
+    def on_urgent(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called after each commit of an urgent message that this view claims."""
+        if self._where["state"] == URGENT:
+            self._listeners.append((self._where["kind"], wake))
+
+    def _wake(self, kind: str) -> None:
+        for kinds, wake in self._listeners:
+            if kind in kinds.get("$in", (kind,)) and kind not in kinds.get("$nin", ()):
+                wake()
 
     async def make_indexes(self) -> None:
         await self._messages.create_index([("state", 1), ("due_at", 1)])
@@ -85,6 +108,10 @@ class OutboxStore:
         """
         row = _new_row(kind, payload, URGENT if urgent else NORMAL, key)
         await self._messages.insert_one(row, session=session)
+        if urgent and session:
+            self._database.after_commit(session, partial(self._wake, kind))
+        elif urgent:
+            self._wake(kind)
 
     async def add_once(self, kind: str, payload: dict[str, Any], key: str) -> None:
         """Queue as `add` does, unless a message of this kind and key waits for its first claim."""
@@ -105,6 +132,7 @@ class OutboxStore:
         rows = [_new_row(kind, payload, URGENT, key) for key, payload in payloads.items()]
         if rows:
             await self._messages.insert_many(rows)
+            self._wake(kind)
 
     def add_to(
         self,
@@ -117,6 +145,8 @@ class OutboxStore:
     ) -> None:
         """Add a message, as `add` does, to writes that are committed together."""
         batch.insert("outbox", _new_row(kind, payload, URGENT if urgent else NORMAL, key))
+        if urgent:
+            batch.after_commit.append(partial(self._wake, kind))
 
     def add_deletion_to(self, batch: WriteBatch, key: str, delay: timedelta) -> None:
         """Add the deletion of an object at COS after `delay` to writes of one commit."""

@@ -1,5 +1,6 @@
 """Private and public lives, and entering them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -48,10 +49,10 @@ def show(
     room.set_visibility(by, visibility, group_id, lambda user: f"new-{user}", play_url)
 
 
-def renew(room: Room) -> None:
-    room.set_visibility(
-        HOST.user_id, "private", "third-group", lambda _user: "newer", play_url, renews=True
-    )
+def renew(room: Room, known: Room) -> None:
+    """Renew the streams and the group that someone knows who has left `known`."""
+    room.renew_streams(known.owner.stream, lambda _user: "newer", play_url)
+    room.renew_group(known.group_id, "third-group")
 
 
 def private_room(*viewers: Any, ticket: Ticket = LINK) -> Room:
@@ -114,24 +115,45 @@ def test_a_live_that_is_private_no_longer_is_new_to_followers_as_to_anybody() ->
     assert room.public_since == room.version + 2, "the private time has not ended"
 
 
-def test_a_private_live_is_renewed_once_a_member_was_put_out_unless_it_is_public_by_then() -> None:
-    room = private_room(BERT, CARL)
-    room.leave(CARL.user_id)
-    assert not room.must_renew, "who leaves by themselves may come back"
-    room.ban(BERT, SOON)
-    assert room.must_renew
+@pytest.mark.parametrize(
+    "depart",
+    [
+        lambda room: room.leave(BERT.user_id),
+        lambda room: room.ban(BERT, SOON),
+        lambda room: room.remove(BERT.user_id, "offline"),
+    ],
+    ids=["leaves", "is banned", "is lost"],
+)
+def test_every_departure_from_a_private_live_has_it_renewed(
+    depart: Callable[[Room], object],
+) -> None:
+    for room, renews in ((private_room(BERT), True), (live_room(BERT), False)):
+        room.leave(CARL.user_id)
+        assert not room.must_renew, "no member has left"
+        depart(room)
+        assert room.must_renew == renews
+
+
+def test_a_private_live_is_renewed_once_for_those_who_knew_the_same() -> None:
+    known = room = reloaded(private_room(BERT))
     room = reloaded(room)
-    renew(room)
+    renew(room, known)
     urls = {"owner": play_url("newer"), "male": None, "female": None}
     assert events_of(room) == [
-        ("group", {"group_id": "third-group"}),
         ("visibility", {"visibility": "private", "play_urls": urls}),
+        ("group", {"group_id": "third-group"}),
     ]
+    assert room.streams_to_drop == {known.owner.stream: ""}
+    assert room.groups_to_destroy == [known.group_id]
+    room = reloaded(room)
+    renew(room, known)
+    assert not changed(room)
+    known = room
     room = reloaded(room)
     show(room, "public")
     room = reloaded(room)
-    renew(room)
-    assert not changed(room)
+    renew(room, known)
+    assert not changed(room), "it is public by then"
 
 
 def test_the_same_visibility_changes_nothing_and_only_the_host_of_a_live_changes_it() -> None:

@@ -22,7 +22,8 @@ OPERATIONS: dict[Access, str] = {
         gifts ledger lives lives.csv moderation moderation/policy orders rooms rooms/N
         rooms/N/people session switches users users/N users/N/sessions""",
     "moderator": """GET moderation/N/evidence, PATCH users/N, DELETE users/N/sessions,
-        POST moderation/N/decide rooms/N/end rooms/N/let_in rooms/N/put_out""",
+        POST moderation/N/decide rooms/N/end rooms/N/let_in rooms/N/put_out
+        rooms/N/streams""",
     "finance": """GET bills bills/differences inbox refunds refunds/N withdrawals withdrawals/days
         withdrawals/report.csv, POST approvals/N/confirm approvals/N/decline
         bills/differences/settle inbox/again ledger/reverse refunds refunds/N/confirm refunds/N/drop

@@ -5,8 +5,11 @@ from typing import Any
 import pytest
 
 from core.clock import now_ms
+from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
+from tests.support.client import Reply
 from tests.support.mic import take_seat
+from tests.support.operators import operator_as
 
 
 async def test_operator_lists_live_rooms_and_reads_a_room(api: ApiFixture) -> None:
@@ -16,9 +19,10 @@ async def test_operator_lists_live_rooms_and_reads_a_room(api: ApiFixture) -> No
     assert [row["id"] for row in rows] == [second_host.live_id, first_host.live_id]
     row = (await api.ops("GET", f"rooms/{first_host.live_id}")).ok()
     assert [row.pop(name) for name in ("put_out", "events", "deputies")] == [[], [], []]
-    for owner in (row["room"]["owner"], rows[1]["room"]["owner"]):
-        owner["play_url"] = owner["play_url"].partition("?")[0]  # the signature has the time
+    assert row["room"]["owner"].pop("play_url")
+    assert rows[1]["room"]["owner"].pop("play_url") == ""
     assert row == rows[1]
+    row["room"]["owner"]["play_url"] = ""
     socket = await first_host.connect()
     assert (await socket.next("snapshot"))["data"]["owner"].keys() == row["room"]["owner"].keys()
     (await first_host.post("qlive_room/live_end/", live_id=first_host.live_id)).ok()
@@ -26,6 +30,42 @@ async def test_operator_lists_live_rooms_and_reads_a_room(api: ApiFixture) -> No
     assert [row["id"] for row in rows] == [second_host.live_id]
     assert (await api.ops("GET", f"rooms/{first_host.live_id}")).ok()["id"] == first_host.live_id
     assert (await api.ops("GET", "rooms/4711")).refusal == (404, "no_such_room")
+
+
+async def test_only_moderators_get_play_urls_and_those_of_a_private_live_with_a_reason(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    host = await api.host()
+    bert = await api.guest("bert", 1, host.live_id)
+    await take_seat(bert)
+    moderator = await operator_as(server, "mona", "moderator")
+    viewer = await operator_as(server, "vera", "viewer")
+    path, reason = f"/ops/api/rooms/{host.live_id}", "reported for what it shows"
+
+    async def shown(headers: dict[str, str]) -> tuple[bool, bool]:
+        """Whether the room has play URLs, and whether its events have."""
+        detail = (await api.request("GET", path, headers=headers)).ok()
+        urls = [detail["room"][seat]["play_url"] for seat in ("owner", "male")]
+        return all(urls), "play_url" in str(detail["events"])
+
+    assert (await shown(moderator), await shown(viewer)) == ((True, False), (False, False))
+    update = {"live_id": host.live_id, "visibility": "private"}
+    (await host.post("qlive_room/update_room/", **update)).ok()
+    assert await shown(moderator) == (False, False)
+
+    async def ask(**body: str) -> Reply:
+        return await api.request("POST", f"{path}/streams", headers=moderator, json=body)
+
+    urls = (await ask(reason=reason)).ok()
+    playing = (await bert.get("get_playurl/", live_id=host.live_id)).ok()
+    for seat in ("owner", "male"):
+        assert urls[seat].partition("?")[0] == playing[seat]["play_url"].partition("?")[0]
+    assert urls["female"] is None
+    [entry] = (await api.ops("GET", "audit", params={"who": "mona"})).ok()["items"]
+    assert (entry["on"], entry["reason"]) == (str(host.live_id), reason)
+    assert (await ask()).refusal[0] == 400, "a reason is required"
+    (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
+    assert (await ask(reason=reason)).refusal == (409, "not_live")
 
 
 async def read_events(api: ApiFixture, live_id: int, **since: Any) -> list[tuple[int, str]]:

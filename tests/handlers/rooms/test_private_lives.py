@@ -1,6 +1,7 @@
 """Private lives and tickets over HTTP; tests/rooms and tests/services show the rules."""
 
 import re
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 import pytest
@@ -110,8 +111,30 @@ async def test_a_live_that_becomes_private_and_public_again(
     assert refused.refusal == (409, "not_live")
 
 
-async def test_who_was_put_out_of_a_private_live_knows_neither_its_group_nor_its_streams(
-    api: ApiFixture, server: ServerProcess
+async def put_out(_api: ApiFixture, host: ApiClient, user: ApiClient) -> None:
+    (await host.post("qlive_room/put_out/", live_id=host.live_id, user_id=user.id)).ok()
+
+
+async def leave(_api: ApiFixture, host: ApiClient, user: ApiClient) -> None:
+    (await user.get("qlive_room/leave_room/", live_id=host.live_id)).ok()
+
+
+async def enter_another_live(api: ApiFixture, _host: ApiClient, user: ApiClient) -> None:
+    other = await api.host("other")
+    (await user.get("get_playurl/", live_id=other.live_id)).ok()
+
+
+def played(url: str) -> str:
+    """The stream of a play URL."""
+    [stream] = re.findall(r"[0-9]{8}_[0-9a-f]{24}", url)
+    return str(stream)
+
+
+@pytest.mark.parametrize("depart", [put_out, leave, enter_another_live])
+async def test_who_has_left_a_private_live_knows_neither_its_group_nor_its_streams(
+    depart: Callable[[ApiFixture, ApiClient, ApiClient], Awaitable[None]],
+    api: ApiFixture,
+    server: ServerProcess,
 ) -> None:
     assert server.simulator
     host = await api.host()
@@ -121,15 +144,44 @@ async def test_who_was_put_out_of_a_private_live_knows_neither_its_group_nor_its
     known = (await bert.get("get_playurl/", live_id=host.live_id)).ok()
     socket = await anna.connect()
     await socket.next("snapshot")
-    put_out = {"live_id": host.live_id, "user_id": bert.id}
-    (await host.post("qlive_room/put_out/", **put_out)).ok()
-    group = (await socket.next("group"))["data"]["group_id"]
+    await until_delivered(server)
+    await depart(api, host, bert)
     event = (await socket.next("visibility"))["data"]
     assert event.keys() == {"visibility", "play_urls"}, "nobody has changed the visibility"
-    before = known["owner"]["play_url"].partition("?")[0]
-    assert event["play_urls"]["owner"].partition("?")[0] != before
+    group = (await socket.next("group"))["data"]["group_id"]
     await until_delivered(server)
-    assert list(server.simulator.im.groups) == [group] != [known["group_id"]]
+    assert played(known["owner"]["play_url"]) in server.simulator.live_streaming.dropped
+    groups = server.simulator.im.groups
+    assert group in groups
+    assert known["group_id"] not in groups
+    new_stream = played(event["play_urls"]["owner"])
+    again = (await host.get("get_playurl/", live_id=host.live_id)).ok()
+    assert (played(again["owner"]["play_url"]), stream_of(again)) == (new_stream, new_stream)
+
+
+async def test_the_streams_of_a_private_live_are_renewed_without_im_and_the_group_after_it(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    assert server.simulator
+    host = await api.host()
+    anna, bert = [await api.guest(name, 2, host.live_id) for name in ("anna", "bert")]
+    (await host.post(UPDATE, live_id=host.live_id, visibility="private")).ok()
+    known = (await bert.get("get_playurl/", live_id=host.live_id)).ok()
+    socket = await anna.connect()
+    await socket.next("snapshot")
+    await api.outage("im", status=500)
+    await leave(api, host, bert)
+    await socket.next("visibility")
+    dropped = server.simulator.live_streaming.dropped
+    await until(lambda: played(known["owner"]["play_url"]) in dropped)
+    await api.outage("im")
+    group = (await socket.next("group"))["data"]["group_id"]
+    assert group != known["group_id"]
+    rooms = server.context.stores.rooms
+    room = await rooms.read(host.live_id)
+    assert room
+    events = await rooms.log_since(host.live_id, room.epoch, 0) or ()
+    assert [event.type for event in events].count("visibility") == 2, "the streams, once"
 
 
 async def test_private_lives_and_the_first_public_one_after_them_have_new_groups(

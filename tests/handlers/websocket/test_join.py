@@ -71,7 +71,7 @@ class JoinFixture:
         lease = Lease(stores.presence, "one")
         self.presence = InterruptedPresence(stores, self.room_changes, lease, GRACE)
         not_used: Any = None
-        sessions = SessionService(stores, self.bus, not_used, not_used)
+        sessions = SessionService(stores, self.bus, not_used)
         joins = JoinService(stores, self.hub, access, self.presence, channels)
         services = SimpleNamespace(
             rooms=SimpleNamespace(joins=joins, presence=self.presence),

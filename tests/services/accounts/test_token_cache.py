@@ -17,7 +17,7 @@ class TokenCacheFixture:
     def __init__(self) -> None:
         self.owners, self.reads, self.bus = {"a": "10000001"}, 0, Bus()
         stores: Any = SimpleNamespace(tokens=self)
-        self.cache = SessionService(stores, self.bus, NOT_USED, NOT_USED)
+        self.cache = SessionService(stores, self.bus, NOT_USED)
 
     async def user_id_of(self, token: str) -> str | None:
         self.reads += 1
