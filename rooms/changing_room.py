@@ -24,9 +24,8 @@ from rooms.tickets import SEAT_INVITATION_ENDS
 T = TypeVar("T")
 
 MAX_MARKS = 100
-"""Guests that a room remembers as taken off the mic, members as invited by a message, and muted
-users. With more, the one that ends first is dropped; only a host who plays with many accounts has
-more."""
+"""Guests that a room remembers as taken off the mic, and members as invited by a message. With
+more, the one that ends first is dropped; only a host who plays with many accounts has more."""
 
 
 @dataclass(slots=True)
@@ -161,8 +160,11 @@ class ChangingRoom(RoomState):
         """Mute a user until then (ms), or lift the mute (0), with an event if that is new."""
         if self.muted.get(user_id, 0) == until:
             return
-        others = without(self.muted, user_id)
+        is_by_host = user_id in self.muted and user_id not in self.deputy_mutes
+        others, by_others = without(self.muted, user_id), without(self.deputy_mutes, user_id)
+        is_by_deputy = until and deputy and not is_by_host
         self.muted = {**others, user_id: until} if until else others
+        self.deputy_mutes = {**by_others, user_id: until} if is_by_deputy else by_others
         self._add_event("mute", ChatMute(user_id=user_id, until=until, **by_deputy(deputy)))
 
     def _drop_ban(self, user_id: str) -> None:

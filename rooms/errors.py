@@ -24,6 +24,7 @@ StateConflict
 ├── NotAdmitted        not_admitted
 ├── RoomFull           room_full: a private live has all the members that it may have
 ├── TooManyInvitations too_many_invitations
+├── TooManyMutes       too_many_mutes
 ├── HostIsLive         host_is_live
 └── HostMustEnd        host_must_end
 """
@@ -113,6 +114,10 @@ class RoomFull(StateConflict):
 
 class TooManyInvitations(StateConflict):
     code, detail = "too_many_invitations", "Too many invitations are open; withdraw some of them."
+
+
+class TooManyMutes(StateConflict):
+    code, detail = "too_many_mutes", "100 users are muted; lift some of the mutes."
 
 
 class HostIsLive(StateConflict):

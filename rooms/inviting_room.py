@@ -1,10 +1,11 @@
 """Rules of the tickets that invite users into a live, of deputies and mutes. Times are in ms."""
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from core.errors import InvalidParameter
 from people.user_events import InvitationEndReason
-from rooms.changing_room import MAX_MARKS, ChangingRoom, first_to_end, without
+from rooms.changing_room import ChangingRoom, first_to_end, without
 from rooms.errors import (
     FollowersOnly,
     InvitationInvalid,
@@ -15,15 +16,25 @@ from rooms.errors import (
     RoomFull,
     TooManyDeputies,
     TooManyInvitations,
+    TooManyMutes,
 )
 from rooms.events import ChatMuteAll, DeputyChange
 from rooms.members import Person
 from rooms.tickets import Ticket
 
-MAX_TICKETS = 100
-MAX_USES = 500
-"""Tickets of a live, and the sum of their uses: every change of the room reads them, and with their
-takers they are 40 KB at most."""
+
+class TicketLimits(NamedTuple):
+    """Bounds of the open tickets of one inviter in a live, and of the sum of their uses."""
+
+    tickets: int
+    uses: int
+
+
+HOST_TICKETS, DEPUTY_TICKETS = TicketLimits(100, 500), TicketLimits(20, 100)
+"""A deputy cannot use up the host's. Every change of the room reads all tickets, which are 64 KB at
+most with their takers."""
+MAX_MUTES = 100
+"""Users muted in a live: every change reads them, and a host who mutes more closes the chat."""
 
 MAX_DEPUTIES = 3
 """Deputies of a room: so many that one is there, and so few that the host knows them."""
@@ -39,20 +50,20 @@ class InvitingRoom(ChangingRoom):
         """Invite by a ticket, as the host or a deputy.
 
         Return the ticket, or the one that its inviter was given for the same request_id. Raises
-        TooManyInvitations beyond MAX_TICKETS or MAX_USES.
+        TooManyInvitations beyond the inviter's number of tickets or uses.
         """
         self._check_may_moderate(ticket.inviter)
         if not self.live:
             raise NotLive
         if ticket.user_id in (self.host_id, ticket.inviter):
             raise InvalidParameter({"user_id": "this user needs no invitation"})
-        uses = ticket.uses
-        for other in self.tickets.values():
-            is_same = (other.inviter, other.request_id) == (ticket.inviter, ticket.request_id)
-            if is_same and ticket.request_id:
+        own = [other for other in self.tickets.values() if other.inviter == ticket.inviter]
+        for other in own:
+            if other.request_id == ticket.request_id != "":
                 return other
-            uses += other.uses
-        if len(self.tickets) >= MAX_TICKETS or uses > MAX_USES:
+        limits = HOST_TICKETS if ticket.inviter == self.host_id else DEPUTY_TICKETS
+        uses = ticket.uses + sum(other.uses for other in own)
+        if len(own) >= limits.tickets or uses > limits.uses:
             raise TooManyInvitations
         if ticket.user_id:
             self.end_tickets("withdrawn", user_id=ticket.user_id)  # one for a user at a time
@@ -120,19 +131,26 @@ class InvitingRoom(ChangingRoom):
 
     # ---- mutes in the chat
 
-    def mute(self, actor: Person, user_id: str, until: int) -> None:
+    def mute(self, actor: Person, user_id: str, until: int, visited: str = "") -> None:
         """Mute a user in the chat until `until` (ms), as the host or a deputy; 0 lifts the mute.
 
-        It holds also while the user is away. The end of the live ends all mutes.
+        `visited` is the epoch of a live in which the user has been; a member needs none. It holds
+        also while the user is away. The end of the live ends all mutes. Raises NotInRoom, or
+        TooManyMutes beyond MAX_MUTES; the host's mute then replaces that of a deputy which ends
+        first.
         """
         self._check_may_moderate(actor.user_id, user_id)
         if user_id == self.host_id:
             raise InvalidParameter({"user_id": "the host cannot be muted"})
         if not self.live:
             raise NotLive
-        deputy = self._as_deputy(actor)
-        if until and user_id not in self.muted and len(self.muted) >= MAX_MARKS:
-            self._set_mute(first_to_end(self.muted), 0, deputy)
+        deputy, is_new = self._as_deputy(actor), until > 0 and user_id not in self.muted
+        if is_new and visited != self.epoch and self._member(user_id) is None:
+            raise NotInRoom("This user has not been in the live.")
+        if is_new and len(self.muted) >= MAX_MUTES:
+            if deputy or not self.deputy_mutes:
+                raise TooManyMutes
+            self._set_mute(first_to_end(self.deputy_mutes), 0)
         self._set_mute(user_id, until, deputy)
 
     def set_mute_all(self, host_id: str, *, on: bool) -> None:

@@ -95,7 +95,8 @@ class Room(SeatingRoom):
         self.applications = {}
         self.end_tickets("live_end")
         self.status = "ended"
-        self.muted, self.mute_all = {}, False  # without events: `live_end` tells clients
+        # Without events: `live_end` tells clients.
+        self.muted, self.deputy_mutes, self.mute_all = {}, {}, False
         face = self.owner.person.public_profile()
         self._add_event(LAST_EVENT_TYPE, LiveEndEvent(**face, reason=reason))
 
@@ -111,7 +112,8 @@ class Room(SeatingRoom):
 
         A private live gets another chat group and new streams: those who have left can neither
         read, hear nor see it. When it is made accessible again, it gets another group, because
-        newcomers must not read the private messages. Raises TryAgain as `open`.
+        newcomers must not read the private messages. All tickets end when it becomes public. Raises
+        TryAgain as `open`.
         """
         self._check_host(user_id)
         if not self.live:
@@ -129,6 +131,8 @@ class Room(SeatingRoom):
         change = VisibilityChange(visibility=visibility, by=by)
         if visibility == "private":
             change["play_urls"] = self._renew_streams(new_stream, play_url)
+        if visibility == "public":
+            self.end_tickets("withdrawn")
         self._add_event("visibility", change)
         if needs_group and visibility != "private":
             self.public_since = self.version + len(self.events)

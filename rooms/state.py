@@ -122,6 +122,8 @@ class RoomState:
     """Those of the bans that an operator set."""
     muted: Mapping[str, int] = field(default_factory=dict)
     """User id -> end (ms) of the mute in the chat of the present live."""
+    deputy_mutes: Mapping[str, int] = field(default_factory=dict)
+    """Those of the mutes that a deputy set."""
     mute_all: bool = False
     """Whether only the host may write in the chat of the present live."""
     needs_invitation_until: Mapping[str, int] = field(default_factory=dict)

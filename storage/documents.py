@@ -68,6 +68,15 @@ def known_fields(kind: type[Any], document: Document) -> Document:
     return {name: document[name] for name in kind.__slots__ if name in document}
 
 
+async def is_over(rows: Collection, where: Document, most: int) -> bool:
+    """Return whether more than `most` rows match, asked after one of them was inserted.
+
+    The caller takes that one back: so a bound holds also for inserts at the same moment, of which
+    for the last place each may be refused.
+    """
+    return await rows.count_documents(where, limit=most + 1) > most
+
+
 async def change_one(
     rows: Collection,
     where: Document,

@@ -19,7 +19,7 @@ from people.user_events import Checked, CheckedContent
 from rooms.events import NewEvent
 from rooms.moderation import CHECK, FIELDS, OPEN_STATES, Item
 from storage.database import Collection, Database, Document, Session
-from storage.documents import documents_by_id, make_partial_index
+from storage.documents import documents_by_id, is_over, make_partial_index
 from storage.errors import AlreadyDecided, TooManyBlocks
 from storage.identities import IdentityStore
 from storage.jobs.outbox import DELETE_OBJECT, OutboxStore
@@ -55,12 +55,13 @@ class UserBlockStore:
 
     async def put(self, by: str, of: str) -> None:
         """Block a user. Raises TooManyBlocks. A flag that no block follows does no harm."""
-        if await self._blocks.count_documents({"by": by}, limit=MAX_BLOCKS) >= MAX_BLOCKS:
-            raise TooManyBlocks
         await self._users.update_many({"_id": {"$in": [by, of]}}, {"$set": {"has_blocks": True}})
-        row = {"by": by, "of": of, "at": datetime.now(UTC)}
-        await self._blocks.update_one({"_id": _id(by, of)}, {"$setOnInsert": row}, upsert=True)
+        row, id_ = {"by": by, "of": of, "at": datetime.now(UTC)}, {"_id": _id(by, of)}
+        written = await self._blocks.update_one(id_, {"$setOnInsert": row}, upsert=True)
         self._apart.clear()
+        if written.upserted_id and await is_over(self._blocks, {"by": by}, MAX_BLOCKS):
+            await self._blocks.delete_one(id_)
+            raise TooManyBlocks
 
     async def drop(self, by: str, of: str) -> None:
         await self._blocks.delete_one({"_id": _id(by, of)})

@@ -9,7 +9,7 @@ from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
 from handlers.models import BanMinutes, FaceView, LiveRequest, MuteMinutes
 from handlers.rooms.mic import HOST_ERRORS, InviteMicroRequest
-from rooms.errors import BannedByOperator, NotHost, RoomNotFound
+from rooms.errors import BannedByOperator, NotHost, NotInRoom, RoomNotFound, TooManyMutes
 from rooms.room import Room
 from storage.errors import UserNotFound
 
@@ -78,17 +78,15 @@ class LetInHandler(ActiveUserHandler):
 class MuteHandler(ActiveUserHandler):
     """Mute a user in the room's chat, as its host or a deputy, until the live ends at latest.
 
-    A deputy may mute no deputy.
+    The user is, or was, in this live. A deputy may mute no deputy.
     """
 
-    @endpoint(limit="room_change", errors=[*HOST_ERRORS, UserNotFound])
+    @endpoint(limit="room_change", errors=[*HOST_ERRORS, UserNotFound, NotInRoom, TooManyMutes])
     async def post(self, params: MuteRequest) -> None:
         target_id = (await self.context.stores.users.get(params.user_id)).user_id
         until = now_ms() + params.minutes * 60_000 if params.minutes else 0
-        actor = self.user.person()
-        await self.context.services.rooms.removals.change(
-            params.live_id, lambda room: room.mute(actor, target_id, until), actor.user_id
-        )
+        removals = self.context.services.rooms.removals
+        await removals.mute(params.live_id, self.user.person(), target_id, until)
 
 
 class MuteAllHandler(ActiveUserHandler):

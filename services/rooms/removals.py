@@ -8,6 +8,7 @@ from core.clock import now_ms
 from realtime.bus import UserEvicted
 from realtime.frames import CloseCode
 from rooms.changing_room import differing
+from rooms.errors import NotInRoom
 from rooms.events import NewEvent, NumberedEvent
 from rooms.members import Person
 from rooms.room import Room
@@ -82,6 +83,20 @@ class RemovalService:
     async def change(self, live_id: int, rule: Callable[[Room], None], *user_ids: str) -> None:
         """Lift a ban, or set or lift a mute, by a rule; the room's change orders it at IM."""
         await self._room_changes.change(live_id, rule, *user_ids)
+
+    async def mute(self, live_id: int, actor: Person, user_id: str, until: int) -> None:
+        """Mute a member, or a user who has been in the present live, or lift a mute.
+
+        Raises as Room.mute.
+        """
+        users = actor.user_id, user_id
+        try:
+            await self.change(live_id, lambda room: room.mute(actor, user_id, until), *users)
+        except NotInRoom:  # most are members: they need no read of the visits
+            epoch = (await self._room_changes.load(live_id)).epoch
+            if not await self._stores.visits.has(epoch, user_id):
+                raise
+            await self.change(live_id, lambda room: room.mute(actor, user_id, until, epoch), *users)
 
     async def change_user(self, user_id: str, changes: Mapping[str, Any]) -> User:
         """Store an operator's changes and apply their effects; return the changed user.

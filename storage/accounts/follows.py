@@ -11,7 +11,7 @@ from typing import NamedTuple
 from core.batching import RequestBatcher
 from core.retry import retry_on_conflict
 from storage.database import Collection, Database
-from storage.documents import make_partial_index, starts_with
+from storage.documents import is_over, make_partial_index, starts_with
 from storage.errors import TooManyFollows
 from storage.write_batch import GroupCommit, WriteBatch
 
@@ -40,7 +40,7 @@ class FollowStore:
         self._by_id = database.joint_reads.by_id("follows", lambda row: row)
         self._counts = database.joint_reads.by_id("follower_counts", lambda row: int(row["n"]))
         self._commits = GroupCommit(database)
-        self._changes: RequestBatcher[FollowChange, None] = RequestBatcher(
+        self._changes: RequestBatcher[FollowChange, bool] = RequestBatcher(
             self._change, MAX_CHANGES
         )
 
@@ -53,22 +53,24 @@ class FollowStore:
 
         Raises TooManyFollows beyond MAX_FOLLOWS.
         """
-        if await self._follows.count_documents({"by": by}, limit=MAX_FOLLOWS) >= MAX_FOLLOWS:
-            if await self.has(by, of):
-                return
+        is_new = await self._changes.submit(of, FollowChange(by, epoch))
+        if is_new and await is_over(self._follows, {"by": by}, MAX_FOLLOWS):
+            await self.drop(by, of)
             raise TooManyFollows
-        await self._changes.submit(of, FollowChange(by, epoch))
 
     async def drop(self, by: str, of: str) -> None:
         """Stop following a user; no error without a follow."""
         await self._changes.submit(of, FollowChange(by, None))
 
-    async def _change(self, of: str, changes: Sequence[FollowChange]) -> list[None]:
-        """Save changes of the followers of one user; of those by one follower, the last counts."""
+    async def _change(self, of: str, changes: Sequence[FollowChange]) -> list[bool]:
+        """Save changes of the followers of one user; of those by one follower, the last counts.
+
+        Return of each whether its follower is a new one.
+        """
         wanted, now = {_id(by, of): (by, epoch) for by, epoch in changes}, datetime.now(UTC)
 
-        async def save() -> None:
-            batch, gained = WriteBatch(), 0
+        async def save() -> set[str]:
+            batch, gained, added = WriteBatch(), 0, set()
             stored = await self._by_id.get_many([*wanted])
             for row, (id_, (by, epoch)) in zip(stored, wanted.items(), strict=True):
                 if row and epoch is None:
@@ -78,12 +80,14 @@ class FollowStore:
                     new = {"_id": id_, "by": by, "of": of, "at": now, "epoch": epoch}
                     batch.insert("follows", new)
                     gained += 1
+                    added.add(by)
             if len(batch):
                 batch.upsert("follower_counts", {"_id": of}, {"$inc": {"n": gained}})
                 await self._commits.commit(batch)
+            return added
 
-        await retry_on_conflict(save)
-        return [None] * len(changes)
+        added = await retry_on_conflict(save)
+        return [by in added for by, _ in changes]
 
     async def drop_all(self, by: str) -> None:
         """Stop following all users."""

@@ -301,6 +301,7 @@ _MAPS = (
     "bans",
     "operator_bans",
     "muted",
+    "deputy_mutes",
     "needs_invitation_until",
     "invited_by_message_until",
     "stream_bans",

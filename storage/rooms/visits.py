@@ -46,6 +46,11 @@ class VisitStore:
         if known is None or number > known:
             self._pending[id_] = number
 
+    async def has(self, epoch: str, user_id: str) -> bool:
+        """Return whether the user has been in a live, as far as it is written or was seen here."""
+        id_ = f"{epoch}:{user_id}"
+        return id_ in self._pending or await self._visits.find_one({"_id": id_}) is not None
+
     async def flush(self) -> None:
         """Write what was noted since the last call, by one command."""
         pending, self._pending = self._pending, {}

@@ -19,7 +19,7 @@ from core.batching import SingleFlight
 from core.cache import Cache
 from rooms.events import NewEvent
 from storage.database import Collection, Database, Document, Session
-from storage.documents import change_one, known_fields
+from storage.documents import change_one, is_over, known_fields
 from storage.errors import TooManyWebhooks, WebhookNotFound
 from storage.field_cipher import FieldCipher
 from storage.jobs.due import claim_due
@@ -137,12 +137,13 @@ class WebhookStore:
 
     async def create(self, url: str, types: Sequence[str], *, enabled: bool) -> Webhook:
         """Add an endpoint with a new secret. Raises TooManyWebhooks."""
-        if await self._webhooks.count_documents({}) >= MAX_WEBHOOKS:
-            raise TooManyWebhooks
         id_, now = secrets.token_hex(12), datetime.now(UTC)
         row: Document = {"_id": id_, "url": url, "types": [*types], "made_at": now}
         row |= {"enabled": enabled, "due_at": now, "secrets": [self._new_secret(id_)]}
         await self._webhooks.insert_one(row)
+        if await is_over(self._webhooks, {}, MAX_WEBHOOKS):
+            await self.delete(id_)
+            raise TooManyWebhooks
         return self._parse(row)
 
     async def change(self, id_: str, **fields: Any) -> Webhook:

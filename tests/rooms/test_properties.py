@@ -51,8 +51,9 @@ Rule = Callable[[Room], Any]
 def short_queues() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("rooms.seating_room.QUEUE_SIZE", QUEUE_SIZE)
-        for module in ("rooms.room", "rooms.seating_room", "rooms.inviting_room"):
+        for module in ("rooms.room", "rooms.seating_room"):
             patch.setattr(f"{module}.MAX_MARKS", MAX_MUTES)
+        patch.setattr("rooms.inviting_room.MAX_MUTES", MAX_MUTES)
         patch.setattr("rooms.seating_room.APPLICATION_SECONDS", 120)
         yield
 
@@ -211,7 +212,10 @@ class RoomModel:
             "leave": lambda room: room.leave(actor.user_id),
             "remove": lambda room: room.ban(target, self.now + 60_000, moderator(room, step)),
             "mute": lambda room: room.mute(
-                moderator(room, step), target.user_id, self.now + 40_000 if step.choice % 3 else 0
+                moderator(room, step),
+                target.user_id,
+                self.now + 40_000 if step.choice % 3 else 0,
+                room.epoch if step.choice > 2 else "",
             ),
             "mute_all": lambda room: room.set_mute_all(
                 room.host_id if step.choice else actor.user_id, on=step.choice > 2
@@ -371,6 +375,7 @@ class RoomModel:
         assert len({*room.deputies}) == len(room.deputies) <= MAX_DEPUTIES
         assert room.host_id not in room.deputies
         assert not [user_id for user_id in room.deputies if room.is_banned(user_id, self.now)]
+        assert room.deputy_mutes.items() <= room.muted.items()
         seats = {"male": room.male, "female": room.female}
         guests = {name: seat.person for name, seat in seats.items() if seat}
         if not room.live:

@@ -27,14 +27,11 @@ from tests.support.room_builders import (
     room_with_everyone,
     room_with_guests,
     room_without,
+    with_deputies,
 )
 
 UNTIL = NOW + 60_000
 BY_DORA = {"by": {"user_id": DORA.user_id, "nickname": DORA.nickname}}
-
-
-def with_deputies(room: Room, *deputies: Person) -> Room:
-    return replace(reloaded(room), deputies=tuple(person.user_id for person in deputies))
 
 
 def moderated_room(*, visibility: str = "public") -> Room:
@@ -153,7 +150,7 @@ def test_a_deputy_mutes_and_lifts_also_the_mute_of_the_host() -> None:
     room = moderated_room()
     room.mute(HOST, BERT.user_id, UNTIL)
     for user_id, until in ((BERT.user_id, 0), (STRANGER.user_id, UNTIL), (STRANGER.user_id, UNTIL)):
-        room.mute(DORA, user_id, until)
+        room.mute(DORA, user_id, until, visited=room.epoch)
     assert events_of(room) == [
         ("mute", {"user_id": BERT.user_id, "until": UNTIL}),
         ("mute", {"user_id": BERT.user_id, "until": 0, **BY_DORA}),

@@ -6,13 +6,22 @@ from dataclasses import replace
 import pytest
 
 from core.errors import InvalidParameter, QLiveError
-from rooms.errors import BannedByOperator, HostMustEnd, NotHost, NotInRoom, NotLive
+from rooms.errors import (
+    BannedByOperator,
+    HostMustEnd,
+    NotHost,
+    NotInRoom,
+    NotLive,
+    TooManyMutes,
+)
+from rooms.inviting_room import MAX_MUTES
 from rooms.members import MemberCounts, Person
 from rooms.room import Room
 from tests.support.room_builders import (
     ANNA,
     BERT,
     CARL,
+    DORA,
     HOST,
     NOW,
     STRANGER,
@@ -22,6 +31,7 @@ from tests.support.room_builders import (
     new_room,
     reloaded,
     room_with_everyone,
+    with_deputies,
 )
 
 COVER = "https://pictures/cover"
@@ -135,10 +145,50 @@ def test_mutes_end_with_the_live() -> None:
     live_room().end(HOST.user_id)
 
 
-def test_a_user_who_is_not_in_the_room_can_be_muted() -> None:
-    room = live_room()
-    room.mute(HOST, STRANGER.user_id, UNTIL)
-    assert room.muted == {STRANGER.user_id: UNTIL}
+def test_a_user_is_muted_who_is_or_was_in_this_live() -> None:
+    room = live_room(BERT)
+    for visited in ("", "another"):
+        with pytest.raises(NotInRoom):
+            room.mute(HOST, STRANGER.user_id, UNTIL, visited)
+    room.mute(HOST, STRANGER.user_id, 0)
+    assert not changed(room), "to lift a mute that there is not is no error"
+    room.mute(HOST, STRANGER.user_id, UNTIL, room.epoch)
+    room.mute(HOST, BERT.user_id, UNTIL)
+    assert room.muted == {STRANGER.user_id: UNTIL, BERT.user_id: UNTIL}
+    room.remove(BERT.user_id, "left")
+    room = reloaded(room)
+    room.mute(HOST, BERT.user_id, UNTIL + 1)
+    assert room.muted[BERT.user_id] == UNTIL + 1, "who is muted already is known"
+
+
+def test_a_full_list_of_mutes_refuses_but_the_host_replaces_a_mute_of_a_deputy() -> None:
+    room = with_deputies(live_room(BERT, CARL, DORA), DORA)
+    room.mute(DORA, CARL.user_id, UNTIL + 5)
+    room.mute(DORA, BERT.user_id, UNTIL + 1)
+    room.mute(HOST, BERT.user_id, UNTIL + 2)
+    assert room.deputy_mutes == {CARL.user_id: UNTIL + 5}, "the host has made it hers"
+    room.mute(DORA, BERT.user_id, UNTIL + 3)
+    assert room.deputy_mutes == {CARL.user_id: UNTIL + 5}, "and it stays hers"
+    for n in range(MAX_MUTES - 3):
+        room.mute(HOST, f"{n}", UNTIL, room.epoch)
+    room.mute(DORA, "x", UNTIL, room.epoch)
+    room = reloaded(room)
+    with pytest.raises(TooManyMutes):
+        room.mute(DORA, "y", UNTIL, room.epoch)
+    assert not changed(room)
+    for user_id, replaced in (("y", "x"), ("z", CARL.user_id)):
+        room.mute(HOST, user_id, UNTIL, room.epoch)
+        assert events_of(room)[-2:] == [
+            ("mute", {"user_id": replaced, "until": 0}),
+            ("mute", {"user_id": user_id, "until": UNTIL}),
+        ]
+    with pytest.raises(TooManyMutes):
+        room.mute(HOST, "a", UNTIL, room.epoch)
+    assert (len(room.muted), room.deputy_mutes) == (MAX_MUTES, {})
+    room.mute(HOST, "y", 0)
+    room.mute(DORA, "a", UNTIL, room.epoch)
+    room.end(HOST.user_id)
+    assert (room.muted, room.deputy_mutes) == ({}, {})
 
 
 # ---- bans that the host lifts

@@ -229,7 +229,6 @@ def test_it_ends_at_its_time(field: str) -> None:
     ("field", "limit", "act"),
     [
         ("bans", MAX_BANS, lambda room, until: room.ban(BERT, until, HOST)),
-        ("muted", MAX_MARKS, lambda room, until: room.mute(HOST, BERT.user_id, until)),
         (
             "needs_invitation_until",
             MAX_MARKS,
@@ -251,5 +250,3 @@ def test_the_entry_that_ends_first_makes_room_for_another(
     for until in (UNTIL + limit, UNTIL):  # the second time no other entry is dropped
         act(room, until)
         assert getattr(room, field).keys() == {*(f"{n}" for n in range(1, limit)), BERT.user_id}
-    if field == "muted":
-        assert events_of(room)[0] == ("mute", {"user_id": "0", "until": 0})

@@ -16,13 +16,16 @@ from tests.support.room_builders import (
     ANNA,
     BERT,
     CARL,
+    DORA,
     EPOCH,
     HOST,
+    KIM,
     NOW,
     changed,
     live_room,
     new_room,
     reloaded,
+    with_deputies,
 )
 
 SOON = NOW + 60_000
@@ -44,6 +47,11 @@ def ended(room: Room) -> list[tuple[str, str, str]]:
         for user_id, type_, data in told(room)
         if type_ == "invitation_end"
     ]
+
+
+def become_public(room: Room) -> None:
+    room.visibility = "followers"
+    room.set_visibility(HOST.user_id, "public", "", str, str)
 
 
 def inviting_room(*people: Any) -> Room:
@@ -87,10 +95,16 @@ def test_who_may_issue_and_whom_a_ticket_may_name() -> None:
     assert not changed(room)
 
 
-def test_tickets_and_their_uses_are_bounded() -> None:
-    for count, uses in ((5, 100), (100, 1)):
-        room = live_room()
-        for n in range(count):
+def test_each_inviter_has_a_number_of_tickets_and_of_their_uses() -> None:
+    for host_count, count, uses in ((5, 1, 100), (100, 20, 1)):
+        room = with_deputies(live_room(DORA, KIM), DORA, KIM)
+        for deputy in (DORA, KIM):
+            ticket = replace(LINK, inviter=deputy.user_id, uses=uses)
+            for n in range(count):
+                room.issue_ticket(replace(ticket, id=f"{deputy.user_id}-{n}"))
+            with pytest.raises(TooManyInvitations):
+                room.issue_ticket(replace(ticket, uses=1))
+        for n in range(host_count):
             room.issue_ticket(replace(LINK, id=f"link{n}", uses=uses))
         with pytest.raises(TooManyInvitations):
             room.issue_ticket(APP)
@@ -105,6 +119,7 @@ def test_tickets_and_their_uses_are_bounded() -> None:
         (lambda room: room.expire(SOON), "expired"),
         (lambda room: room.end(HOST.user_id), "live_end"),
         (lambda room: room.ban(ANNA, SOON, HOST), "blocked"),
+        (become_public, "withdrawn"),
         (lambda room: room.end_tickets("withdrawn", inviter=HOST.user_id), "withdrawn"),
     ],
 )

@@ -118,3 +118,7 @@ def check_payloads(events: Iterable[NewEvent | NumberedEvent]) -> None:
         payload: Any = EVENT_PAYLOADS[event.type]
         assert payload.__required_keys__ <= event.data.keys(), event
         assert event.data.keys() <= get_type_hints(payload).keys(), event
+
+
+def with_deputies(room: Room, *deputies: Person) -> Room:
+    return replace(reloaded(room), deputies=tuple(person.user_id for person in deputies))

@@ -23,6 +23,7 @@ export const REFUSALS = {
   invitation_invalid: ["邀请已失效，或不是发给你的", "This invitation is not valid any more, or not for you"],
   room_full: ["直播间已满", "This live is full"],
   too_many_invitations: ["未使用的邀请太多，请先收回一些", "Too many invitations are open; withdraw some of them"],
+  too_many_mutes: ["被禁言的人太多，请先解除一些", "Too many users are muted; lift some of the mutes"],
   put_out: ["你被请出了这个直播间，稍后再来", "You were removed from this room; come back later"],
   not_matchmaker: ["只有红娘可以开播", "Only matchmakers can open a room"],
   not_in_room: ["你不在这个直播间", "You are not in this room"],

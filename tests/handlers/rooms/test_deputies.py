@@ -212,3 +212,14 @@ async def test_a_deleted_host_has_no_deputies(
     for step in server.context.stores.deletions.steps(user):
         await step()
     assert db.rooms.find_one({"_id": room.live_id})["deputies"] == []
+
+
+async def test_a_user_who_has_left_the_live_is_muted_but_no_stranger(api: ApiFixture) -> None:
+    moderated = await Moderated(api).open()
+    room, carl, stranger = {"live_id": moderated.live_id}, moderated.carl, await api.user("tom", 1)
+    (await carl.get("qlive_room/leave_room/", **room)).ok()
+    mute = {**room, "minutes": 5}
+    for moderator in (moderated.host, moderated.dora):
+        (await moderator.post("qlive_room/mute/", user_id=carl.id, **mute)).ok()
+        refused = await moderator.post("qlive_room/mute/", user_id=stranger.id, **mute)
+        assert refused.refusal == (409, "not_in_room")

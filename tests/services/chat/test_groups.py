@@ -82,7 +82,7 @@ async def test_users_removed_from_the_room_or_muted_are_muted_in_a_new_group(
 ) -> None:
     live_id, group_id = await groups.live()
     until = now_ms() + 60_000
-    await change_room(groups.stores, live_id, lambda room: room.mute(HOST, "m", until))
+    await change_room(groups.stores, live_id, lambda room: room.mute(HOST, "m", until, room.epoch))
     await change_room(groups.stores, live_id, lambda room: room.set_mute_all(HOST.user_id, on=True))
     for person, until in ((BERT, now_ms() + 60_000), (CARL, now_ms() - 1)):
         await remove_user(groups.stores, live_id, person, until)

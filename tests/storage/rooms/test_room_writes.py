@@ -190,7 +190,7 @@ async def test_each_change_of_a_mute_queues_it_also_the_end_of_the_live(
     one = {"lane": "urgent", "key": None, "user_id": BERT_ID, "live_id": live_id}
     every = {"lane": "urgent", "key": None, "live_id": live_id}
     host_id = (await load_room(stores, live_id)).host_id
-    await change_room(stores, live_id, lambda room: room.mute(HOST, BERT_ID, NOW + 5))
+    await change_room(stores, live_id, lambda room: room.mute(HOST, BERT_ID, NOW + 5), BERT_ID)
     await change_room(stores, live_id, lambda room: room.set_mute_all(host_id, on=True))
     room = await load_room(stores, live_id)
     assert (room.muted, room.mute_all) == ({BERT_ID: NOW + 5}, True)
