@@ -85,7 +85,7 @@ class OperatorHandler(Handler):
     audits_reads = False
     """Whether a GET is audited like a change, because personal data leave the system."""
     audits_parameters = True
-    """Whether the audit entry has the parameters; False if they are passwords."""
+    """Whether the audit entry has the parameters; False if they are secrets."""
     authorization_errors = (InvalidOperatorToken, RoleRequired, RateLimited)
     keep_blank_values = True
 

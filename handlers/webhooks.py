@@ -77,6 +77,8 @@ class DeliveryResponse(Response):
 
 
 class OpsWebhooksHandler(OperatorHandler):
+    audits_parameters = False  # the query of an address may be a key: `summary` leaves it out
+
     @endpoint()
     async def get(self) -> Page[WebhookResponse]:
         """All webhooks, the oldest first."""
@@ -100,6 +102,8 @@ class WebhookTargetHandler(OperatorHandler):
 
 
 class OpsWebhookHandler(WebhookTargetHandler):
+    audits_parameters = False  # as above
+
     @endpoint(errors=[WebhookNotFound])
     async def patch(self, webhook_id: str, params: WebhookChangeRequest) -> WebhookResponse:
         """Change a webhook, or switch it on or off.
@@ -138,6 +142,6 @@ class OpsDeliveriesHandler(OperatorHandler):
 class OpsSendAgainHandler(OperatorHandler):
     @endpoint(errors=[WebhookNotFound])
     async def post(self, webhook_id: str, delivery_id: str) -> DeliveryResponse:
-        """Send an event to a webhook again, at once, under the same id."""
+        """Send an event to a webhook again, under the same id and behind those that wait."""
         sent = await self.context.services.webhooks.send_again(webhook_id, delivery_id)
         return DeliveryResponse.model_validate(sent)

@@ -27,6 +27,9 @@ MAX_READ = 65_536
 RESOLVERS = ThreadPoolExecutor(MAX_WEBHOOKS, "webhook_names")
 """Threads that resolve names, which takes up to a minute if a name server does not answer. The loop
 itself resolves few names at a time, and those of Tencent must not wait behind these."""
+HTTPS_PORT, LAST_SYSTEM_PORT = 443, 1023
+METADATA = {IPv4Address("168.63.129.16")}
+"""Addresses of the metadata of clouds, with their keys, that are public by number: Azure's."""
 UNICAST = IPv6Network("2000::/3")
 NAT64 = IPv6Network("64:ff9b::/96")
 
@@ -105,20 +108,28 @@ async def post(url: str, headers: Mapping[str, str], body: bytes, *, allows_loca
     return Attempt(at, round(time.monotonic() - started, 3), status, error, retry_after)
 
 
-def check_url(url: str, *, allows_local: bool) -> None:
-    """Check an address that an operator has entered. Raises InvalidParameter."""
+def checked_url(url: str, *, allows_local: bool) -> str:
+    """Return an address that an operator has entered, as it is sent: printable ASCII.
+
+    Raises InvalidParameter.
+    """
+    if not url.isprintable():
+        raise InvalidParameter({"url": "must have no control or invisible characters"})
     try:
         parsed = URL(url)
         if parsed.scheme != "https" and not (allows_local and parsed.scheme == "http"):
             raise InvalidParameter({"url": "must begin with https://"})
         if not parsed.host or parsed.user is not None or parsed.password is not None:
             raise InvalidParameter({"url": "must have a host, and no user"})
+        if parsed.port != HTTPS_PORT and (parsed.port or 0) <= LAST_SYSTEM_PORT:
+            raise InvalidParameter({"url": "must have the port 443, or one above 1023"})
         check_literal(parsed.host, allows_local=allows_local)
     except AddressRefused:
         problem = "must not be an address of a private or reserved network"
         raise InvalidParameter({"url": problem}) from None
     except ValueError:
         raise InvalidParameter({"url": "must be a URL"}) from None
+    return str(parsed)
 
 
 def check_literal(host: str, *, allows_local: bool) -> None:
@@ -147,7 +158,8 @@ def _is_public(address: IPv4Address | IPv6Address) -> bool:
         if inner is None:
             return address in UNICAST and address.is_global
         address = inner
-    return address.is_global and not (address.is_multicast or address.is_reserved)
+    is_internal = address.is_multicast or address.is_reserved or address in METADATA
+    return address.is_global and not is_internal
 
 
 def seconds_of(retry_after: str, now: datetime) -> float:

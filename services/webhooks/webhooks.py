@@ -18,7 +18,7 @@ import structlog
 from core.retry import WEBHOOKS
 from realtime.bus import Bus, WebhooksChanged
 from services.jobs.claimed_jobs import ClaimedJob, one_by_one
-from services.webhooks.webhook_client import check_url, post
+from services.webhooks.webhook_client import checked_url, post
 from storage.errors import WebhookNotFound
 from storage.stores import Stores
 from storage.webhooks.deliveries import KEPT, Attempt, Delivery
@@ -72,7 +72,7 @@ class WebhookService:
 
     async def create(self, url: str, types: Sequence[str], *, enabled: bool) -> Webhook:
         """Add an endpoint. Raises InvalidParameter or TooManyWebhooks."""
-        check_url(url, allows_local=self._allows_local)
+        url = checked_url(url, allows_local=self._allows_local)
         webhook = await self._webhooks.create(url, types, enabled=enabled)
         self._bus.publish(WebhooksChanged())
         return webhook
@@ -84,7 +84,7 @@ class WebhookService:
         with the schedule from its beginning.
         """
         if "url" in fields:
-            check_url(fields["url"], allows_local=self._allows_local)
+            fields["url"] = checked_url(fields["url"], allows_local=self._allows_local)
         if (enabled := fields.get("enabled")) is not None:
             fields |= {"off_reason": "" if enabled else "operator", "failing_since": None}
         webhook = await self._webhooks.change(id_, **fields)
@@ -101,15 +101,16 @@ class WebhookService:
         await self._deliveries.delete_all(id_)
 
     async def send_again(self, id_: str, delivery_id: str) -> Delivery:
-        """Send an event at once, outside the order, under its id. Raises WebhookNotFound."""
-        webhook, event = await self._webhooks.get(id_), await self._deliveries.get(delivery_id)
+        """Queue an event again, under its id and behind those that wait; try the first one at once.
+
+        Raises WebhookNotFound.
+        """
+        event = await self._deliveries.get(delivery_id)
         if event.webhook_id != id_:
             raise WebhookNotFound
-        attempt = await self._send(webhook, event)
-        state: DeliveryState = "delivered" if attempt.succeeded else "waiting"
-        await self._deliveries.note(event, attempt, state)
-        if attempt.succeeded:
-            await self._webhooks.note_success(id_)
+        await self._deliveries.queue_again(event)
+        await self._webhooks.change(id_)  # due at once
+        self.job.wake()
         return await self._deliveries.get(delivery_id)
 
     # ---- deliveries
@@ -131,7 +132,7 @@ class WebhookService:
         self.job.wake()
         self._metrics.webhook_attempts.labels("ok" if attempt.succeeded else "failed").inc()
         about = {"webhook": webhook.id, "event_id": event.id, "status": attempt.status}
-        # An operator may have delivered the event by hand, or changed the endpoint, meanwhile.
+        # The lease may have ended, or an operator may have changed the endpoint, meanwhile.
         if is_stored and step.state == "given_up":
             self._metrics.webhook_failures.inc()
             log.error("webhook_given_up", error=attempt.error, **about)

@@ -9,7 +9,7 @@ from storage.database import Document
 from storage.documents import fields_of
 from storage.errors import WebhookNotFound
 from storage.versioned import DocumentStore
-from storage.webhooks.webhooks import WAITING, DeliveryState
+from storage.webhooks.webhooks import LONGEST_WAIT, WAITING, DeliveryState
 
 KEPT = timedelta(days=7)
 """How long the log of a delivery is kept, and events that wait for an endpoint that is off."""
@@ -73,10 +73,19 @@ class DeliveryStore(DocumentStore[Delivery]):
         await self._documents.update_one({"_id": event.id}, {"$set": added})
         return replace(event, data={**event.data, **fields})
 
+    async def queue_again(self, event: Delivery) -> None:
+        """Have an event that has ended sent again, behind those that wait."""
+        fresh = {**WAITING, "tries": 0, "first_try_at": None}
+        fresh["expires_at"] = datetime.now(UTC) + LONGEST_WAIT
+        await self._documents.update_one(
+            {"_id": event.id, "state": {"$ne": "waiting"}},
+            {"$set": fresh, "$currentDate": {"position": {"$type": "timestamp"}}},
+        )
+
     async def note(
         self, event: Delivery, attempt: Attempt, state: DeliveryState, **schedule: Any
     ) -> bool:
-        """Add an attempt to the log, set `state`, and fields of the schedule if it is by schedule.
+        """Add an attempt to the log, and set `state` and fields of the schedule.
 
         An event that has ended expires after KEPT. Return False, and store nothing, if an event
         that is given up no longer waits.

@@ -62,7 +62,11 @@ class Webhook:
 
     @property
     def summary(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("url", "types", "enabled", "off_reason")}
+        """What the audit log has of it: the query of the address may be a key."""
+        url = self.url.partition("?")[0]
+        return {"url": url, "types": self.types, "enabled": self.enabled} | {
+            "off_reason": self.off_reason
+        }
 
 
 class WebhookStore:
@@ -177,9 +181,6 @@ class WebhookStore:
         claimed = {"_id": webhook.id, "due_at": webhook.due_at}
         update = [{"$set": {**fields, "due_at": due}}]
         return bool((await self._webhooks.update_one(claimed, update)).matched_count)
-
-    async def note_success(self, id_: str) -> None:
-        await self._webhooks.update_one({"_id": id_}, {"$set": {"failing_since": None}})
 
     def _new_secret(self, id_: str) -> Document:
         secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()

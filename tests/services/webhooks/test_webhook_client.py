@@ -13,7 +13,7 @@ from yarl import URL
 
 from core.errors import InvalidParameter
 from services.webhooks import webhook_client as module
-from services.webhooks.webhook_client import check_url, post, seconds_of
+from services.webhooks.webhook_client import checked_url, post, seconds_of
 from storage.webhooks.deliveries import Attempt
 from storage.webhooks.webhooks import MAX_WEBHOOKS
 from tests.support.waiting import WAIT_SECONDS
@@ -21,7 +21,15 @@ from tests.support.webhooks import Receiver
 
 NOT_PUBLIC = [
     *("10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "169.254.169.254", "0.0.0.0"),
-    *("224.0.0.1", "240.0.0.1", "255.255.255.255", "192.0.2.1", "198.18.0.1"),
+    *(
+        "168.63.129.16",
+        "100.100.100.200",
+        "224.0.0.1",
+        "240.0.0.1",
+        "255.255.255.255",
+        "192.0.2.1",
+        "198.18.0.1",
+    ),
     *("10.1", "0x0a000001", "167772161", "012.0.0.1", "10.0.0.1.", "１０.0.0.1"),
     *("[::]", "[fe80::1]", "[fc00::1]", "[fec0::1]", "[ff02::1]", "[2001:db8::1]"),
     *("[::ffff:10.0.0.1]", "[::10.0.0.1]", "[64:ff9b::10.0.0.1]", "[64:ff9b:1::1]"),
@@ -34,7 +42,7 @@ PUBLIC = ["8.8.8.8", "[2606:4700::1111]", "[64:ff9b::8.8.8.8]", "[2002:808:808::
 def problem_of(url: str, *, allows_local: bool) -> str:
     """Why an address is refused; "" if it is not."""
     try:
-        check_url(url, allows_local=allows_local)
+        checked_url(url, allows_local=allows_local)
     except InvalidParameter as error:
         return error.fields["url"]
     return ""
@@ -64,10 +72,23 @@ def test_public_addresses_and_names_are_accepted(host: str) -> None:
         *("http://a.example/", "ftp://a.example/", "a.example", "//a.example", "https:///hook"),
         *("https://anna@a.example/", "https://anna:secret@a.example/", "https://:x@a.example/"),
         *("https://a.example:99999/", "https://[::1", ""),
+        *("https://a.example:22/", "https://a.example:1023/", "https://a.example:0/"),
+        *(
+            "https://a.example/\0",
+            "https://a.example/\t",
+            "https://a.exa\nmple/",
+            "https://\u202ea/",
+        ),
     ],
 )
 def test_only_https_without_a_user_is_accepted(url: str) -> None:
     assert problem_of(url, allows_local=False)
+
+
+def test_an_address_is_kept_as_it_is_sent() -> None:
+    address = checked_url("https://例子.example:1024/回调?q=a b", allows_local=False)
+    assert address.isascii()
+    assert address == "https://xn--fsqu00a.example:1024/%E5%9B%9E%E8%B0%83?q=a+b"
 
 
 class Names:
