@@ -63,7 +63,7 @@ class Leaver:
 
     async def create(self, name: str = "安娜妹妹") -> "Leaver":
         api, self.name = self.api, name
-        hook = {"url": "http://127.0.0.1:9/", "types": [*WEBHOOK_PAYLOADS]}
+        hook = {"url": "http://127.0.0.1:1024/", "types": [*WEBHOOK_PAYLOADS]}
         (await api.ops("POST", "webhooks", **hook)).ok()
         self.host = await api.host()
         self.user = user = await api.user(name, 2)
