@@ -33,6 +33,17 @@ def picture(words: str) -> str:
     return f"https://pictures.example.com/{words}.jpg"
 
 
+def shown_of(words: str) -> dict[str, str]:
+    """Values of all kinds, none of which a check decides at once."""
+    named = {"nickname": f"review {words}", "room_name": f"review {words}'s"}
+    pictures = {"face": picture(f"review-{words}"), "cover": picture(f"review-c-{words}")}
+    return named | pictures
+
+
+def proposed(words: str) -> dict[str, str]:
+    return {FIELD[kind]: value for kind, value in shown_of(words).items()}
+
+
 PROPOSED = ("Annie", picture("a"), "Annie's", picture("b"))
 
 
@@ -271,6 +282,45 @@ async def test_a_picture_that_was_refused_while_a_name_was_checked_does_not_come
     assert (await moderation.shown(anna.id))[kind] == picture("second")
     await refuse()
     assert (await moderation.shown(anna.id))[kind] == ""
+
+
+@shown_until_refused
+@pytest.mark.parametrize("second_is_applied", ["at once", "after the third"])
+@pytest.mark.parametrize("refused_in", ["propose", "put", "shown", "none"])
+async def test_what_was_approved_comes_back_after_two_refusals_in_any_order(
+    moderation: ModerationFixture,
+    anna: ApiClient,
+    monkeypatch: pytest.MonkeyPatch,
+    refused_in: str,
+    second_is_applied: str,
+) -> None:
+    """The second value is refused within the request for the third, or after it in the store."""
+    await moderation.change(anna.id, **proposed("first"))
+    await moderation.step()
+    for item in (await moderation.items.open_of(anna.id)).values():
+        await moderation.service.decide(item.id, item.state, "olga", approved=True)
+    await moderation.change(anna.id, **proposed("second"))
+    second = [*(await moderation.items.open_of(anna.id)).values()]
+
+    async def refuse() -> None:
+        with monkeypatch.context() as patch:
+            if second_is_applied != "at once":
+                effects = dict.fromkeys(KINDS, AsyncMock(side_effect=StorageUnavailable))
+                patch.setattr(moderation.service, "effects", effects)
+            for item in second:
+                with suppress(StorageUnavailable, AlreadyDecided):
+                    await moderation.service.decide(item.id, item.state, "olga", approved=False)
+
+    owner = moderation.proposals if refused_in == "propose" else moderation.items
+    run_before(owner, refused_in, refuse) if refused_in != "none" else await refuse()
+    await moderation.change(anna.id, **proposed("third"))
+    assert await moderation.shown(anna.id) == shown_of("third")
+    if second_is_applied == "after the third":
+        await moderation.step()
+    for item in (await moderation.items.open_of(anna.id)).values():
+        await moderation.service.decide(item.id, item.state, "olga", approved=False)
+    await moderation.step()
+    assert await moderation.shown(anna.id) == shown_of("first")
 
 
 @shown_until_refused
