@@ -16,7 +16,15 @@ from handlers.context import Context
 from handlers.errors import MethodNotAllowed, PayloadTooLarge, client_error, headers_of, status_of
 from handlers.limits import LimitClass
 from handlers.models import NoContentResponse, OkResponse, TextResponse
-from handlers.request_data import bearer_token, limit_key, parameters, read, remote_ip, request_id
+from handlers.request_data import (
+    bearer_token,
+    limit_key,
+    parameters,
+    read,
+    refuse_unknown,
+    remote_ip,
+    request_id,
+)
 from services.errors import AccountBanned, NotAuthenticated
 from services.operators.roles import Access
 from storage.accounts.users import User
@@ -62,6 +70,8 @@ def endpoint(
                 params = self.parameters()
                 if "live_id" in params:
                     structlog.contextvars.bind_contextvars(live_id=str(params["live_id"])[:16])
+                if self.refuses_unknown_fields:
+                    refuse_unknown(hints.get("params"), params)
                 arguments = [read(hints["params"], params)] if "params" in hints else []
                 model = await method(self, *path, *arguments)
                 await self.done()
@@ -96,6 +106,8 @@ class Handler(RequestHandler):
 
     label = ""
     """Name in the metrics and in the audit log: that of the route, if it has one."""
+    refuses_unknown_fields = False
+    """Whether a field that the request's model lacks is an error; clients of phones may differ."""
     keep_blank_values = False
     """Whether "" is a value; by default, as in the API contract, it counts as not sent."""
     authorization_errors: ClassVar[Sequence[type[QLiveError]]] = ()

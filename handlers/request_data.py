@@ -56,6 +56,13 @@ def read(model: type[BaseModel], params: dict[str, Any]) -> BaseModel:
         raise InvalidParameter(reasons) from None
 
 
+def refuse_unknown(model: type[BaseModel] | None, params: Collection[str]) -> None:
+    """Raise InvalidParameter for each parameter that the model lacks; None has no field."""
+    fields = model.model_fields if model else {}
+    if unknown := {*params} - {field.alias or name for name, field in fields.items()}:
+        raise InvalidParameter(dict.fromkeys(sorted(unknown), "this call has no such field"))
+
+
 def texts(arguments: dict[str, list[bytes]]) -> dict[str, Any]:
     """Return the last value of each argument. Raises InvalidParameter if it is not UTF-8."""
     decoded = {}

@@ -160,6 +160,25 @@ async def test_addresses_of_webhooks_are_shown_to_admins_only(
             assert "secret" not in found.text
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "sent"),
+    [
+        ("POST", "webhooks", {"url": "https://a.example/", "types": ["live.ended"]}),
+        ("PATCH", "gifts/1", {"gold": 2}),
+        ("DELETE", "gifts/1", {}),
+        ("GET", "audit", {"q": "anna"}),
+    ],
+)
+async def test_a_field_that_a_call_does_not_have_is_named_and_nothing_is_done(
+    api: ApiFixture, method: str, path: str, sent: dict[str, Any]
+) -> None:
+    reply = await api.ops(method, path, **sent, enable=False, typ="gift")
+    assert reply.refusal == (400, "bad_parameter")
+    reason = "this call has no such field"
+    assert reply.json["fields"] == {"enable": reason, "typ": reason}
+    assert (await api.ops("GET", "webhooks")).ok()["items"] == []
+
+
 async def test_a_role_that_this_release_does_not_know_permits_nothing(
     api: ApiFixture, server: ServerProcess, db: Any
 ) -> None:

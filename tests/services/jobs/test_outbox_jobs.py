@@ -1,6 +1,8 @@
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from unittest.mock import AsyncMock
 
@@ -129,3 +131,13 @@ async def test_each_lane_has_messages_of_its_own_so_that_a_backlog_delays_no_oth
     }
     jobs = lanes.jobs({}, {}, {})
     assert {job.name for job in jobs} == claimed.keys()
+
+
+async def test_an_urgent_message_wakes_the_job_of_its_lane_alone(stores: StoresFixture) -> None:
+    woken: list[str] = []
+    for job in OutboxLanes(stores.outbox).jobs({}, {}, {}):
+        job.poll_at, job.on_wake = math.inf, partial(woken.append, job.name)
+    for kind in ("mute", "drop_stream", "mute_again"):
+        await stores.outbox.add(kind, {})
+        await stores.outbox.add(kind, {}, urgent=True)
+    assert woken == ["im_safety_outbox", "live_streaming_safety_outbox", "group_outbox"]
