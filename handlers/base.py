@@ -70,8 +70,8 @@ def endpoint(
                 params = self.parameters()
                 if "live_id" in params:
                     structlog.contextvars.bind_contextvars(live_id=str(params["live_id"])[:16])
-                if self.refuses_unknown_fields:
-                    refuse_unknown(hints.get("params"), params)
+                if self.common_fields is not None:
+                    refuse_unknown(hints.get("params"), params.keys() - self.common_fields)
                 arguments = [read(hints["params"], params)] if "params" in hints else []
                 model = await method(self, *path, *arguments)
                 await self.done()
@@ -106,8 +106,8 @@ class Handler(RequestHandler):
 
     label = ""
     """Name in the metrics and in the audit log: that of the route, if it has one."""
-    refuses_unknown_fields = False
-    """Whether a field that the request's model lacks is an error; clients of phones may differ."""
+    common_fields: ClassVar[frozenset[str] | None] = None
+    """Fields of every call, beside those of its model; any other is an error. None: ignore it."""
     keep_blank_values = False
     """Whether "" is a value; by default, as in the API contract, it counts as not sent."""
     authorization_errors: ClassVar[Sequence[type[QLiveError]]] = ()

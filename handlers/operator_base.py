@@ -88,7 +88,7 @@ class OperatorHandler(Handler):
     """Whether the audit entry has the parameters; False if they are secrets."""
     authorization_errors = (InvalidOperatorToken, RoleRequired, RateLimited)
     keep_blank_values = True
-    refuses_unknown_fields = True
+    common_fields = frozenset({"reason"})  # of any change, for the audit log
 
     operator: Operator
     """Operator who sends the request; set before it is processed."""

@@ -61,7 +61,7 @@ async def test_only_moderators_get_play_urls_and_those_of_a_private_live_with_a_
     for seat in ("owner", "male"):
         assert urls[seat].partition("?")[0] == playing[seat]["play_url"].partition("?")[0]
     assert urls["female"] is None
-    [entry] = (await api.ops("GET", "audit", params={"who": "mona"})).ok()["items"]
+    [entry] = (await api.ops("GET", "audit", params={"q": "mona"})).ok()["items"]
     assert (entry["on"], entry["reason"]) == (str(host.live_id), reason)
     assert (await ask()).refusal[0] == 400, "a reason is required"
     (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
