@@ -40,8 +40,8 @@ class ChangingRoom(RoomState):
     sockets_to_close: dict[str, bool] = field(default_factory=dict, compare=False)
     """Users who left or were removed -> whether their clients may not reconnect. They may have an
     open socket without being members."""
-    must_renew: bool = field(default=False, compare=False)
-    """A member has left a private live, and still knows its chat group and streams."""
+    has_departures: bool = field(default=False, compare=False)
+    """A member has left, and still knows the chat group and the streams."""
     groups_to_destroy: list[str] = field(default_factory=list, compare=False)
     """Chat groups that the room no longer uses, although IM still has them."""
     streams_to_drop: dict[str, str] = field(default_factory=dict, compare=False)

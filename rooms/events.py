@@ -22,6 +22,8 @@ GIVEN_UP_REASONS: tuple[LeaveReason, ...] = ("left", "offline")
 RefuseReason = Literal[
     "refused", "withdrawn", "expired", "host", "left", "offline", "banned", "moderation"
 ]
+ACCESS = {"play_url", "play_urls", "group_id"}
+"""Fields of events that let their reader see and hear a live, or read its chat."""
 Visibility = Literal["public", "followers", "private"]
 """Who may enter a live: anybody, followers of the host, or only users with a ticket."""
 EndReason = Literal["host", "operator", "offline", "banned", "moderation"]
@@ -52,6 +54,11 @@ class NumberedEvent:
     ts: int
     type: str
     data: Mapping[str, Any]
+
+
+def without_access(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an event's data without what lets its reader see or hear the live."""
+    return {name: data[name] for name in data if name not in ACCESS}
 
 
 class Actor(TypedDict):

@@ -4,7 +4,7 @@ Every rule is one method. It checks everything before it changes the room, so an
 room unchanged; state, events and effects are saved in one write. Times are in ms.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from core.errors import InvalidParameter, TryAgain
@@ -138,16 +138,16 @@ class Room(SeatingRoom):
             self.public_since = self.version + len(self.events)
 
     def renew_streams(
-        self, known: str, new_stream: Callable[[str], str], play_url: PlayUrl
+        self, known: Collection[str], new_stream: Callable[[str], str], play_url: PlayUrl
     ) -> None:
-        """Give a private live new streams, if its host still has the stream `known`."""
-        if self.live and (self.visibility, self.owner.stream) == ("private", known):
+        """Give a private live new streams, if its host still has one of the streams `known`."""
+        if self.live and self.visibility == "private" and self.owner.stream in known:
             urls = self._renew_streams(new_stream, play_url)
             self._add_event("visibility", VisibilityChange(visibility="private", play_urls=urls))
 
-    def renew_group(self, known: str, group_id: str) -> None:
-        """Give a private live another chat group, if it still has the group `known`."""
-        if self.live and (self.visibility, self.group_id) == ("private", known):
+    def renew_group(self, known: Collection[str], group_id: str) -> None:
+        """Give a private live another chat group, if it still has one of the groups `known`."""
+        if self.live and self.visibility == "private" and self.group_id in known:
             self._use_group(group_id)
             self._add_event("group", GroupChange(group_id=group_id))
 
@@ -192,8 +192,8 @@ class Room(SeatingRoom):
         closed with a code that forbids reconnecting.
         """
         as_guest, as_host = DEPARTURE_REASONS[reason]
-        is_private = self.visibility == "private"
-        self.must_renew = self.must_renew or (is_private and self._member(user_id) is not None)
+        if self._member(user_id):
+            self._note_departure()
         if self.role_of(user_id) == "host":
             self.close(as_host)
             return
@@ -377,6 +377,11 @@ class Room(SeatingRoom):
         self._add_event("member_away" if away else "member_back", presence)
         if name is None:
             self._add_event("live_pause" if away else "live_resume", LivePause(**face))
+
+    def _note_departure(self) -> None:
+        self.has_departures = True
+        if self.visibility == "private":
+            self.revision += 1  # what the leaver knew must be what the room has at the write
 
     def _renew_streams(self, new_stream: Callable[[str], str], play_url: PlayUrl) -> SeatUrls:
         for name in ("owner", *SEAT_OF_GENDER.values()):

@@ -125,6 +125,7 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     every(0.5, "lag", lambda: measure_lag(context))
     every(1, "flush_chat", context.stores.chat_lines.flush)
     every(1, "flush_visits", context.stores.visits.flush)
+    every(1, "flush_departures", context.stores.renewals.flush)
     every(0.2, "flush_disconnects", lambda: run_all(rooms.presence.flush(), channels.flush()))
     every(0.5, "due_rooms", lambda: _expire(context))
     reconciler = SocketReconciler(

@@ -242,6 +242,7 @@ async def _release_members(context: Context) -> None:
             await context.services.rooms.presence.lease.end()
             await context.stores.chat_lines.flush()
             await context.stores.visits.flush()
+            await context.stores.renewals.flush()
             await context.services.arrivals.flush()
     except Exception as error:  # noqa: BLE001 - the database may be what is down
         log.warning("lease_release_failed", error=type(error).__name__)

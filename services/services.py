@@ -88,11 +88,10 @@ class Services:
             self.chat.groups,
             self.accounts.profiles.show_in_room,
             self.rooms.removals.enforce_ban,
-            self.rooms.lives.renew,
         )
         return [
             *parts.lanes.jobs(
-                im_actions.by_kind,
+                {**im_actions.by_kind, **self.rooms.renewals.by_kind},
                 live_streaming_actions(parts.tencent.live_streaming),
                 {DELETE_OBJECT: self.accounts.pictures.delete},
             ),

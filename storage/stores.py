@@ -35,6 +35,7 @@ from storage.payouts.withdrawals import PayeeStore, WithdrawalStore
 from storage.refunds.refund_cases import RefundCaseStore
 from storage.rooms.members import MemberStore
 from storage.rooms.presence import PresenceStore
+from storage.rooms.renewals import RenewalStore
 from storage.rooms.rooms import RoomStore
 from storage.rooms.summaries import SummaryStore
 from storage.rooms.visits import VisitStore
@@ -68,6 +69,7 @@ class Stores:
         self.consents = ConsentStore(database)
         self.live_notices = LiveNoticeStore(database)
         self.rooms = RoomStore(database)
+        self.renewals = RenewalStore(database, self.outbox)
         self.identities = IdentityStore(database)
         self.room_groups = RoomGroupStore(database)
         self.chat_lines = ChatLineStore(database, settings.retention.chat_days)

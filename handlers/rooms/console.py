@@ -27,7 +27,7 @@ from handlers.models import (
 from handlers.operator_base import PAGE_SIZE, CsvFileResponse, OperatorHandler, csv_file
 from handlers.rooms.bans import RoomBanView, room_bans
 from rooms.errors import NotLive, RoomNotFound
-from rooms.events import NumberedEvent
+from rooms.events import NumberedEvent, without_access
 from rooms.members import MemberCounts, Role
 from rooms.room import Room
 from rooms.state import PlayUrl, Snapshot
@@ -66,7 +66,7 @@ class RoomRowResponse(Response):
         GetPydanticSchema(lambda _dict, schema_of: schema_of(pydantic_type(Snapshot))),
     ]
     """Same as the data of the WebSocket's `snapshot` frame; `play_url` is "" in lists, for viewers,
-    and of a private live."""
+    and of a private live, as is the `group_id` of a private live."""
 
 
 class RoomDetailResponse(RoomRowResponse):
@@ -75,11 +75,13 @@ class RoomDetailResponse(RoomRowResponse):
     events: list[NumberedEvent]
     """Events after `since`, in order; the latest if it is missing, of another live or too old.
 
-    Their play URLs are left out."""
+    Their play URLs and chat groups are left out."""
 
 
 class RoomStreamsResponse(Response):
     """Play URLs of the seats; null for an empty one."""
+
+    group_id: str
 
     owner: str
     male: str | None
@@ -169,12 +171,12 @@ class OpsRoomHandler(OperatorHandler):
                 for user in await context.stores.users.find_many([*room.deputies])
             ],
             # None if a new live has begun since the room was read
-            events=[_without_play_urls(event) for event in events or ()],
+            events=[replace(event, data=without_access(event.data)) for event in events or ()],
         )
 
 
 class OpsRoomStreamsHandler(OperatorHandler):
-    """Play URLs of the seats of a live, also of a private one; the audit log keeps the reason."""
+    """Play URLs and chat group of a live, also of a private one; the audit log keeps the reason."""
 
     @endpoint(errors=[RoomNotFound, NotLive])
     async def post(self, live_id: str, params: ReasonRequest) -> RoomStreamsResponse:
@@ -183,7 +185,7 @@ class OpsRoomStreamsHandler(OperatorHandler):
         if not room.live:
             raise NotLive
         urls = room.play_urls(self.context.tencent.stream_urls.play)
-        return RoomStreamsResponse(**urls)
+        return RoomStreamsResponse(group_id=room.group_id, **urls)
 
 
 class OpsRoomMembersHandler(OperatorHandler):
@@ -282,19 +284,14 @@ def _no_url(_stream: str) -> str:
     return ""
 
 
-def _without_play_urls(event: NumberedEvent) -> NumberedEvent:
-    hidden = {"play_url", "play_urls"} & event.data.keys()
-    data = {name: value for name, value in event.data.items() if name not in hidden}
-    return replace(event, data=data) if hidden else event
-
-
 def _row(room: Room, counts: MemberCounts, play_url: PlayUrl = _no_url) -> RoomRowResponse:
+    hidden = {"group_id": ""} if room.visibility == "private" else {}
     return RoomRowResponse(
         id=room.live_id,
         epoch=room.epoch,
         seq=room.version,
         started_at=room.started_at,
-        room=dict(room.snapshot(counts, play_url)),
+        room={**room.snapshot(counts, play_url), **hidden},
     )
 
 

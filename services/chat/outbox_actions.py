@@ -10,7 +10,7 @@ from services.chat.groups import GroupService, queue_group_message
 from services.chat.im_messages import kickout_message
 from services.jobs.outbox_jobs import Actions, Payload
 from storage.accounts.users import User
-from storage.jobs.outbox import ENSURE_GROUP, MUTE_AGAIN, RENEW_PRIVATE, REPLACE_GROUP
+from storage.jobs.outbox import ENSURE_GROUP, MUTE_AGAIN, REPLACE_GROUP
 from storage.stores import Stores
 from tencent.cloud_api import LiveStreamingClient
 from tencent.errors import ImGroupMissing
@@ -30,7 +30,6 @@ class ImActions:
     _show_in_room: Callable[[str], Awaitable[None]]
     """Repeats an update of a user's room that may have been cut short."""
     _enforce_ban: Callable[[str], Awaitable[None]]
-    _renew_private: Callable[..., Awaitable[None]]
 
     @property
     def by_kind(self) -> Actions:
@@ -47,7 +46,6 @@ class ImActions:
                 payload["live_id"], payload["group_id"]
             ),
             "ban": lambda payload: self._enforce_ban(payload["user_id"]),
-            RENEW_PRIVATE: lambda payload: self._renew_private(**payload),
             "kick": self._kick,
             "mute": self._mute,
             MUTE_AGAIN: self._mute,

@@ -20,6 +20,7 @@ from storage.jobs.outbox import (
     LATER,
     LIVE_STREAMING_KINDS,
     NORMAL,
+    RENEW_STREAMS,
     URGENT,
     OutboxMessage,
     OutboxStore,
@@ -46,14 +47,18 @@ class OutboxLane(NamedTuple):
 
 
 class OutboxLanes:
-    """The lanes of IM and of live streaming, urgent and normal, of chat groups, and of pictures."""
+    """The lanes of IM and of live streaming, urgent and normal, and of groups, streams, pictures.
+
+    New streams for private lives have a lane of their own, since they wait for no service.
+    """
 
     def __init__(self, outbox: OutboxStore) -> None:
-        others = (*LIVE_STREAMING_KINDS, *GROUP_KINDS)
+        others = (*LIVE_STREAMING_KINDS, *GROUP_KINDS, RENEW_STREAMS)
         self.im_safety = OutboxLane("im_safety_outbox", outbox.view(URGENT, without=others))
         self.live_streaming_safety = OutboxLane(
             "live_streaming_safety_outbox", outbox.view(URGENT, only=LIVE_STREAMING_KINDS)
         )
+        self.renewals = OutboxLane("renewal_outbox", outbox.view(URGENT, only=[RENEW_STREAMS]))
         self.groups = OutboxLane("group_outbox", outbox.view(URGENT, only=GROUP_KINDS))
         self.im = OutboxLane("im_outbox", outbox.view(NORMAL, without=LIVE_STREAMING_KINDS))
         self.live_streaming = OutboxLane(
@@ -66,6 +71,7 @@ class OutboxLanes:
         return [
             OutboxJob(self.im_safety, im),
             OutboxJob(self.live_streaming_safety, live_streaming),
+            OutboxJob(self.renewals, im),
             OutboxJob(self.im, im),
             OutboxJob(self.live_streaming, live_streaming),
             OutboxJob(self.groups, im),

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from config.sections import ModerationSettings
 from core.clock import day_of
 from rooms.errors import RoomNotFound
-from rooms.events import NumberedEvent
+from rooms.events import NumberedEvent, without_access
 from rooms.moderation import Item
 from services.errors import Blocked, HighRisk
 from storage.accounts.users import User
@@ -70,7 +70,10 @@ class UserSafetyService:
         await self._stores.moderation.add(replace(item, evidence=evidence))
 
     async def _evidence_of_room(self, live_id: int, user_ids: Sequence[str]) -> dict[str, Any]:
-        """Return the lines that both wrote in the room, and the events about either."""
+        """Return the lines that both wrote in the room, and the events about either.
+
+        The evidence of a private live lets nobody watch it.
+        """
         room = await self._stores.rooms.read(live_id)
         if room is None:
             raise RoomNotFound
@@ -82,7 +85,7 @@ class UserSafetyService:
             "room_image": room.image,
             "lines": [line._asdict() for line in lines[-EVIDENCE:]],
             "events": [
-                {"type": event.type, "at": event.ts, "data": dict(event.data)}
+                {"type": event.type, "at": event.ts, "data": without_access(event.data)}
                 for event in events
                 if _is_about(event, user_ids)
             ],

@@ -10,6 +10,7 @@ from services.rooms.live_rooms import LiveRoomService, RoomList
 from services.rooms.mic import MicService
 from services.rooms.presence import Presence
 from services.rooms.removals import RemovalService
+from services.rooms.renewals import RenewalService
 from services.rooms.room_access import JoinService, RoomAccess
 from services.rooms.streams import StreamModerationService
 from services.rooms.tickets import TicketService
@@ -42,6 +43,7 @@ class RoomServices:
             proposals=moderation.proposals,
             private_members=settings.rooms.private_members,
         )
+        self.renewals = RenewalService(room_changes, chat.groups, tencent.stream_urls)
         self.tickets = TicketService(
             stores,
             room_changes,

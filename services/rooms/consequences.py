@@ -14,8 +14,8 @@ from services.accounts.notices import notify_followers
 from services.accounts.user_channels import add_user_events
 from services.chat.groups import destroy_groups
 from services.room_changes import Consequence
-from services.rooms.live_rooms import renew_private
 from services.rooms.removals import mute_in_chat
+from services.rooms.renewals import renew_private
 from services.rooms.streams import drop_streams
 from services.rooms.summaries import note_visitors, summarize
 from services.rooms.tickets import name_tickets
@@ -31,7 +31,7 @@ def consequences(stores: Stores, *, has_notices: bool = False) -> Sequence[Conse
         MatchService(stores).add_dates,
         *([partial(notify_followers, stores.live_notices)] if has_notices else []),
         partial(drop_streams, stores.outbox),
-        partial(renew_private, stores.outbox),
+        partial(renew_private, stores.renewals),
         partial(destroy_groups, stores.outbox),
         partial(mute_in_chat, stores.outbox),
         partial(name_tickets, stores),

@@ -13,7 +13,7 @@ from core.cache import Cache
 from core.clock import now_ms
 from realtime.bus import Bus, LiveStarted
 from rooms.errors import FollowersOnly, NotHost, NotLive, NotMatchmaker, StreamForbidden
-from rooms.events import NumberedEvent, Visibility
+from rooms.events import Visibility
 from rooms.members import MemberCounts
 from rooms.moderation import Item, Kind
 from rooms.room import Room
@@ -25,9 +25,8 @@ from services.moderation.proposals import ProposalService
 from services.room_changes import BatchData, RoomChanges
 from services.rooms.presence import Presence
 from storage.accounts.users import User
-from storage.jobs.outbox import ENSURE_GROUP, RENEW_PRIVATE, OutboxStore
+from storage.jobs.outbox import ENSURE_GROUP
 from storage.stores import Stores
-from storage.write_batch import WriteBatch
 from tencent.cloud_api import StreamUrls
 
 log = structlog.get_logger("qlive.rooms")
@@ -73,16 +72,6 @@ class RoomList:
         listed = [(room, counts[session]) for session, room in live.items()]
         listed.sort(key=lambda row: -row[1].audience)  # stable: ties stay newest first
         return listed
-
-
-async def renew_private(
-    outbox: OutboxStore, room: Room, _events: Sequence[NumberedEvent], batch: WriteBatch
-) -> None:
-    """Have a private live renewed after a departure; see LiveRoomService.renew."""
-    if room.must_renew and room.live:
-        known = {"group_id": room.group_id, "stream": room.owner.stream}
-        payload, key = {"live_id": room.live_id, **known}, str(room.live_id)
-        outbox.add_to(batch, RENEW_PRIVATE, payload, urgent=True, key=key)
 
 
 @dataclass
@@ -178,23 +167,6 @@ class LiveRoomService:
         elif user_id in room.stream_bans:
             await self._room_changes.change(live_id, lambda room: room.allow_stream(user_id))
         return user
-
-    async def renew(self, live_id: int, group_id: str, stream: str) -> None:
-        """Replace the streams and the group of a private live, as a former member knew them.
-
-        `stream` is that of the host. The streams do not wait for IM. What has been replaced since
-        stays, so that departures at the same time, and repetitions, renew the live once.
-        """
-        urls = self.stream_urls
-        await self._room_changes.change(
-            live_id, lambda room: room.renew_streams(stream, urls.new_stream, urls.play)
-        )
-        room = await self._room_changes.load(live_id)
-        if room.live and room.group_id == group_id:
-            async with self.groups.new(live_id, room.owner.person) as new:
-                await self._room_changes.change(
-                    live_id, lambda room: room.renew_group(group_id, new)
-                )
 
     async def _set_visibility(self, room: Room, visibility: Visibility) -> Room | None:
         """Change who may enter a live; return the room, or None if it was so already."""

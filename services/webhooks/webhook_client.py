@@ -121,7 +121,8 @@ def checked_url(url: str, *, allows_local: bool) -> str:
             raise InvalidParameter({"url": "must begin with https://"})
         if not parsed.host or parsed.user is not None or parsed.password is not None:
             raise InvalidParameter({"url": "must have a host, and no user"})
-        if parsed.port != HTTPS_PORT and (parsed.port or 0) <= LAST_SYSTEM_PORT:
+        is_open = parsed.port == HTTPS_PORT or (parsed.port or 0) > LAST_SYSTEM_PORT
+        if not (is_open or allows_local):
             raise InvalidParameter({"url": "must have the port 443, or one above 1023"})
         check_literal(parsed.host, allows_local=allows_local)
     except AddressRefused:

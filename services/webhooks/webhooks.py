@@ -101,15 +101,16 @@ class WebhookService:
         await self._deliveries.delete_all(id_)
 
     async def send_again(self, id_: str, delivery_id: str) -> Delivery:
-        """Queue an event again, under its id and behind those that wait; try the first one at once.
+        """Queue an event again, under its id and behind those that wait; soon try the first one.
 
-        Raises WebhookNotFound.
+        It is tried at once, unless an attempt may be running. Raises WebhookNotFound.
         """
         event = await self._deliveries.get(delivery_id)
         if event.webhook_id != id_:
             raise WebhookNotFound
-        await self._deliveries.queue_again(event)
-        await self._webhooks.change(id_)  # due at once
+        webhook = await self._webhooks.get(id_)
+        await self._deliveries.queue_again(event, LONGEST_WAIT if webhook.enabled else KEPT)
+        await self._webhooks.end_delay(id_, LEASE)
         self.job.wake()
         return await self._deliveries.get(delivery_id)
 

@@ -17,8 +17,8 @@ from storage.write_batch import WriteBatch
 
 ENSURE_GROUP, REPLACE_GROUP = "ensure_group", "replace_group"
 MUTE_AGAIN = "mute_again"  # in a new group
-RENEW_PRIVATE = "renew_private"  # the group and the streams of a private live
-GROUP_KINDS = (ENSURE_GROUP, REPLACE_GROUP, MUTE_AGAIN, RENEW_PRIVATE)
+RENEW_STREAMS, RENEW_GROUP = "renew_streams", "renew_group"  # of a private live
+GROUP_KINDS = (ENSURE_GROUP, REPLACE_GROUP, MUTE_AGAIN)
 LIVE_STREAMING_KINDS = ("drop_stream", "forbid_stream")
 """Kinds of messages with lanes of their own."""
 NORMAL, URGENT, LATER = "due", "urgent", "later"

@@ -9,7 +9,7 @@ from storage.database import Document
 from storage.documents import fields_of
 from storage.errors import WebhookNotFound
 from storage.versioned import DocumentStore
-from storage.webhooks.webhooks import LONGEST_WAIT, WAITING, DeliveryState
+from storage.webhooks.webhooks import WAITING, DeliveryState
 
 KEPT = timedelta(days=7)
 """How long the log of a delivery is kept, and events that wait for an endpoint that is off."""
@@ -73,10 +73,10 @@ class DeliveryStore(DocumentStore[Delivery]):
         await self._documents.update_one({"_id": event.id}, {"$set": added})
         return replace(event, data={**event.data, **fields})
 
-    async def queue_again(self, event: Delivery) -> None:
-        """Have an event that has ended sent again, behind those that wait."""
+    async def queue_again(self, event: Delivery, longest: timedelta) -> None:
+        """Have an event that has ended sent again, behind those that wait; `longest`: its wait."""
         fresh = {**WAITING, "tries": 0, "first_try_at": None}
-        fresh["expires_at"] = datetime.now(UTC) + LONGEST_WAIT
+        fresh["expires_at"] = datetime.now(UTC) + longest
         await self._documents.update_one(
             {"_id": event.id, "state": {"$ne": "waiting"}},
             {"$set": fresh, "$currentDate": {"position": {"$type": "timestamp"}}},

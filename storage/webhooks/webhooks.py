@@ -6,6 +6,7 @@ user or item, of which the second has seen the first, the second has the higher 
 """
 
 import base64
+import re
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -62,8 +63,8 @@ class Webhook:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What the audit log has of it: the query of the address may be a key."""
-        url = self.url.partition("?")[0]
+        """What the audit log has of it: what follows the path of the address may be a key."""
+        url = re.split("[?#]", self.url, maxsplit=1)[0]
         return {"url": url, "types": self.types, "enabled": self.enabled} | {
             "off_reason": self.off_reason
         }
@@ -154,6 +155,12 @@ class WebhookStore:
         """Set fields, and make the endpoint due at once. Raises WebhookNotFound."""
         change = {"$set": {**fields, "due_at": datetime.now(UTC)}}
         return self._found(await change_one(self._webhooks, {"_id": id_}, change))
+
+    async def end_delay(self, id_: str, longest_lease: timedelta) -> None:
+        """Make an endpoint due that waits for longer than an attempt may take."""
+        now = datetime.now(UTC)
+        delayed = {"_id": id_, "due_at": {"$gt": now + longest_lease}}
+        await self._webhooks.update_one(delayed, {"$set": {"due_at": now}})
 
     async def rotate(self, id_: str) -> Webhook:
         """Replace the secret, which signs beside the new one for ROTATION."""

@@ -14,7 +14,7 @@ async def test_an_admin_manages_webhooks_whose_secrets_are_shown_once_and_never_
     api: ApiFixture, db: Any
 ) -> None:
     new = {"url": "http://127.0.0.1:9000/hook", "types": ["user.banned"], "enabled": False}
-    new["url"] += "?key=correct-horse"
+    new["url"] += "?key=correct-horse#correct-horse"
     made = (await api.ops("POST", "webhooks", **new)).ok()
     address = f"webhooks/{made['id']}"
     changed = (await api.ops("PATCH", address, types=["live.ended"])).ok()

@@ -51,8 +51,8 @@ def show(
 
 def renew(room: Room, known: Room) -> None:
     """Renew the streams and the group that someone knows who has left `known`."""
-    room.renew_streams(known.owner.stream, lambda _user: "newer", play_url)
-    room.renew_group(known.group_id, "third-group")
+    room.renew_streams([known.owner.stream], lambda _user: "newer", play_url)
+    room.renew_group([known.group_id], "third-group")
 
 
 def private_room(*viewers: Any, ticket: Ticket = LINK) -> Room:
@@ -124,14 +124,16 @@ def test_a_live_that_is_private_no_longer_is_new_to_followers_as_to_anybody() ->
     ],
     ids=["leaves", "is banned", "is lost"],
 )
-def test_every_departure_from_a_private_live_has_it_renewed(
+def test_every_departure_is_noted_and_from_a_private_live_guarded(
     depart: Callable[[Room], object],
 ) -> None:
-    for room, renews in ((private_room(BERT), True), (live_room(BERT), False)):
+    for room, is_private in ((private_room(BERT), True), (live_room(BERT), False)):
         room.leave(CARL.user_id)
-        assert not room.must_renew, "no member has left"
+        assert not room.has_departures, "no member has left"
+        before = room.revision
         depart(room)
-        assert room.must_renew == renews
+        assert room.has_departures
+        assert (room.revision > before) == is_private, "the write is guarded by the room"
 
 
 def test_a_private_live_is_renewed_once_for_those_who_knew_the_same() -> None:

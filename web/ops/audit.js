@@ -54,7 +54,7 @@ function targetLink({ on: target, what }) {
   if (!id) return "–";
   if (/Refund$/.test(what)) return el("a", { href: `#/refunds/${id}` }, el("code", {}, id));
   if (/User|Grant|Settle/.test(what)) return el("a", { href: `#/people/${id}` }, id);
-  if (/Room|Live|RemoveUser|LiftBan|Members/.test(what)) return el("a", { href: `#/rooms/${id}` }, id);
+  if (/Room|Live|RemoveUser|LiftBan|Members|Streams/.test(what)) return el("a", { href: `#/rooms/${id}` }, id);
   return target;
 }
 

@@ -632,6 +632,7 @@ export const texts = {
   save_csv: ["导出 CSV", "Save as CSV"],
   "action.POST Checks": ["运行接入检查", "run the checks of switches"],
   "action.POST EndLive": ["结束直播", "end a live"],
+  "action.POST Streams": ["读取播放地址", "read the play URLs"],
   "action.POST RemoveUser": ["请出房间", "remove from a room"],
   "action.POST LiftBan": ["允许回房间", "allow back into a room"],
   "action.POST DecideItem": ["审核处理", "decide an item"],

@@ -42,16 +42,25 @@ async def test_only_moderators_get_play_urls_and_those_of_a_private_live_with_a_
     viewer = await operator_as(server, "vera", "viewer")
     path, reason = f"/ops/api/rooms/{host.live_id}", "reported for what it shows"
 
-    async def shown(headers: dict[str, str]) -> tuple[bool, bool]:
-        """Whether the room has play URLs, and whether its events have."""
+    async def shown(headers: dict[str, str]) -> tuple[bool, bool, bool]:
+        """Whether the room has play URLs and a chat group, and whether its events have either."""
         detail = (await api.request("GET", path, headers=headers)).ok()
         urls = [detail["room"][seat]["play_url"] for seat in ("owner", "male")]
-        return all(urls), "play_url" in str(detail["events"])
+        events = str(detail["events"])
+        has_access = "play_url" in events or "group_id" in events
+        return all(urls), bool(detail["room"]["group_id"]), has_access
 
-    assert (await shown(moderator), await shown(viewer)) == ((True, False), (False, False))
+    assert await shown(moderator) == (True, True, False)
+    assert await shown(viewer) == (False, True, False)
     update = {"live_id": host.live_id, "visibility": "private"}
     (await host.post("qlive_room/update_room/", **update)).ok()
-    assert await shown(moderator) == (False, False)
+    assert await shown(moderator) == (False, False, False)
+    reported = {"user_id": bert.id, "live_id": host.live_id, "reason": "abuse"}
+    (await host.post("qlive_user/report/", **reported)).ok()
+    [report] = (await api.ops("GET", "moderation", params={"kind": "report"})).ok()["items"]
+    evidence = str((await api.ops("GET", f"moderation/{report['id']}/evidence")).ok())
+    assert "micro_accept" in evidence
+    assert "play_url" not in evidence
 
     async def ask(**body: str) -> Reply:
         return await api.request("POST", f"{path}/streams", headers=moderator, json=body)
@@ -60,7 +69,7 @@ async def test_only_moderators_get_play_urls_and_those_of_a_private_live_with_a_
     playing = (await bert.get("get_playurl/", live_id=host.live_id)).ok()
     for seat in ("owner", "male"):
         assert urls[seat].partition("?")[0] == playing[seat]["play_url"].partition("?")[0]
-    assert urls["female"] is None
+    assert (urls["female"], urls["group_id"]) == (None, playing["group_id"])
     [entry] = (await api.ops("GET", "audit", params={"q": "mona"})).ok()["items"]
     assert (entry["on"], entry["reason"]) == (str(host.live_id), reason)
     assert (await ask()).refusal[0] == 400, "a reason is required"

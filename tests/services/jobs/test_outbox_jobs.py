@@ -111,7 +111,8 @@ async def test_each_lane_has_messages_of_its_own_so_that_a_backlog_delays_no_oth
     stores: StoresFixture,
 ) -> None:
     lanes, now = OutboxLanes(stores.outbox), datetime.now(UTC)
-    for kind in ("mute", "drop_stream", "mute_again"):
+    await stores.outbox.add("renew_streams", {}, urgent=True)
+    for kind in ("mute", "drop_stream", "mute_again", "renew_group"):
         for urgent in (False, True):
             await stores.outbox.add(kind, {}, urgent=urgent)
     await stores.outbox.add_later("delete_object", {}, timedelta())
@@ -122,10 +123,11 @@ async def test_each_lane_has_messages_of_its_own_so_that_a_backlog_delays_no_oth
         for lane in vars(lanes).values()
     }
     assert claimed == {
-        "im_safety_outbox": {"mute"},
+        "im_safety_outbox": {"mute", "renew_group"},
         "live_streaming_safety_outbox": {"drop_stream"},
+        "renewal_outbox": {"renew_streams"},
         "group_outbox": {"mute_again"},
-        "im_outbox": {"mute", "mute_again"},
+        "im_outbox": {"mute", "mute_again", "renew_group"},
         "live_streaming_outbox": {"drop_stream"},
         "cos_outbox": {"delete_object"},
     }
@@ -137,7 +139,9 @@ async def test_an_urgent_message_wakes_the_job_of_its_lane_alone(stores: StoresF
     woken: list[str] = []
     for job in OutboxLanes(stores.outbox).jobs({}, {}, {}):
         job.poll_at, job.on_wake = math.inf, partial(woken.append, job.name)
-    for kind in ("mute", "drop_stream", "mute_again"):
+    lanes = {"mute": "im_safety", "drop_stream": "live_streaming_safety", "mute_again": "group"}
+    lanes["renew_streams"] = "renewal"
+    for kind in lanes:
         await stores.outbox.add(kind, {})
         await stores.outbox.add(kind, {}, urgent=True)
-    assert woken == ["im_safety_outbox", "live_streaming_safety_outbox", "group_outbox"]
+    assert woken == [f"{lane}_outbox" for lane in lanes.values()]

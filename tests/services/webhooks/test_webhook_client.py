@@ -58,6 +58,7 @@ def test_addresses_that_are_not_public_are_refused(host: str) -> None:
 @pytest.mark.parametrize("host", LOOPBACK)
 def test_loopback_is_for_development_only(host: str) -> None:
     assert problem_of(f"https://{host}:8443/hook", allows_local=False)
+    assert not problem_of(f"http://{host}/hook", allows_local=True), "at any port"
     assert problem_of(f"http://{host}:8000/hook", allows_local=True) == ""
 
 

@@ -14,7 +14,14 @@ from structlog.testing import capture_logs
 
 from rooms.events import NewEvent
 from services.jobs.claimed_jobs import ClaimedJob
-from services.webhooks.webhooks import GIVE_UP, LONGEST_RETRY_AFTER, OFF_AFTER, next_step, sign
+from services.webhooks.webhooks import (
+    GIVE_UP,
+    LEASE,
+    LONGEST_RETRY_AFTER,
+    OFF_AFTER,
+    next_step,
+    sign,
+)
 from storage.errors import TooManyWebhooks, WebhookNotFound
 from storage.webhooks.deliveries import KEPT, Attempt, Delivery
 from storage.webhooks.webhooks import LONGEST_WAIT, MAX_OLD_SECRETS, MAX_WEBHOOKS, ROTATION, Webhook
@@ -335,6 +342,28 @@ async def test_an_event_is_sent_again_under_its_id_with_the_present_secret_behin
     assert (again.state, [a["status"] for a in again.attempts]) == ("delivered", [204, 204])
     with pytest.raises(WebhookNotFound):
         await webhooks.service.send_again(foreign.id, first.id)
+
+
+async def test_sending_again_ends_a_delay_but_not_the_lease_of_an_attempt(
+    webhooks: WebhookFixture, receiver: Receiver
+) -> None:
+    webhook = await webhooks.add(receiver)
+    await write(webhooks, 1)
+    await webhooks.sweep()
+    id_ = receiver.received[0].id
+    for delay, is_due in ((LEASE, False), (2 * LEASE, True)):
+        due_at = datetime.now(UTC) + delay
+        await webhooks.rows.update_one({}, {"$set": {"due_at": due_at}})
+        await webhooks.service.send_again(webhook.id, id_)
+        row = await webhooks.rows.find_one()
+        assert row is not None
+        assert (row["due_at"] <= datetime.now(UTC)) == is_due
+    await webhooks.service.change(webhook.id, enabled=False)
+    await webhooks.events.update_one({}, {"$set": {"state": "delivered"}})
+    await webhooks.service.send_again(webhook.id, id_)
+    event = await webhooks.events.find_one()
+    assert event is not None
+    assert event["expires_at"] <= datetime.now(UTC) + KEPT, "nobody may ever switch it on"
 
 
 async def test_an_endpoint_whose_secret_cannot_be_read_is_not_called(
