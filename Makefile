@@ -30,6 +30,7 @@ help:
 	@echo "make quick      tests of the room and ledger rules, lint, types: 10 s"
 	@echo "make test       all tests: 5 to 8 min on two cores"
 	@echo "  COVER=1       measure coverage, for make check: a quarter longer"
+	@echo "  PROFILE=1     print the tests and fixtures that take most CPU time"
 	@echo "  WORKERS=6     number of test workers; 4 by default"
 	@echo "  MONGOD=/path  run on another mongod than that of the wheel"
 	@echo "make lint       format, lint, types, import rules, lock files: 15 s"
@@ -76,7 +77,7 @@ quick-lint:
 # With COVER=1 it also measures coverage for `make check`, and takes a quarter longer.
 test:
 	@scripts/setup test
-	$(PYTEST) $(if $(COVER),--cov --cov-report=)
+	$(if $(PROFILE),PROFILE=1) $(PYTEST) $(if $(COVER),--cov --cov-report=)
 
 test-long:
 	@scripts/setup test

@@ -28,7 +28,9 @@ BACKLOG_SECONDS = 10.0
 METRICS_SECONDS = 5.0
 STATUS_SECONDS = 5.0
 MAX_DELAY = 10.0
-GRACE_SECONDS = 2.0
+GRACE_SECONDS = 4.0
+"""Commands to a MongoDB that is down end before, since a cancellation may leave a lock taken: see
+`Database.timeout`."""
 MAX_CANCELLATIONS, CANCEL_INTERVAL = 10, 0.5
 """In an interval, cancelled work aborts its transactions and gives back what it has claimed."""
 

@@ -219,9 +219,8 @@ def address_of(host: str, sockets: list[socket]) -> str:
 
 async def _on_mic(context: Context) -> set[str]:
     """Return the users on mic, who must reconnect first; empty when the database is down."""
-    with suppress(Exception):
-        async with asyncio.timeout(DATABASE_SECONDS):
-            return set(await context.stores.presence.on_mic(context.process_id))
+    with suppress(Exception), context.database.timeout(DATABASE_SECONDS):
+        return set(await context.stores.presence.on_mic(context.process_id))
     return set()
 
 
@@ -236,7 +235,7 @@ async def _release_members(context: Context) -> None:
     Then store the last lines of the chat, and what has arrived last.
     """
     try:
-        async with asyncio.timeout(DATABASE_SECONDS):
+        with context.database.timeout(DATABASE_SECONDS):
             await context.services.rooms.presence.flush()
             await context.services.accounts.channels.flush()
             await context.services.rooms.presence.lease.end()

@@ -1,6 +1,5 @@
 """MongoDB connection with timeouts, majority concerns and transactions."""
 
-import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -136,11 +135,19 @@ class Database:
         """Return the round-trip time to the primary; None without an answer within PING_SECONDS."""
         started = time.perf_counter()
         try:
-            async with asyncio.timeout(PING_SECONDS):
+            with self.timeout(PING_SECONDS):
                 await self._db.command("ping")
-        except (PyMongoError, TimeoutError):
+        except PyMongoError:
             return None
         return round((time.perf_counter() - started) * 1000, 2)
+
+    def timeout(self, seconds: float) -> AbstractContextManager[None]:
+        """Limit the operations of the block together.
+
+        Unlike a cancellation: one that meets the end of PyMongo's own wait for a server leaves the
+        lock of its topology taken for ever, on Python 3.11.
+        """
+        return pymongo.timeout(seconds)
 
     def slow_operation_timeout(self) -> AbstractContextManager[None]:
         """Raise the operation timeout to SLOW_OPERATION_SECONDS, e.g. to build an index."""
@@ -161,7 +168,7 @@ class Database:
         return now.replace(tzinfo=UTC)  # command replies ignore tz_aware
 
     async def close(self) -> None:
-        with pymongo.timeout(PING_SECONDS):  # ends sessions on a server that may be down
+        with self.timeout(PING_SECONDS):  # ends sessions on a server that may be down
             await self.client.close()
 
     async def transaction(self, work: Callable[[Session], Awaitable[T]]) -> T:

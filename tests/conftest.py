@@ -23,6 +23,7 @@ from core.batching import RequestBatcher
 from core.limits import ConcurrencyLimit, NamedLocks
 from devtools.simulator import im, notifications
 from tests.support import openapi_checks
+from tests.support.cpu_profile import Profile
 from tests.support.event_loops import new_loop
 from tests.support.hypothesis_profiles import LONG_PROFILE
 
@@ -84,6 +85,11 @@ pytest_plugins = [
     "tests.support.doctor",
     "tests.support.webhooks",
 ]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if "PROFILE" in os.environ:
+        config.pluginmanager.register(Profile())
 
 
 @pytest.hookimpl(wrapper=True)

@@ -58,7 +58,7 @@ class SanctionsFixture:
         self.stores, self.im = stores, FakeIm()
         not_used = cast("Any", None)
         self.actions = ImActions(
-            cast("ImClient", self.im), stores, not_used, not_used, not_used, not_used
+            cast("ImClient", self.im), stores, not_used, not_used, not_used
         ).by_kind
         self.live_id, self.user_id, self.group_id = 0, "", ""
 
