@@ -36,7 +36,9 @@ def frame(
     head += size.to_bytes(width, "big") if width else b""
     if key is None:
         return head + payload
-    return head + key + bytes(byte ^ key[i % 4] for i, byte in enumerate(payload))
+    mask_of_all = (key * (size // 4 + 1))[:size]
+    masked = int.from_bytes(payload) ^ int.from_bytes(mask_of_all)
+    return head + key + masked.to_bytes(size)
 
 
 def fragments(opcode: int, *payloads: bytes) -> bytes:
