@@ -10,8 +10,8 @@ unexport PYTHONDONTWRITEBYTECODE
 USERS ?= 60
 SECONDS ?= 60
 HOSTS ?= 1
-WORKERS ?= 4
-# More workers than cores, because tests wait most of their time.
+WORKERS ?= 3
+# One more than there are cores, because tests also wait: four take a quarter more CPU time.
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 # Tests of pure rules: no server, no database, no network.
 PURE := tests/rooms tests/ledger tests/people tests/realtime/test_wire.py tests/realtime/test_frames.py
@@ -31,7 +31,7 @@ help:
 	@echo "make test       all tests: 5 to 8 min on two cores"
 	@echo "  COVER=1       measure coverage, for make check: a quarter longer"
 	@echo "  PROFILE=1     print the tests and fixtures that take most CPU time"
-	@echo "  WORKERS=6     number of test workers; 4 by default"
+	@echo "  WORKERS=6     number of test workers; 3 by default"
 	@echo "  MONGOD=/path  run on another mongod than that of the wheel"
 	@echo "make lint       format, lint, types, import rules, lock files: 15 s"
 	@echo "make lint-api   linters of OpenAPI and AsyncAPI, on the documents of this server: 5 s"

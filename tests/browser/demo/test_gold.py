@@ -15,7 +15,8 @@ pytestmark = pytest.mark.programs
 FIRST_WAIT_MS = 7_000
 """A little longer than web/demo/recharge.js waits before it shows that gold has not arrived."""
 EMPTY_BALANCE = "0 金币，充值"
-ARE_LOADED = "[...document.images].every((image) => image.complete)"
+# A function: the page's policy forbids that an expression is evaluated again at the next poll.
+ARE_LOADED = "() => [...document.images].every((image) => image.complete)"
 NO_GIFTS = {"count": 0, "next": None, "previous": None, "results": []}
 
 
